@@ -1,4 +1,4 @@
-// Which pixels a window of average-pooling is over, along one axis of `size` pixels with `padding`
+// Which pixels a window of pooling is over, along one axis of `size` pixels with `padding`
 // zeros on each side. `start` is where the window begins, counted from the first zero.
 
 // The window's pixels inside the image: the first, and the one behind the last.

@@ -51,7 +51,7 @@ const FUNCTIONS_NETWORK: &str = "network.layers = [
   { type = \"max-pool\", kernel = 2, stride = 2 },
   { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"sigmoid\" },
   { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"silu\" },
-  { type = \"max-pool\", kernel = 3, stride = 2 }, { type = \"activation\", kind = \"hard-swish\" },
+  { type = \"max-pool\", kernel = 3, stride = 2, padding = 1, ceil_mode = true }, { type = \"activation\", kind = \"hard-swish\" },
   { type = \"linear\", out_features = 9 }, { type = \"activation\", kind = \"tanh\" },
   { type = \"linear\", out_features = 10 } ]\n";
 

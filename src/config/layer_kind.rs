@@ -32,13 +32,8 @@ pub enum LayerKind {
     /// A function of every value, ReLU where a file says nothing; quantized where the preceding
     /// layer's activations are.
     Activation(ActivationFunction),
-    /// Max-pooling without padding; ties go to the first element in row-major order.
-    MaxPool {
-        /// Window height and width.
-        kernel: u32,
-        /// Step between windows.
-        stride: u32,
-    },
+    /// Maxima over windows, torch.nn.MaxPool2d; ties go to the first element in row-major order.
+    MaxPool(MaxPool),
     /// Means over windows, torch.nn.AvgPool2d.
     AveragePool(AveragePool),
     /// The mean of every channel, torch.nn.AdaptiveAvgPool2d(1).
@@ -71,7 +66,7 @@ impl LayerKind {
             LayerKind::Conv { .. } => "conv",
             LayerKind::BatchNorm {} => "batch-norm",
             LayerKind::Activation(_) => "activation",
-            LayerKind::MaxPool { .. } => "max-pool",
+            LayerKind::MaxPool(_) => "max-pool",
             LayerKind::AveragePool(_) => "average-pool",
             LayerKind::GlobalAveragePool {} => "global-average-pool",
             LayerKind::Flatten {} => "flatten",
@@ -89,9 +84,9 @@ impl LayerKind {
             LayerKind::Activation(_) => Stem::OfType("act"),
             LayerKind::Linear { .. } => Stem::OfType("fc"),
             LayerKind::Add {} => Stem::OfType("add"),
-            LayerKind::MaxPool { .. }
-            | LayerKind::AveragePool(_)
-            | LayerKind::GlobalAveragePool {} => Stem::OfPlace("pool"),
+            LayerKind::MaxPool(_) | LayerKind::AveragePool(_) | LayerKind::GlobalAveragePool {} => {
+                Stem::OfPlace("pool")
+            }
             LayerKind::Flatten {} => Stem::OfPlace("flatten"),
             LayerKind::Dropout { .. } => Stem::OfPlace("dropout"),
         }
@@ -116,16 +111,14 @@ impl LayerKind {
                 window("convolution", input.height, [kernel, stride, padding])?,
                 window("convolution", input.width, [kernel, stride, padding])?,
             ),
-            LayerKind::MaxPool { kernel, .. } if kernel > MAX_POOL_KERNEL => {
+            LayerKind::MaxPool(MaxPool { kernel, .. }) if kernel > MAX_POOL_KERNEL => {
                 return Err(format!(
                     "pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not {kernel}"
                 ));
             }
-            LayerKind::MaxPool { kernel, stride } => Shape::new(
-                input.channels,
-                window("pooling window", input.height, [kernel, stride, 0])?,
-                window("pooling window", input.width, [kernel, stride, 0])?,
-            ),
+            LayerKind::MaxPool(pool) => {
+                Shape::new(input.channels, pool.windows(input.height)?, pool.windows(input.width)?)
+            }
             LayerKind::AveragePool(pool) => {
                 Shape::new(input.channels, pool.windows(input.height)?, pool.windows(input.width)?)
             }
@@ -188,6 +181,79 @@ pub(super) enum Stem {
     OfType(&'static str),
     /// The word and its place among all layers, counted from 1: `pool5`.
     OfPlace(&'static str),
+}
+
+/// Maxima over square windows, torch.nn.MaxPool2d, with what a file leaves out filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "MaxPoolText")]
+pub struct MaxPool {
+    /// Height and width of a window, in pixels.
+    pub kernel: u32,
+    /// Pixels from a window to the next; as large as the window where a file says nothing.
+    pub stride: u32,
+    /// Rows and columns added on each side, which are never a maximum: at most half a window.
+    pub padding: u32,
+    /// Whether a last window may reach beyond the padded image; it starts within the image or the
+    /// padding in front of it.
+    pub ceil_mode: bool,
+}
+
+/// [`MaxPool`] as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MaxPoolText {
+    kernel: u32,
+    stride: Option<u32>,
+    #[serde(default)]
+    padding: u32,
+    #[serde(default)]
+    ceil_mode: bool,
+}
+
+impl From<MaxPoolText> for MaxPool {
+    fn from(text: MaxPoolText) -> MaxPool {
+        let MaxPoolText { kernel, stride, padding, ceil_mode } = text;
+        MaxPool { kernel, stride: stride.unwrap_or(kernel), padding, ceil_mode }
+    }
+}
+
+impl MaxPool {
+    /// Whole windows inside the image.
+    pub const fn inside(kernel: u32, stride: u32) -> MaxPool {
+        MaxPool { kernel, stride, padding: 0, ceil_mode: false }
+    }
+
+    /// Whether no window has a place that is no pixel: without padding and ceil mode.
+    pub fn is_inside(self) -> bool {
+        self == MaxPool::inside(self.kernel, self.stride)
+    }
+
+    /// Windows along an axis of `size` pixels, or why there are none.
+    pub(crate) fn windows(self, size: u32) -> Result<u32, String> {
+        let MaxPool { kernel, stride, padding, ceil_mode } = self;
+        let count = match kernel == 0 || stride == 0 || padding > kernel / 2 {
+            true => None,
+            false => count_windows(size, [kernel, stride, padding], ceil_mode),
+        };
+        count.ok_or_else(|| {
+            format!(
+                "a pooling window of {kernel} with stride {stride} and padding {padding} does not \
+                 fit {size} pixels"
+            )
+        })
+    }
+}
+
+/// Windows along an axis of `size` pixels, as torch.nn's pools have them; none where not even one
+/// fits.
+fn count_windows(size: u32, window: [u32; 3], ceil_mode: bool) -> Option<u32> {
+    let [kernel, stride, padding] = window.map(u64::from);
+    let size = u64::from(size);
+    let beyond = if ceil_mode { stride - 1 } else { 0 };
+    let last = (size + 2 * padding + beyond).checked_sub(kernel)? / stride;
+    // A window that would start behind the image is left out.
+    let is_outside = ceil_mode && last * stride >= size + padding;
+    u32::try_from(last + u64::from(!is_outside)).ok()
 }
 
 /// Means over square windows, torch.nn.AvgPool2d, with what a file leaves out filled in.
@@ -258,17 +324,11 @@ impl AveragePool {
                 "a padding of {padding} is more than half the averaging window of {kernel}"
             ));
         }
-        let [size, kernel, stride, padding] = [size, kernel, stride, padding].map(u64::from);
-        let beyond = if ceil_mode { stride - 1 } else { 0 };
-        let Some(room) = (size + 2 * padding + beyond).checked_sub(kernel) else {
-            return Err(format!(
+        count_windows(size, [kernel, stride, padding], ceil_mode).ok_or_else(|| {
+            format!(
                 "an averaging window of {kernel} with stride {stride} and padding {padding} does \
                  not fit {size} pixels"
-            ));
-        };
-        let last = room / stride;
-        // A window that would start behind the image is left out.
-        let is_outside = ceil_mode && last * stride >= size + padding;
-        u32::try_from(last + u64::from(!is_outside)).map_err(|error| error.to_string())
+            )
+        })
     }
 }

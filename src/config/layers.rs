@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     activation::ActivationFunction,
-    layer_kind::{AveragePool, LayerKind},
+    layer_kind::{AveragePool, LayerKind, MaxPool},
 };
 
 /// One layer of a network: what it computes, what it is called, what it reads. Names of parameters
@@ -70,9 +70,9 @@ impl LayerConfig {
         LayerConfig::named(name, LayerKind::Activation(function))
     }
 
-    /// A max-pool.
+    /// A max-pool of whole windows inside the image.
     pub fn max_pool(kernel: u32, stride: u32) -> LayerConfig {
-        LayerKind::MaxPool { kernel, stride }.into()
+        LayerKind::MaxPool(MaxPool::inside(kernel, stride)).into()
     }
 
     /// An average-pool.
@@ -122,9 +122,15 @@ impl Serialize for LayerConfig {
                 map.serialize_entry("stride", stride)?;
                 map.serialize_entry("padding", padding)?;
             }
-            LayerKind::MaxPool { kernel, stride } => {
+            LayerKind::MaxPool(MaxPool { kernel, stride, padding, ceil_mode }) => {
                 map.serialize_entry("kernel", kernel)?;
                 map.serialize_entry("stride", stride)?;
+                if *padding != 0 {
+                    map.serialize_entry("padding", padding)?;
+                }
+                if *ceil_mode {
+                    map.serialize_entry("ceil_mode", ceil_mode)?;
+                }
             }
             LayerKind::AveragePool(pool) => {
                 let AveragePool { kernel, stride, padding, ceil_mode, count_include_pad } = pool;
@@ -256,6 +262,8 @@ mod tests {
         let layers = [
             LayerConfig::conv("conv1", 8, [3, 1, 1]),
             LayerConfig::max_pool(2, 2),
+            LayerKind::MaxPool(MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) })
+                .into(),
             LayerConfig::dropout(0.25),
             LayerKind::GlobalAveragePool {}.into(),
             LayerKind::Flatten {}.into(),
@@ -271,6 +279,23 @@ mod tests {
         let expected =
             r#"{"type":"conv","name":"c","out_channels":8,"kernel":3,"stride":1,"padding":1}"#;
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn max_pools_write_what_they_have_beyond_whole_windows() {
+        let short = read("type = \"max-pool\"\nkernel = 3").unwrap();
+        assert_eq!(short, LayerConfig::max_pool(3, 3));
+        let json = serde_json::to_string(&short).unwrap();
+        assert_eq!(json, r#"{"type":"max-pool","kernel":3,"stride":3}"#);
+        let text = "type = \"max-pool\"\nkernel = 3\nstride = 2\npadding = 1\nceil-mode = true";
+        let pool = MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) };
+        assert_eq!(read(text).unwrap().kind, LayerKind::MaxPool(pool));
+        let counts = [1, 2, 5, 6].map(|size| pool.windows(size).unwrap());
+        assert_eq!(counts, [1, 2, 3, 4]);
+        let counts = [1, 2, 5, 6].map(|size| MaxPool { ceil_mode: false, ..pool }.windows(size));
+        assert_eq!(counts, [Ok(1), Ok(1), Ok(3), Ok(3)]);
+        let wide = MaxPool { padding: 2, ..pool }.windows(9).unwrap_err();
+        assert!(wide.contains("padding 2 does not fit"), "{wide}");
     }
 
     #[test]

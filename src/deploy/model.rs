@@ -187,7 +187,15 @@ impl DeployableLayer {
                     }
                     None => DeployableActivation::Relu,
                 }),
-                &OpKind::MaxPool { kernel, stride } => Operation::MaxPool { kernel, stride },
+                &OpKind::MaxPool(pool) if pool.is_inside() => {
+                    Operation::MaxPool { kernel: pool.kernel, stride: pool.stride }
+                }
+                OpKind::MaxPool(_) => {
+                    let name = &op.name;
+                    return Err(Error::Model(format!(
+                        "{name}: max-pool with padding or ceil_mode cannot be exported so far"
+                    )));
+                }
                 &OpKind::AveragePool(pool) => Operation::AveragePool(pool),
                 OpKind::Add => {
                     let name = &op.name;

@@ -120,7 +120,7 @@ impl Lowering<'_> {
             LayerKind::Activation(function) => {
                 OpKind::Activation(self.activation(name, function, input))
             }
-            LayerKind::MaxPool { kernel, stride } => OpKind::MaxPool { kernel, stride },
+            LayerKind::MaxPool(pool) => OpKind::MaxPool(pool),
             LayerKind::AveragePool(pool) => OpKind::AveragePool(pool),
             LayerKind::Dropout { rate } => OpKind::Dropout { rate, stream: place as u32 },
             LayerKind::GlobalAveragePool {} => OpKind::AveragePool(AveragePool::global(shape)),
@@ -284,7 +284,7 @@ impl Lowering<'_> {
                     places.0.map(|_| ValueQuantizer { activation: op.id, bits, plan })
                 }
                 // A maximum is one of the values; a mean of levels is none.
-                OpKind::MaxPool { .. } | OpKind::Flatten => self.values[op.inputs[0].0].quantizer,
+                OpKind::MaxPool(_) | OpKind::Flatten => self.values[op.inputs[0].0].quantizer,
                 _ => None,
             };
             self.values[self.ops[index].output.0].quantizer = quantizer;

@@ -5,7 +5,7 @@ use super::{
     parameters::ParameterId,
 };
 use crate::{
-    config::{ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, PactKind},
+    config::{ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, MaxPool, PactKind},
     quant::{ActivationPlan, WeightQuantizerPlan},
 };
 
@@ -44,13 +44,8 @@ pub enum OpKind {
     BatchNorm(BatchNorm),
     /// A function of every value, or a quantizer of its values or in its place.
     Activation(Activation),
-    /// Maximum over windows without padding; ties go to the first element in row-major order.
-    MaxPool {
-        /// Height and width of a window.
-        kernel: u32,
-        /// Step between windows.
-        stride: u32,
-    },
+    /// Maxima over windows; ties go to the first element in row-major order.
+    MaxPool(MaxPool),
     /// Means over windows.
     AveragePool(AveragePool),
     /// Inverted dropout, only while training.
@@ -89,7 +84,7 @@ impl OpKind {
             OpKind::Activation(Activation { learned, offset, .. }) => {
                 learned.iter_mut().chain(offset).collect()
             }
-            OpKind::MaxPool { .. }
+            OpKind::MaxPool(_)
             | OpKind::AveragePool(_)
             | OpKind::Dropout { .. }
             | OpKind::Add

@@ -373,9 +373,8 @@ impl ReferenceNetwork {
                     let kind = self.activation(parameters, own);
                     x.iter().map(|&x| activation(kind, x)).collect()
                 }
-                OpKind::MaxPool { kernel, stride } => {
-                    let (output, from) =
-                        max_pool(images, self.graph.input_of(op), *kernel, *stride, x);
+                &OpKind::MaxPool(pool) => {
+                    let (output, from) = max_pool(images, self.graph.input_of(op), pool, x);
                     choice = from;
                     output
                 }
@@ -487,9 +486,7 @@ impl ReferenceNetwork {
                     store(own.shift, &shift);
                     input
                 }
-                OpKind::MaxPool { .. } => {
-                    max_pool_gradient(x.len(), &pass.choices[index], &gradient)
-                }
+                OpKind::MaxPool(_) => max_pool_gradient(x.len(), &pass.choices[index], &gradient),
                 OpKind::AveragePool(pool) => {
                     average_pool_gradient(images, self.graph.input_of(op), *pool, &gradient)
                 }
@@ -500,7 +497,7 @@ impl ReferenceNetwork {
             // what comes of both.
             let before = self.graph.before(op).map(|before| &before.kind);
             let goes_on =
-                matches!((&op.kind, before), (OpKind::MaxPool { .. }, Some(OpKind::Activation(_))));
+                matches!((&op.kind, before), (OpKind::MaxPool(_), Some(OpKind::Activation(_))));
             if self.halved(op.inputs[0]) && !goes_on {
                 gradient.iter_mut().for_each(|value| *value = bf16(*value));
             }
@@ -555,8 +552,8 @@ impl ReferenceNetwork {
                         }
                     }
                 }
-                OpKind::MaxPool { kernel, stride } => {
-                    for window in windows(images, self.graph.input_of(op), *kernel, *stride) {
+                &OpKind::MaxPool(pool) => {
+                    for window in windows(images, self.graph.input_of(op), pool) {
                         let best = window.iter().map(|&at| x[at]).fold(f64::NEG_INFINITY, f64::max);
                         let gaps = window.iter().map(|&at| best - x[at]).filter(|&gap| gap > 0.0);
                         margin.activations = gaps.fold(margin.activations, f64::min);

@@ -8,8 +8,8 @@ use crate::common::{
 };
 use saliq::{
     config::{
-        ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, PactKind,
-        QuantizationConfig, Shape, WeightQuantizer,
+        ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, MaxPool as MaxPooling,
+        PactKind, QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Binding, Buffer, Launch, ProductTiles, Work},
     kernels::{
@@ -1265,7 +1265,7 @@ fn workgroups_past_the_last_sum_change_nothing() {
 
 #[test]
 fn pooling_and_its_gradient() {
-    // [channels, height, width], [kernel, stride], activation in front
+    // [channels, height, width], [kernel, stride], activation in front; padding
     let cases = [
         ([1, 4, 4], [2, 2], 0),
         ([5, 7, 6], [2, 1], 1),
@@ -1283,14 +1283,28 @@ fn pooling_and_its_gradient() {
         ([3, 6, 7], [2, 1], 18),
         ([5, 6, 7], [2, 2], 21),
     ];
-    for (seed, ([channels, height, width], [kernel, stride], number)) in
-        cases.into_iter().enumerate()
-    {
+    let paddings = [
+        ([5, 7, 6], [3, 2], 1, 1, false),
+        ([6, 7, 7], [3, 2], 2, 1, true),
+        ([3, 6, 9], [2, 2], 0, 0, true),
+        ([9, 8, 5], [4, 1], 8, 2, true),
+        ([1, 1, 2], [3, 2], 1, 1, true),
+        ([5, 9, 10], [2, 4], 10, 1, true),
+        ([4, 5, 5], [5, 3], 17, 2, false),
+    ];
+    let cases = cases.map(|(shape, [kernel, stride], number)| {
+        (shape, MaxPooling::inside(kernel, stride), number)
+    });
+    let padded = paddings.map(|(shape, [kernel, stride], number, padding, ceil_mode)| {
+        (shape, MaxPooling { kernel, stride, padding, ceil_mode }, number)
+    });
+    let cases = cases.into_iter().chain(padded);
+    for (seed, ([channels, height, width], pool, number)) in cases.enumerate() {
         let images = if seed == 0 { Images::ONE } else { Images::FEW };
         let (plan, kind, learned) = activations()[number];
         let shape = Shape::new(channels, height, width);
-        let output = output_shape(shape, kernel, stride);
-        let what = format!("{shape:?} {kernel} {stride} {kind:?}");
+        let output = output_shape(shape, pool);
+        let what = format!("{shape:?} {pool:?} {kind:?}");
         let mut random = Random(seed as u64);
         let x = activation_inputs(&mut random, images.slots * shape.elements() as usize);
         // Few different values: ties all over. The derivative of a ReLU is taken from y, of PACT
@@ -1298,7 +1312,7 @@ fn pooling_and_its_gradient() {
         let y: Vec<f64> = x.iter().map(|&x| (kind.clip(x) * 4.0).round() / 4.0).collect();
         let state = if plan.is_derived_from_output() { &y } else { &x };
         let gradient = vector(&mut random, images.slots * output.elements() as usize);
-        let pool = PoolShape { input: shape, output, kernel, stride };
+        let sizes = PoolShape::of_maxima(shape, output, pool);
         let record = images.record(false);
         let size = images.slots * packed_elements(output);
         let (values, choice) = (untouched(size), untouched(size / 4));
@@ -1307,11 +1321,11 @@ fn pooling_and_its_gradient() {
             input: (&upload(&pack(&y, shape))).into(),
             output: (&values).into(),
             choice: Some((&choice).into()),
-            shape: pool,
+            shape: sizes,
             storage: Storage::default(),
         });
         let own_y = images.of(&y);
-        let (expected, from) = max_pool(images.count, shape, kernel, stride, &own_y);
+        let (expected, from) = max_pool(images.count, shape, pool, &own_y);
         images.check(&what, &read(&values, size), output, &expected, 0.0);
 
         let size = images.slots * packed_elements(shape);
@@ -1327,7 +1341,7 @@ fn pooling_and_its_gradient() {
             parameters: (&upload(&[9.0, learned[0], learned[1]])).into(),
             partial_sums: (&sums).into(),
             offset_sums: (&offset_sums).into(),
-            shape: pool,
+            shape: sizes,
             items: items as u32,
             activation: plan,
             storage: Storage::default(),

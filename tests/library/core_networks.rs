@@ -8,7 +8,7 @@ use saliq::{
     Error,
     config::{
         ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, LayerConfig, LayerKind,
-        NetworkConfig, PactKind, Precision, QuantizationConfig, Shape, WeightQuantizer,
+        MaxPool, NetworkConfig, PactKind, Precision, QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Buffer, Recording},
     graph::{ParameterLayout, ParameterRole},
@@ -70,7 +70,18 @@ fn detached_network() -> NetworkConfig {
 /// Pools of 2 × 2 right behind convolutions: of odd and even maps, with and without padding and an
 /// activation.
 fn pooled_network() -> NetworkConfig {
-    let pool = || LayerConfig::max_pool(2, 2);
+    pooled_by(|| LayerConfig::max_pool(2, 2))
+}
+
+/// Pools whose windows overlap, reach into a padding and beyond the image.
+fn padded_network() -> NetworkConfig {
+    pooled_by(|| {
+        let pool = MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) };
+        LayerKind::MaxPool(pool).into()
+    })
+}
+
+fn pooled_by(pool: impl Fn() -> LayerConfig) -> NetworkConfig {
     NetworkConfig {
         input: Shape::new(3, 19, 23),
         classes: 3,
@@ -193,6 +204,7 @@ fn headless_network() -> NetworkConfig {
             activation("act2"),
             conv("conv3", 5, [3, 2, 1]).reading(&["act1"]),
             activation("act3"),
+            LayerKind::MaxPool(MaxPool { padding: 1, ..MaxPool::inside(3, 1) }).into(),
             pool("gap2"),
             LayerConfig::add("add1", &["gap2", "act2"]),
         ],
@@ -579,6 +591,10 @@ fn pools_behind_convolutions() {
     check("pooled, unsigned", &pooled_network(), &quantization, &[true]);
     let quantization = quantized("4,2,3,w4a32", WeightQuantizer::Affine, false, PactKind::Signed);
     check_in(Precision::F16, "pooled, signed, f16", &pooled_network(), &quantization, &[true]);
+    let float = QuantizationConfig::default();
+    check("padded pools, float", &padded_network(), &float, &[true, false]);
+    check("padded pools, signed", &padded_network(), &quantization, &[true, false]);
+    check_in(Precision::F16, "padded pools, f16", &padded_network(), &float, &[true]);
 }
 
 #[test]

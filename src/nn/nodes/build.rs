@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::{BatchNorm, JoinedPool, Node, NodeKind, Source, Weights};
 use crate::{
     Result,
-    config::{Precision, Shape},
+    config::{MaxPool, Precision, Shape},
     gpu::{Buffer, Gpu},
     graph::{self, Graph, Op, OpKind, ValueId},
     kernels::{AveragePoolShape, BackwardLayout, Geometry, PoolShape, WeightShape},
@@ -197,8 +197,8 @@ impl<'a> Builder<'a> {
             }
             OpKind::BatchNorm(norm) => NodeKind::BatchNorm(self.batch_norm(norm, source, output)?),
             OpKind::Activation(_) => NodeKind::Activation,
-            &OpKind::MaxPool { kernel, stride } => {
-                let shape = PoolShape { input, output, kernel, stride };
+            &OpKind::MaxPool(pool) => {
+                let shape = PoolShape::of_maxima(input, output, pool);
                 self.max_pool(shape, source.filter(|_| self.is_only_reader(op)))?
             }
             &OpKind::AveragePool(pool) => {
@@ -297,7 +297,7 @@ impl<'a> Builder<'a> {
         stride: u32,
         input: Shape,
     ) -> Result<Option<(&'a Op, JoinedPool)>> {
-        let windows = OpKind::MaxPool { kernel: 2, stride: 2 };
+        let windows = OpKind::MaxPool(MaxPool::inside(2, 2));
         let Some(pool) = self.graph.behind(last).filter(|op| op.kind == windows) else {
             return Ok(None);
         };
