@@ -1,13 +1,13 @@
 // Second stage of the statistics of a batch: combines the parts of `batch_norm_moments` in order
-// (Chan et al. 1979), moves the running statistics on as torch.nn.BatchNorm2d does, mean ← 0.9·mean
-// + 0.1·μ_B and likewise the variance with the unbiased σ_B², and writes the coefficients of y =
+// (Chan et al. 1979), moves the running statistics on as torch.nn.BatchNorm2d does, mean ← (1 −
+// MOMENTUM)·mean + MOMENTUM·μ_B and likewise the variance with the unbiased σ_B², and writes the coefficients of y =
 // γ(x − μ_B)/√(σ_B² + ε) + β for every batch, [batch, group]. Batches of a range count in their
 // order, the clean images before the masked; one without images does not, nor one of a single value
 // a channel, which has no variance. After step FREEZE_AFTER running statistics stay as they are and
 // take the place of the batch's. One workgroup of 64 a group of 4 channels.
 
 import package::common::batch_norm::{
-    Coefficients, EPSILON, MOMENTUM, images_of_batch, reciprocal, rows_of_part,
+    Coefficients, images_of_batch, reciprocal, rows_of_part,
 };
 import package::common::images::Images;
 import package::common::norm_parameters::{channels, parameters};
@@ -22,6 +22,8 @@ override SHIFT_INDEX: u32;
 override MEAN_INDEX: u32;
 override VARIANCE_INDEX: u32;
 override COUNT_INDEX: u32;
+override EPSILON: f32;
+override MOMENTUM: f32;
 override FREEZE_AFTER: u32;
 
 @group(0) @binding(1) var<uniform> images: Images;

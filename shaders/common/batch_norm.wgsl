@@ -1,13 +1,10 @@
-// What the kernels of batch norm share (Ioffe & Szegedy 2015, with torch.nn.BatchNorm2d's ε and
-// momentum).
+// What the kernels of batch norm share (Ioffe & Szegedy 2015, as torch.nn.BatchNorm2d).
 //
 // Where the weights in front are quantized, they are scaled by the running statistics first
 // (Krishnamoorthi 2018, section 3.2.2, whose eq. (4) and (5) are the paper's): w_corrected =
 // c·γW/σ_B = s·W with s = γ/σ, so that the layer computes z = s·x. Elsewhere s is 1. All kernels
 // read z and take x = z/s back out of it (the factor 1/c = σ/σ_B is γ/(s·σ_B)).
 
-const EPSILON = 1e-5;
-const MOMENTUM = 0.1;
 // A factor s below this is taken for 0: x is 0 then.
 const SMALLEST_FACTOR = 1e-12;
 

@@ -6,8 +6,6 @@ use super::{activation::ActivationFunction, shape::Shape};
 
 /// Largest window of a max-pool: the position of a maximum takes eight bits.
 const MAX_POOL_KERNEL: u32 = 15;
-/// ε of batch norms, as torch.nn.BatchNorm2d has it.
-pub const BATCH_NORM_EPSILON: f32 = 1e-5;
 
 /// What a layer computes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -26,9 +24,8 @@ pub enum LayerKind {
         #[serde(default)]
         padding: u32,
     },
-    /// Batch normalisation right behind a convolution or linear layer, torch.nn.BatchNorm2d (or
-    /// 1d): ε [`BATCH_NORM_EPSILON`], momentum 0.1.
-    BatchNorm {},
+    /// Batch normalisation of every channel, torch.nn.BatchNorm2d (or 1d).
+    BatchNorm(BatchNorm),
     /// A function of every value, ReLU where a file says nothing; quantized where the preceding
     /// layer's activations are.
     Activation(ActivationFunction),
@@ -64,7 +61,7 @@ impl LayerKind {
     pub fn type_name(&self) -> &'static str {
         match self {
             LayerKind::Conv { .. } => "conv",
-            LayerKind::BatchNorm {} => "batch-norm",
+            LayerKind::BatchNorm(_) => "batch-norm",
             LayerKind::Activation(_) => "activation",
             LayerKind::MaxPool(_) => "max-pool",
             LayerKind::AveragePool(_) => "average-pool",
@@ -80,7 +77,7 @@ impl LayerKind {
     pub(super) fn stem(&self) -> Stem {
         match self {
             LayerKind::Conv { .. } => Stem::OfType("conv"),
-            LayerKind::BatchNorm {} => Stem::OfType("bn"),
+            LayerKind::BatchNorm(_) => Stem::OfType("bn"),
             LayerKind::Activation(_) => Stem::OfType("act"),
             LayerKind::Linear { .. } => Stem::OfType("fc"),
             LayerKind::Add {} => Stem::OfType("add"),
@@ -134,8 +131,18 @@ impl LayerKind {
                     sizes.join(" and ")
                 ));
             }
+            LayerKind::BatchNorm(BatchNorm { epsilon, .. })
+                if !(epsilon > 0.0 && epsilon.is_finite()) =>
+            {
+                return Err(format!("epsilon {epsilon} must be above 0"));
+            }
+            LayerKind::BatchNorm(BatchNorm { momentum, .. })
+                if !(0.0..=1.0).contains(&momentum) =>
+            {
+                return Err(format!("momentum {momentum} is not in [0, 1]"));
+            }
             LayerKind::Activation(_)
-            | LayerKind::BatchNorm {}
+            | LayerKind::BatchNorm(_)
             | LayerKind::Add {}
             | LayerKind::Flatten {}
             | LayerKind::Dropout { .. } => input,
@@ -170,7 +177,7 @@ impl LayerKind {
 
     /// Whether it is a batch norm.
     pub fn is_batch_norm(&self) -> bool {
-        matches!(self, LayerKind::BatchNorm {})
+        matches!(self, LayerKind::BatchNorm(_))
     }
 }
 
@@ -181,6 +188,22 @@ pub(super) enum Stem {
     OfType(&'static str),
     /// The word and its place among all layers, counted from 1: `pool5`.
     OfPlace(&'static str),
+}
+
+/// Settings of a batch norm.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchNorm {
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// Share of a batch's statistics in the running ones.
+    pub momentum: f32,
+}
+
+impl Default for BatchNorm {
+    fn default() -> BatchNorm {
+        BatchNorm { epsilon: 1e-5, momentum: 0.1 }
+    }
 }
 
 /// Maxima over square windows, torch.nn.MaxPool2d, with what a file leaves out filled in.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     activation::ActivationFunction,
-    layer_kind::{AveragePool, LayerKind, MaxPool},
+    layer_kind::{AveragePool, BatchNorm, LayerKind, MaxPool},
 };
 
 /// One layer of a network: what it computes, what it is called, what it reads. Names of parameters
@@ -57,7 +57,7 @@ impl LayerConfig {
 
     /// A batch norm.
     pub fn batch_norm(name: &str) -> LayerConfig {
-        LayerConfig::named(name, LayerKind::BatchNorm {})
+        LayerConfig::named(name, LayerKind::BatchNorm(BatchNorm::default()))
     }
 
     /// A ReLU.
@@ -145,10 +145,16 @@ impl Serialize for LayerConfig {
                 map.serialize_entry("out_features", out_features)?;
             }
             LayerKind::Activation(function) => function.serialize_settings::<S>(&mut map)?,
-            LayerKind::BatchNorm {}
-            | LayerKind::Add {}
-            | LayerKind::GlobalAveragePool {}
-            | LayerKind::Flatten {} => {}
+            LayerKind::BatchNorm(BatchNorm { epsilon, momentum }) => {
+                let usual = BatchNorm::default();
+                if *epsilon != usual.epsilon {
+                    map.serialize_entry("epsilon", epsilon)?;
+                }
+                if *momentum != usual.momentum {
+                    map.serialize_entry("momentum", momentum)?;
+                }
+            }
+            LayerKind::Add {} | LayerKind::GlobalAveragePool {} | LayerKind::Flatten {} => {}
         }
         map.end()
     }
@@ -266,6 +272,11 @@ mod tests {
                 .into(),
             LayerConfig::dropout(0.25),
             LayerKind::GlobalAveragePool {}.into(),
+            LayerConfig::batch_norm("bn1"),
+            LayerConfig::named(
+                "bn2",
+                LayerKind::BatchNorm(BatchNorm { epsilon: 0.001, momentum: 0.01 }),
+            ),
             LayerKind::Flatten {}.into(),
             LayerConfig::activation("act1").reading(&["conv1"]),
             LayerConfig::add("add1", &["conv1", "act1"]),
@@ -296,6 +307,15 @@ mod tests {
         assert_eq!(counts, [Ok(1), Ok(1), Ok(3), Ok(3)]);
         let wide = MaxPool { padding: 2, ..pool }.windows(9).unwrap_err();
         assert!(wide.contains("padding 2 does not fit"), "{wide}");
+    }
+
+    #[test]
+    fn batch_norms_write_what_is_not_usual() {
+        let json = |layer: &LayerConfig| serde_json::to_string(layer).unwrap();
+        assert_eq!(json(&LayerConfig::batch_norm("b")), r#"{"type":"batch-norm","name":"b"}"#);
+        let own = read("type = \"batch-norm\"\nepsilon = 0.001").unwrap();
+        assert_eq!(json(&own), r#"{"type":"batch-norm","epsilon":0.001}"#);
+        assert!(read("type = \"batch-norm\"\neps = 0.001").unwrap_err().contains("`eps`"));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(crate) use text::{decimal, real, suggestion};
 
 pub use activation::ActivationFunction;
 pub use bits::LayerBits;
-pub use layer_kind::{AveragePool, BATCH_NORM_EPSILON, LayerKind, MaxPool};
+pub use layer_kind::{AveragePool, BatchNorm, LayerKind, MaxPool};
 pub use layers::{IMAGES, LayerConfig, WeightLayer};
 pub use misfit::NetworkOrigin;
 pub use model::{ModelConfig, PixelNormalization};

@@ -147,13 +147,6 @@ impl NetworkConfig {
                 Source::Layer(place) => shapes[place],
             };
             let inputs: Vec<Shape> = sources.iter().map(shape_of).collect();
-            if layer.kind.is_batch_norm() && !self.normalizes(&wiring, index) {
-                return Err(misfit(
-                    "a batch norm must come right after a convolution or linear layer, and be its \
-                     only reader"
-                        .into(),
-                ));
-            }
             let reads_row = sources.iter().any(|source| match *source {
                 Source::Images => false,
                 Source::Layer(place) => is_row[place] && shapes[place].pixels() > 1,
@@ -179,13 +172,6 @@ impl NetworkConfig {
             shapes.push(shape);
         }
         Ok((wiring, shapes))
-    }
-
-    /// Whether layer `index` reads a convolution or linear layer that nobody else reads.
-    fn normalizes(&self, wiring: &Wiring, index: usize) -> bool {
-        let Source::Layer(front) = wiring.sources[index][0] else { return false };
-        let reads = wiring.sources.iter().flatten().filter(|&&own| own == Source::Layer(front));
-        self.layers[front].kind.is_weighted() && reads.count() == 1
     }
 
     /// The convolution and linear layers in order.
@@ -278,7 +264,7 @@ impl NetworkConfig {
                     u128::from(input.channels) * u128::from(kernel) * u128::from(kernel)
                 }
                 LayerKind::Linear { .. } => u128::from(input.elements()),
-                LayerKind::BatchNorm {} => 1, // γ and β
+                LayerKind::BatchNorm(_) => 1, // γ and β
                 _ => 0,
             };
             if fan_in > 0 {
@@ -327,7 +313,7 @@ impl NetworkConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
+    use crate::{Error, config::BatchNorm};
 
     #[test]
     fn table_one_has_the_known_parameter_count() {
@@ -377,6 +363,28 @@ mod tests {
             assert!(said.contains("a number a class (4×1×1") && said.contains(found), "{said}");
         }
         assert!(refusal(Vec::new()).unwrap().contains("a number a class"));
+    }
+
+    #[test]
+    fn batch_norms_stand_anywhere() {
+        let norm = LayerConfig::batch_norm;
+        let layers = vec![
+            norm("bn1"),
+            LayerConfig::conv("conv1", 3, [3, 1, 1]),
+            norm("bn2"),
+            norm("bn3").reading(&["conv1"]),
+            LayerConfig::add("add1", &["bn2", "bn3", "conv1", "input"]),
+            LayerConfig::linear("fc", 4),
+            norm("bn4"),
+        ];
+        assert_eq!(refusal(layers), None);
+        let with = |epsilon, momentum| {
+            let own = LayerKind::BatchNorm(BatchNorm { epsilon, momentum });
+            refusal(vec![LayerConfig::named("bn1", own), LayerConfig::linear("fc", 4)])
+        };
+        assert_eq!(with(1e-3, 0.0), None);
+        assert!(with(0.0, 0.1).unwrap().contains("epsilon 0 must be above 0"));
+        assert!(with(1e-5, 1.5).unwrap().contains("momentum 1.5 is not in [0, 1]"));
     }
 
     #[test]

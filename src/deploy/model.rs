@@ -134,7 +134,7 @@ impl DeployableModel {
 }
 
 impl DeployableLayer {
-    /// The layers of a model without batch norms, however its pixels are normalised.
+    /// The layers of a model with its batch norms folded, however its pixels are normalised.
     pub(super) fn all(folded: &Model) -> Result<Vec<DeployableLayer>> {
         folded.require_alphas()?;
         let quantization = &folded.config.quantization;
@@ -201,8 +201,15 @@ impl DeployableLayer {
                     let name = &op.name;
                     return Err(Error::Model(format!("{name}: sums cannot be exported so far")));
                 }
-                // Batch norms are folded; dropouts do nothing in inference.
-                OpKind::Dropout { .. } | OpKind::BatchNorm(_) | OpKind::Flatten => continue,
+                OpKind::BatchNorm(_) => {
+                    let name = &op.name;
+                    return Err(Error::Model(format!(
+                        "{name}: a batch norm that is not the only layer right behind one with \
+                         weights cannot be exported so far"
+                    )));
+                }
+                // These do nothing in inference.
+                OpKind::Dropout { .. } | OpKind::Flatten => continue,
             };
             let (name, input, output) = (op.name.clone(), graph.input_of(op), graph.output_of(op));
             layers.push(DeployableLayer { name, input, output, operation });

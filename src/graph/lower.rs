@@ -10,8 +10,8 @@ use super::{
 use crate::{
     Error, Result,
     config::{
-        ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, LayerKind, NetworkConfig,
-        QuantizationConfig, Shape, Source,
+        self, ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, LayerKind,
+        NetworkConfig, QuantizationConfig, Shape, Source,
     },
     quant::{ActivationPlan, WeightQuantizerPlan, highest_level},
 };
@@ -116,7 +116,7 @@ impl Lowering<'_> {
                 let size = vec![out_features as usize, shape.elements() as usize];
                 OpKind::Linear { weights: self.weights(name, size, shape.pixels())? }
             }
-            LayerKind::BatchNorm {} => OpKind::BatchNorm(self.batch_norm(name, shape)),
+            LayerKind::BatchNorm(own) => OpKind::BatchNorm(self.batch_norm(name, own, shape)),
             LayerKind::Activation(function) => {
                 OpKind::Activation(self.activation(name, function, input))
             }
@@ -172,7 +172,7 @@ impl Lowering<'_> {
         })
     }
 
-    fn batch_norm(&mut self, name: &str, shape: Shape) -> BatchNorm {
+    fn batch_norm(&mut self, name: &str, own: config::BatchNorm, shape: Shape) -> BatchNorm {
         let channels = vec![shape.channels as usize];
         let mut declare = |section, suffix: &str, shape: &[usize], role| {
             self.declare(section, format!("{name}.{suffix}"), shape.to_vec(), role, 1)
@@ -185,6 +185,8 @@ impl Lowering<'_> {
             mean: declare(Statistics, "running_mean", &channels, RunningMean),
             variance: declare(Statistics, "running_var", &channels, RunningVariance),
             count: declare(Statistics, "num_batches_tracked", &[], BatchCount),
+            epsilon: own.epsilon,
+            momentum: own.momentum,
         }
     }
 
@@ -236,19 +238,11 @@ impl Lowering<'_> {
     /// Adds an operation and returns its value.
     fn add(&mut self, name: String, kind: OpKind, inputs: Vec<ValueId>, shape: Shape) -> ValueId {
         let (id, output) = (OpId(self.ops.len()), ValueId(self.values.len()));
-        let before = match kind {
-            OpKind::BatchNorm(_) => self.values[inputs[0].0].producer,
-            OpKind::Activation(_) => self.weighted_before(inputs[0]),
-            _ => None,
-        };
-        if let Some(before) = before
-            && let OpKind::Convolution { weights, .. } | OpKind::Linear { weights } =
-                &mut self.ops[before.0].kind
+        if let OpKind::Activation(_) = kind
+            && let Some(before) = self.weighted_before(inputs[0])
+            && let Some(weights) = self.ops[before.0].kind.weights_mut()
         {
-            match kind {
-                OpKind::BatchNorm(_) => weights.norm = Some(id),
-                _ => weights.activation = weights.activation.or(Some(id)),
-            }
+            weights.activation = weights.activation.or(Some(id));
         }
         for input in &inputs {
             self.values[input.0].consumers.push(id);
@@ -264,8 +258,22 @@ impl Lowering<'_> {
         output
     }
 
+    /// Tells layers with weights of the batch norms right behind them that nothing else reads beside.
+    fn find_norms(&mut self) {
+        for index in 0..self.ops.len() {
+            let OpKind::BatchNorm(_) = self.ops[index].kind else { continue };
+            let (id, read) = (self.ops[index].id, &self.values[self.ops[index].inputs[0].0]);
+            if let (Some(before), [_]) = (read.producer, &read.consumers[..])
+                && let Some(weights) = self.ops[before.0].kind.weights_mut()
+            {
+                weights.norm = Some(id);
+            }
+        }
+    }
+
     /// Gives parameters their places, and then activations and values what depends on those.
     fn finish(mut self, output: ValueId) -> Result<Lowered> {
+        self.find_norms();
         let (mut layout, places) = place(self.declared)?;
         for op in &mut self.ops {
             op.kind.parameters_mut().for_each(|id| *id = places[id.0]);
@@ -293,11 +301,13 @@ impl Lowering<'_> {
     }
 }
 
-/// Weights of `op`, and γ and the running variance of the batch norm that scales them.
-fn normalized(ops: &[Op], op: &Op) -> Option<[ParameterId; 3]> {
+/// Weights of `op`, and γ, the running variance and ε of the batch norm that scales them.
+fn normalized(ops: &[Op], op: &Op) -> Option<([ParameterId; 3], f32)> {
     let weights = op.kind.weights()?;
     match &ops[weights.norm?.0].kind {
-        OpKind::BatchNorm(norm) => Some([weights.weight, norm.scale, norm.variance]),
+        OpKind::BatchNorm(norm) => {
+            Some(([weights.weight, norm.scale, norm.variance], norm.epsilon))
+        }
         _ => None,
     }
 }

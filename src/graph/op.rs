@@ -70,6 +70,14 @@ impl OpKind {
         }
     }
 
+    /// As [`Self::weights`].
+    pub(super) fn weights_mut(&mut self) -> Option<&mut Weights> {
+        match self {
+            OpKind::Convolution { weights, .. } | OpKind::Linear { weights } => Some(weights),
+            _ => None,
+        }
+    }
+
     /// All its parameters.
     pub(super) fn parameters_mut(&mut self) -> impl Iterator<Item = &mut ParameterId> {
         let all = match self {
@@ -78,7 +86,7 @@ impl OpKind {
                 let optional = [step, level_scale, level_zero_point].into_iter().flatten();
                 [weight, bias].into_iter().chain(optional).collect()
             }
-            OpKind::BatchNorm(BatchNorm { scale, shift, mean, variance, count }) => {
+            OpKind::BatchNorm(BatchNorm { scale, shift, mean, variance, count, .. }) => {
                 vec![scale, shift, mean, variance, count]
             }
             OpKind::Activation(Activation { learned, offset, .. }) => {
@@ -124,7 +132,7 @@ pub struct Weights {
     pub level_scale: Option<ParameterId>,
     /// Zero point of weights that are on their levels already.
     pub level_zero_point: Option<ParameterId>,
-    /// The batch norm right behind, which scales the weights where they are quantized.
+    /// The batch norm right behind, the only reader, which scales the weights where they are quantized.
     pub norm: Option<OpId>,
     /// The first activation between this layer and the next one with weights.
     pub activation: Option<OpId>,
@@ -143,6 +151,10 @@ pub struct BatchNorm {
     pub variance: ParameterId,
     /// Batches seen, a scalar.
     pub count: ParameterId,
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// Share of a batch's statistics in the running ones.
+    pub momentum: f32,
 }
 
 /// What an activation computes.

@@ -115,6 +115,8 @@ impl ReferenceNetwork {
             mean: values(own.mean),
             variance: values(own.variance),
             batches: values(own.count)[0],
+            epsilon: f64::from(own.epsilon),
+            momentum: f64::from(own.momentum),
         }
     }
 
@@ -128,7 +130,8 @@ impl ReferenceNetwork {
     /// Whether the batch norm `op` scales the weights in front of it.
     fn folds(&self, op: &Op) -> bool {
         let weights = self.graph.before(op).and_then(|before| before.kind.weights());
-        weights.is_some_and(|weights| weights.bits.quantizes_weights())
+        weights
+            .is_some_and(|weights| weights.norm == Some(op.id) && weights.bits.quantizes_weights())
     }
 
     /// The weights or bias `id` of `own` as they are quantized: scaled by a batch norm behind.

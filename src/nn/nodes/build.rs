@@ -195,7 +195,11 @@ impl<'a> Builder<'a> {
                     weights: self.weights(weights, [input, output], layout)?,
                 }
             }
-            OpKind::BatchNorm(norm) => NodeKind::BatchNorm(self.batch_norm(norm, source, output)?),
+            OpKind::BatchNorm(norm) => {
+                let front = self.graph.before(op).and_then(|front| front.kind.weights());
+                let is_behind = front.is_some_and(|front| front.norm == Some(op.id));
+                NodeKind::BatchNorm(self.batch_norm(norm, source.filter(|_| is_behind), output)?)
+            }
             OpKind::Activation(_) => NodeKind::Activation,
             &OpKind::MaxPool(pool) => {
                 let shape = PoolShape::of_maxima(input, output, pool);
@@ -233,7 +237,8 @@ impl<'a> Builder<'a> {
         Weights::new(self.gpu, shape, layout, own.step.map(offset), own.quantizer)
     }
 
-    /// A batch norm. The weights in front of it are scaled by it where they are quantized.
+    /// A batch norm. The weights of the node `source` right in front of it are scaled by it where
+    /// they are quantized.
     fn batch_norm(
         &mut self,
         norm: &graph::BatchNorm,
