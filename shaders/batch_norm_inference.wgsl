@@ -4,7 +4,7 @@
 // the passes, so that all passes of a step scale the weights by the same statistics. Padding
 // channels get zeros. One invocation per group of 4 channels.
 
-import package::common::batch_norm::{Coefficients, EPSILON, reciprocal};
+import package::common::batch_norm::{Coefficients, reciprocal};
 import package::common::norm_parameters::channels;
 
 override CHANNELS: u32;
@@ -12,6 +12,7 @@ override SCALE_INDEX: u32;
 override SHIFT_INDEX: u32;
 override MEAN_INDEX: u32;
 override VARIANCE_INDEX: u32;
+override EPSILON: f32;
 override FOLD: u32;
 
 @group(0) @binding(1) var<storage, read_write> factors: array<vec4f>;

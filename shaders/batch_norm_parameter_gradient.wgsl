@@ -7,7 +7,7 @@
 // part. Computing x = z/s from z has the derivative −Σ(∂L/∂x·x)/γ, so that Σg·x̂·(1 − ε/σ_B²)
 // remains, or −Σg·μ/σ after FREEZE_AFTER. One workgroup of 64 per group of 4 channels.
 
-import package::common::batch_norm::{Coefficients, EPSILON, images_of_batch};
+import package::common::batch_norm::{Coefficients, images_of_batch};
 import package::common::images::Images;
 import package::common::norm_parameters::channels;
 import package::common::step::Step;
@@ -19,6 +19,7 @@ override BATCHES: u32;
 override SCALE_INDEX: u32;
 override SHIFT_INDEX: u32;
 override MEAN_INDEX: u32;
+override EPSILON: f32;
 override FREEZE_AFTER: u32;
 override FOLD: u32;
 

@@ -1,14 +1,14 @@
 // Second stage of the statistics of a batch. It combines the parts of `batch_norm_moments` in order
 // (Chan et al. 1979) and updates the running statistics as torch.nn.BatchNorm2d does: mean ←
-// 0.9·mean + 0.1·μ_B, and likewise the variance with the unbiased σ_B². It writes the coefficients
-// of y = γ(x − μ_B)/√(σ_B² + ε) + β for every batch, [batch, group]. Batches of a range are
-// processed in their order, the clean images before the masked ones. A batch without images is
-// skipped, as is a batch with a single value per channel, which has no variance. After step
-// FREEZE_AFTER running statistics do not change and replace those of the batch. One workgroup of 64
-// per group of 4 channels.
+// (1 − MOMENTUM)·mean + MOMENTUM·μ_B, and likewise the variance with the unbiased σ_B². It writes
+// the coefficients of y = γ(x − μ_B)/√(σ_B² + ε) + β for every batch, [batch, group]. Batches of a
+// range are processed in their order, the clean images before the masked ones. A batch without
+// images is skipped, as is a batch with a single value per channel, which has no variance. After
+// step FREEZE_AFTER running statistics do not change and replace those of the batch. One workgroup
+// of 64 per group of 4 channels.
 
 import package::common::batch_norm::{
-    Coefficients, EPSILON, MOMENTUM, images_of_batch, reciprocal, rows_of_part,
+    Coefficients, images_of_batch, reciprocal, rows_of_part,
 };
 import package::common::images::Images;
 import package::common::norm_parameters::{channels, parameters};
@@ -23,6 +23,8 @@ override SHIFT_INDEX: u32;
 override MEAN_INDEX: u32;
 override VARIANCE_INDEX: u32;
 override COUNT_INDEX: u32;
+override EPSILON: f32;
+override MOMENTUM: f32;
 override FREEZE_AFTER: u32;
 
 @group(0) @binding(1) var<uniform> images: Images;

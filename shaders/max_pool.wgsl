@@ -1,9 +1,11 @@
-// Max-pooling over KERNEL × KERNEL windows with stride STRIDE, no padding (torch.nn.MaxPool2d);
-// ties go to the first element in row-major order. Values are [image, row, column, channel / 4]
+// Max-pooling over KERNEL × KERNEL windows with stride STRIDE and PADDING rows and columns in front
+// of the image (torch.nn.MaxPool2d): the maximum of the window's pixels inside the image, of which
+// there is one at least; ties go to the first element in row-major order. Values are [image, row, column, channel / 4]
 // vec4f. `choice` keeps, for each output, the position ky · KERNEL + kx of its maximum: one byte a
 // channel, so KERNEL ≤ 15; integer inference has no use for it. One invocation a group of 4
 // outputs.
 
+import package::common::averages::inside;
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::pooling::pack_positions;
@@ -16,6 +18,7 @@ override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
 override KERNEL: u32;
 override STRIDE: u32;
+override PADDING: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
@@ -36,15 +39,18 @@ fn main(
     let column = (element / GROUPS) % OUT_WIDTH;
     let row = (element / (GROUPS * OUT_WIDTH)) % OUT_HEIGHT;
 
-    let first = ((image * IN_HEIGHT + row * STRIDE) * IN_WIDTH + column * STRIDE) * GROUPS + group;
-    var best = load_input(input[first]);
-    var position = vec4u();
-    for (var ky = 0u; ky < KERNEL; ky++) {
-        for (var kx = 0u; kx < KERNEL; kx++) {
-            let value = load_input(input[first + (ky * IN_WIDTH + kx) * GROUPS]);
+    let rows = inside(row * STRIDE, IN_HEIGHT, KERNEL, PADDING);
+    let columns = inside(column * STRIDE, IN_WIDTH, KERNEL, PADDING);
+    // The position of the image's first pixel, from which the window's wrap where that is in front.
+    let origin = (PADDING - row * STRIDE) * KERNEL + PADDING - column * STRIDE;
+    var best = load_input(input[((image * IN_HEIGHT + rows.x) * IN_WIDTH + columns.x) * GROUPS + group]);
+    var position = vec4u(origin + rows.x * KERNEL + columns.x);
+    for (var y = rows.x; y < rows.y; y++) {
+        for (var x = columns.x; x < columns.y; x++) {
+            let value = load_input(input[((image * IN_HEIGHT + y) * IN_WIDTH + x) * GROUPS + group]);
             let larger = value > best;
             best = select(best, value, larger);
-            position = select(position, vec4u(ky * KERNEL + kx), larger);
+            position = select(position, vec4u(origin + y * KERNEL + x), larger);
         }
     }
     let at = images.first * per_image + element;

@@ -23,6 +23,7 @@ override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
 override KERNEL: u32;
 override STRIDE: u32;
+override PADDING: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
@@ -37,7 +38,7 @@ override ACTIVATION: u32;
 @if(pact) @group(0) @binding(6) var<storage, read_write> partial_sums: array<f32>;
 @if(offset) @group(0) @binding(7) var<storage, read_write> offset_sums: array<f32>;
 
-// Σ of the gradients of the windows that chose element (row, column): the last window that starts
+// Σ of the gradients of the windows that chose element (row, column) of the padded image: the last window that starts
 // at or above it, and WINDOWS − 1 before.
 fn chosen(image: u32, row: u32, column: u32, group: u32) -> vec4f {
     var sum = vec4f();
@@ -75,8 +76,8 @@ fn main(
         if (element < images.count * per_image) {
             let image = images.first + element / per_image;
             let group = element % GROUPS;
-            let column = (element / GROUPS) % IN_WIDTH;
-            let row = (element / (GROUPS * IN_WIDTH)) % IN_HEIGHT;
+            let column = (element / GROUPS) % IN_WIDTH + PADDING;
+            let row = (element / (GROUPS * IN_WIDTH)) % IN_HEIGHT + PADDING;
             let at = images.first * per_image + element;
             let gradient = chosen(image, row, column, group);
             @if(pact) {

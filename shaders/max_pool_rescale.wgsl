@@ -18,6 +18,7 @@ override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
 override KERNEL: u32;
 override STRIDE: u32;
+override PADDING: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<vec4f>;
@@ -44,8 +45,9 @@ fn main(
     if (element >= images.count * per_image) { return; }
     let image = images.first + element / per_image;
     let group = element % GROUPS;
-    let column = (element / GROUPS) % IN_WIDTH;
-    let row = (element / (GROUPS * IN_WIDTH)) % IN_HEIGHT;
+    // In the padded image.
+    let column = (element / GROUPS) % IN_WIDTH + PADDING;
+    let row = (element / (GROUPS * IN_WIDTH)) % IN_HEIGHT + PADDING;
     let at = images.first * per_image + element;
     let output_twin = images.count * OUT_HEIGHT * OUT_WIDTH * GROUPS;
 

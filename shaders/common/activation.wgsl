@@ -1,6 +1,6 @@
-// Activation functions and their derivatives: ReLU, PACT (Choi et al. 2018; paper eq. (6)), learned
-// steps (LSQ, Esser et al. 2020) on PACT's grids, and functions whose values have a learned step
-// and a learned offset (LSQ+, Bhalgat et al. 2020); `kind` says which. `levels` is 2^b − 1
+// Activation functions and their derivatives: plain ones, PACT (Choi et al. 2018; paper eq. (6)),
+// learned steps (LSQ, Esser et al. 2020) on PACT's grids, and functions whose values have a learned
+// step and a learned offset (LSQ+, Bhalgat et al. 2020); `kind` says which. `levels` is 2^b − 1
 // (unsigned and LSQ+) or 2^(b−1) − 1 (signed), `alpha` the clipping threshold. `learned` are the
 // parameters: PACT's α, or the step s (of LSQ with α = s·levels), then LSQ+'s offset β.
 //
@@ -9,8 +9,30 @@
 // whole level, z = clamp(round(−β/s), 0, levels), so that 0 is a level: padding with zeros, the
 // zero points of ONNX and integer inference are exact with that.
 
-import kinds::activation::{RELU, PACT_UNSIGNED, PACT_SIGNED, PACT_SIGNED_AFTER_RELU};
+//
+// Functions and derivatives are torch.nn's: ReLU6 has the derivative 0 at both ends, LeakyReLU SLOPE
+// at 0, Hardswish 0 at −3 and 1 at 3.
+
+import kinds::activation::{RELU, RELU6, LEAKY_RELU, TANH, SIGMOID, SILU, HARD_SWISH};
+import kinds::activation::{PACT_UNSIGNED, PACT_SIGNED, PACT_SIGNED_AFTER_RELU};
 import kinds::activation::{LSQ_UNSIGNED, LSQ_SIGNED, LSQ_SIGNED_AFTER_RELU, LSQ_PLUS};
+
+// LEAKY_RELU's slope below 0.
+override SLOPE: f32 = 0.01;
+
+// 1 / (1 + e^−x). Beyond ±80 it is 0 or 1 but for what f32 does not have.
+fn logistic(x: vec4f) -> vec4f {
+    return 1.0 / (1.0 + exp(-clamp(x, vec4f(-80.0), vec4f(80.0))));
+}
+
+// Near 0 a polynomial, where 1 − e^−2|x| has few bits left, and the built-in function no more.
+fn hyperbolic_tangent(x: vec4f) -> vec4f {
+    let square = x * x;
+    let near = x * (1.0 + square * (-1.0 / 3.0 + square * (2.0 / 15.0 + square * (-17.0 / 315.0 + square * (62.0 / 2835.0)))));
+    let decay = exp(-2.0 * min(abs(x), vec4f(40.0)));
+    let far = sign(x) * (1.0 - decay) / (1.0 + decay);
+    return select(far, near, abs(x) < vec4f(0.25));
+}
 
 // The clipping threshold α of PACT and LSQ.
 fn threshold(kind: u32, learned: f32, levels: f32) -> f32 {
@@ -32,6 +54,12 @@ fn level_range(learned: vec2f, levels: f32) -> vec2f {
 fn function_value(kind: u32, x: vec4f) -> vec4f {
     switch kind {
         case RELU: { return max(x, vec4f()); }
+        case RELU6: { return clamp(x, vec4f(), vec4f(6.0)); }
+        case LEAKY_RELU: { return select(SLOPE * x, x, x > vec4f()); }
+        case TANH: { return hyperbolic_tangent(x); }
+        case SIGMOID: { return logistic(x); }
+        case SILU: { return x * logistic(x); }
+        case HARD_SWISH: { return x * clamp(x + 3.0, vec4f(), vec4f(6.0)) / 6.0; }
         default: { return x; }
     }
 }
@@ -40,6 +68,24 @@ fn function_value(kind: u32, x: vec4f) -> vec4f {
 fn function_derivative(kind: u32, x: vec4f) -> vec4f {
     switch kind {
         case RELU: { return select(vec4f(), vec4f(1.0), x > vec4f()); }
+        case RELU6: { return select(vec4f(), vec4f(1.0), (x > vec4f()) & (x < vec4f(6.0))); }
+        case LEAKY_RELU: { return select(vec4f(SLOPE), vec4f(1.0), x > vec4f()); }
+        case TANH: {
+            let y = hyperbolic_tangent(x);
+            return 1.0 - y * y;
+        }
+        case SIGMOID: {
+            let y = logistic(x);
+            return y * (1.0 - y);
+        }
+        case SILU: {
+            let y = logistic(x);
+            return y * (1.0 + x * (1.0 - y));
+        }
+        case HARD_SWISH: {
+            let inside = x / 3.0 + 0.5;
+            return select(select(inside, vec4f(1.0), x >= vec4f(3.0)), vec4f(), x <= vec4f(-3.0));
+        }
         default: { return vec4f(1.0); }
     }
 }
@@ -79,7 +125,7 @@ fn activate(kind: u32, x: vec4f, learned: vec2f, levels: f32) -> vec4f {
 }
 
 // ∂y/∂x by the straight-through estimator: 1 inside the range, else 0. `state` is x, or y for a
-// ReLU (they agree in sign).
+// ReLU or ReLU6 (of which the derivative is the same).
 fn derivative(kind: u32, state: vec4f, learned: vec2f, levels: f32) -> vec4f {
     if (kind >= LSQ_PLUS) {
         let value = function_value(kind - LSQ_PLUS, state);

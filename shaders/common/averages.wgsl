@@ -1,5 +1,5 @@
-// The pixels of a window of average-pooling along one axis of `size` pixels with `padding` zeros on
-// each side. `start` is the beginning of the window, counted from the first zero.
+// The pixels of a pooling window along one axis of `size` pixels with `padding` zeros on each side.
+// `start` is the beginning of the window, counted from the first zero.
 
 // The window's pixels inside the image: the first, and the one behind the last.
 fn inside(start: u32, size: u32, kernel: u32, padding: u32) -> vec2u {

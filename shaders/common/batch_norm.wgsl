@@ -1,13 +1,10 @@
-// Common functions of the kernels of batch norm (Ioffe & Szegedy 2015, with torch.nn.BatchNorm2d's
-// ε and momentum).
+// Common functions of the kernels of batch norm (Ioffe & Szegedy 2015, as torch.nn.BatchNorm2d).
 //
 // If the weights in front are quantized, they are first scaled by the running statistics
 // (Krishnamoorthi 2018, section 3.2.2, whose eq. (4) and (5) are the paper's): w_corrected =
 // c·γW/σ_B = s·W with s = γ/σ, so that the layer computes z = s·x. Otherwise s is 1. All kernels
 // read z and compute x = z/s from it (the factor 1/c = σ/σ_B is γ/(s·σ_B)).
 
-const EPSILON = 1e-5;
-const MOMENTUM = 0.1;
 // A factor s below this counts as 0; x is then 0.
 const SMALLEST_FACTOR = 1e-12;
 

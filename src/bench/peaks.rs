@@ -86,6 +86,7 @@ fn copy(gpu: &Gpu) -> Result<(Recording, Work)> {
         output: (&target).into(),
         parameters: (&source).into(),
         elements: COPY_GROUPS,
+        channels: 4,
         activation: ActivationPlan::NONE,
         storage: Storage::default(),
     };

@@ -47,6 +47,18 @@ const SUMS_NETWORK: &str = "network.layers = [
   { type = \"add\", inputs = [\"drop\", \"act2\", \"act1\"] }, { type = \"activation\" },
   { type = \"linear\", out_features = 10 } ]\n";
 
+/// Every function of an activation: behind a convolution, on its own, and in front of a pool.
+const FUNCTIONS_NETWORK: &str = "network.layers = [
+  { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"relu6\" },
+  { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"leaky-relu\" },
+  { type = \"max-pool\", kernel = 2, stride = 2 },
+  { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"sigmoid\" },
+  { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"silu\" },
+  { type = \"max-pool\", kernel = 3, stride = 2, padding = 1, ceil_mode = true },
+  { type = \"activation\", kind = \"hard-swish\" },
+  { type = \"linear\", out_features = 9 }, { type = \"activation\", kind = \"tanh\" },
+  { type = \"linear\", out_features = 10 } ]\n";
+
 /// Settings that together request every kernel with every option.
 const SETTINGS: &[&str] = &[
     "",
@@ -83,7 +95,14 @@ const SETTINGS: &[&str] = &[
     "SUMS",
     "SUMS\nbits = \"4,4\"\nact-quant = \"lsq-plus\"\nsgt = false",
     "SUMS\nprecision = \"f16\"\nbits = \"4,4\"\nsgt = false",
+    "FUNCTIONS",
+    "FUNCTIONS\nbits = \"4,4,4,4,4\"\nsgt = false",
+    "FUNCTIONS\nprecision = \"f16\"\nbits = \"4,4,4,4,4\"\nact-quant = \"lsq-plus\"\nsgt = false",
 ];
+
+/// Networks by the words that stand for them in [`SETTINGS`].
+const NETWORKS: [(&str, &str); 3] =
+    [("ODD", ODD_NETWORK), ("SUMS", SUMS_NETWORK), ("FUNCTIONS", FUNCTIONS_NETWORK)];
 
 /// Devices that execute nothing: as software adapters and as GPUs, with and without optional
 /// features.
@@ -159,7 +178,10 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             if text.starts_with("ODD") { Shape::new(3, 21, 17) } else { Shape::new(1, 28, 28) };
         let dataset = blank(shape);
         let info = DatasetInfo { name: dataset.name.clone(), shape, classes: dataset.classes };
-        let mut toml = text.replace("ODD", ODD_NETWORK).replace("SUMS", SUMS_NETWORK);
+        let mut toml = text.to_string();
+        for (name, network) in NETWORKS {
+            toml = toml.replace(name, network);
+        }
         if let Some(plain) = toml.strip_suffix("NORM") {
             toml = plain.replace(
                 "{ type = \"activation\", name = \"act3\" }",
@@ -169,12 +191,14 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
         let settings = PartialRunConfig::parse(&toml, "check")?;
         let config = resolve(settings, &info)?;
         let trainer = Trainer::new(gpu, &config, &dataset)?;
-        if number < 3 || text.starts_with("ODD") {
+        if number < 3 || text.starts_with("ODD") || *text == "FUNCTIONS" {
             let data = ResidentData::new(gpu, &dataset.test, shape)?;
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
             record_explainers(gpu, &config, shape)?;
         }
-        if config.quantization.bits.iter().any(|bits| bits.quantizes_weights()) {
+        // Functions other than ReLU have no integer form so far.
+        let has_levels = config.quantization.bits.iter().any(|bits| bits.quantizes_weights());
+        if has_levels && !text.starts_with("FUNCTIONS") {
             record_integers(gpu, trainer.model_config())?;
         }
         if number == 0 || *text == "ODD" {

@@ -2,12 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::Shape;
+use super::{activation::ActivationFunction, shape::Shape};
 
 /// Largest window of a max-pool: the position of a maximum takes eight bits.
 const MAX_POOL_KERNEL: u32 = 15;
-/// ε of batch norms, as torch.nn.BatchNorm2d has it.
-pub const BATCH_NORM_EPSILON: f32 = 1e-5;
 
 /// What a layer computes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -26,20 +24,20 @@ pub enum LayerKind {
         #[serde(default)]
         padding: u32,
     },
-    /// Batch normalisation right behind a convolution or linear layer, torch.nn.BatchNorm2d (or
-    /// 1d): ε [`BATCH_NORM_EPSILON`], momentum 0.1.
-    BatchNorm {},
-    /// ReLU, or PACT in its place where the preceding layer's activations are quantized.
-    Activation {},
-    /// Max-pooling without padding; ties go to the first element in row-major order.
-    MaxPool {
-        /// Window height and width.
-        kernel: u32,
-        /// Stride between windows.
-        stride: u32,
-    },
+    /// Batch normalisation of every channel, torch.nn.BatchNorm2d (or 1d).
+    BatchNorm(BatchNorm),
+    /// A function of every value, ReLU where a file says nothing; quantized where the preceding
+    /// layer's activations are.
+    Activation(ActivationFunction),
+    /// Maxima over windows, torch.nn.MaxPool2d; ties go to the first element in row-major order.
+    MaxPool(MaxPool),
     /// Means over windows, torch.nn.AvgPool2d.
     AveragePool(AveragePool),
+    /// The mean of every channel, torch.nn.AdaptiveAvgPool2d(1).
+    GlobalAveragePool {},
+    /// A row of all values in C, H, W order, which a linear layer makes of them anyway: it is there
+    /// for networks that are written with it, and values stay where they are.
+    Flatten {},
     /// Inverted dropout, only while training.
     Dropout {
         /// Probability of zeroing an element, 0 ≤ rate < 1.
@@ -63,10 +61,12 @@ impl LayerKind {
     pub fn type_name(&self) -> &'static str {
         match self {
             LayerKind::Conv { .. } => "conv",
-            LayerKind::BatchNorm {} => "batch-norm",
-            LayerKind::Activation {} => "activation",
-            LayerKind::MaxPool { .. } => "max-pool",
+            LayerKind::BatchNorm(_) => "batch-norm",
+            LayerKind::Activation(_) => "activation",
+            LayerKind::MaxPool(_) => "max-pool",
             LayerKind::AveragePool(_) => "average-pool",
+            LayerKind::GlobalAveragePool {} => "global-average-pool",
+            LayerKind::Flatten {} => "flatten",
             LayerKind::Dropout { .. } => "dropout",
             LayerKind::Linear { .. } => "linear",
             LayerKind::Add {} => "add",
@@ -77,11 +77,14 @@ impl LayerKind {
     pub(super) fn stem(&self) -> Stem {
         match self {
             LayerKind::Conv { .. } => Stem::OfType("conv"),
-            LayerKind::BatchNorm {} => Stem::OfType("bn"),
-            LayerKind::Activation {} => Stem::OfType("act"),
+            LayerKind::BatchNorm(_) => Stem::OfType("bn"),
+            LayerKind::Activation(_) => Stem::OfType("act"),
             LayerKind::Linear { .. } => Stem::OfType("fc"),
             LayerKind::Add {} => Stem::OfType("add"),
-            LayerKind::MaxPool { .. } | LayerKind::AveragePool(_) => Stem::OfPlace("pool"),
+            LayerKind::MaxPool(_) | LayerKind::AveragePool(_) | LayerKind::GlobalAveragePool {} => {
+                Stem::OfPlace("pool")
+            }
+            LayerKind::Flatten {} => Stem::OfPlace("flatten"),
             LayerKind::Dropout { .. } => Stem::OfPlace("dropout"),
         }
     }
@@ -105,20 +108,19 @@ impl LayerKind {
                 window("convolution", input.height, [kernel, stride, padding])?,
                 window("convolution", input.width, [kernel, stride, padding])?,
             ),
-            LayerKind::MaxPool { kernel, .. } if kernel > MAX_POOL_KERNEL => {
+            LayerKind::MaxPool(MaxPool { kernel, .. }) if kernel > MAX_POOL_KERNEL => {
                 return Err(format!(
                     "pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not \
                      {kernel}"
                 ));
             }
-            LayerKind::MaxPool { kernel, stride } => Shape::new(
-                input.channels,
-                window("pooling window", input.height, [kernel, stride, 0])?,
-                window("pooling window", input.width, [kernel, stride, 0])?,
-            ),
+            LayerKind::MaxPool(pool) => {
+                Shape::new(input.channels, pool.windows(input.height)?, pool.windows(input.width)?)
+            }
             LayerKind::AveragePool(pool) => {
                 Shape::new(input.channels, pool.windows(input.height)?, pool.windows(input.width)?)
             }
+            LayerKind::GlobalAveragePool {} => Shape::new(input.channels, 1, 1),
             LayerKind::Linear { out_features } => Shape::new(out_features, 1, 1),
             LayerKind::Dropout { rate } if !(0.0..1.0).contains(&rate) => {
                 return Err(format!("dropout {rate} is not in [0, 1)"));
@@ -130,9 +132,20 @@ impl LayerKind {
                     sizes.join(" and ")
                 ));
             }
-            LayerKind::Activation {}
-            | LayerKind::BatchNorm {}
+            LayerKind::BatchNorm(BatchNorm { epsilon, .. })
+                if !(epsilon > 0.0 && epsilon.is_finite()) =>
+            {
+                return Err(format!("epsilon {epsilon} must be above 0"));
+            }
+            LayerKind::BatchNorm(BatchNorm { momentum, .. })
+                if !(0.0..=1.0).contains(&momentum) =>
+            {
+                return Err(format!("momentum {momentum} is not in [0, 1]"));
+            }
+            LayerKind::Activation(_)
+            | LayerKind::BatchNorm(_)
             | LayerKind::Add {}
+            | LayerKind::Flatten {}
             | LayerKind::Dropout { .. } => input,
         })
     }
@@ -152,9 +165,20 @@ impl LayerKind {
         matches!(self, LayerKind::Dropout { .. })
     }
 
+    /// Whether what it makes of a row of values is the same as of the planes that they are from.
+    pub(super) fn takes_rows(&self) -> bool {
+        matches!(
+            self,
+            LayerKind::Linear { .. }
+                | LayerKind::Activation(_)
+                | LayerKind::Dropout { .. }
+                | LayerKind::Flatten {}
+        )
+    }
+
     /// Whether it is a batch norm.
     pub fn is_batch_norm(&self) -> bool {
-        matches!(self, LayerKind::BatchNorm {})
+        matches!(self, LayerKind::BatchNorm(_))
     }
 }
 
@@ -165,6 +189,95 @@ pub(super) enum Stem {
     OfType(&'static str),
     /// The word and its place among all layers, counted from 1: `pool5`.
     OfPlace(&'static str),
+}
+
+/// Settings of a batch norm.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchNorm {
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// Share of a batch's statistics in the running ones.
+    pub momentum: f32,
+}
+
+impl Default for BatchNorm {
+    fn default() -> BatchNorm {
+        BatchNorm { epsilon: 1e-5, momentum: 0.1 }
+    }
+}
+
+/// Maxima over square windows, torch.nn.MaxPool2d, with what a file leaves out filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "MaxPoolText")]
+pub struct MaxPool {
+    /// Height and width of a window, in pixels.
+    pub kernel: u32,
+    /// Pixels from a window to the next; as large as the window where a file says nothing.
+    pub stride: u32,
+    /// Rows and columns added on each side, which are never a maximum: at most half a window.
+    pub padding: u32,
+    /// Whether a last window may reach beyond the padded image; it starts within the image or the
+    /// padding in front of it.
+    pub ceil_mode: bool,
+}
+
+/// [`MaxPool`] as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MaxPoolText {
+    kernel: u32,
+    stride: Option<u32>,
+    #[serde(default)]
+    padding: u32,
+    #[serde(default)]
+    ceil_mode: bool,
+}
+
+impl From<MaxPoolText> for MaxPool {
+    fn from(text: MaxPoolText) -> MaxPool {
+        let MaxPoolText { kernel, stride, padding, ceil_mode } = text;
+        MaxPool { kernel, stride: stride.unwrap_or(kernel), padding, ceil_mode }
+    }
+}
+
+impl MaxPool {
+    /// Whole windows inside the image.
+    pub const fn inside(kernel: u32, stride: u32) -> MaxPool {
+        MaxPool { kernel, stride, padding: 0, ceil_mode: false }
+    }
+
+    /// Whether no window has a place that is no pixel: without padding and ceil mode.
+    pub fn is_inside(self) -> bool {
+        self == MaxPool::inside(self.kernel, self.stride)
+    }
+
+    /// Windows along an axis of `size` pixels, or why there are none.
+    pub(crate) fn windows(self, size: u32) -> Result<u32, String> {
+        let MaxPool { kernel, stride, padding, ceil_mode } = self;
+        let count = match kernel == 0 || stride == 0 || padding > kernel / 2 {
+            true => None,
+            false => count_windows(size, [kernel, stride, padding], ceil_mode),
+        };
+        count.ok_or_else(|| {
+            format!(
+                "a pooling window of {kernel} with stride {stride} and padding {padding} does not \
+                 fit {size} pixels"
+            )
+        })
+    }
+}
+
+/// Windows along an axis of `size` pixels, as torch.nn's pools have them; none where not even one
+/// fits.
+fn count_windows(size: u32, window: [u32; 3], ceil_mode: bool) -> Option<u32> {
+    let [kernel, stride, padding] = window.map(u64::from);
+    let size = u64::from(size);
+    let beyond = if ceil_mode { stride - 1 } else { 0 };
+    let last = (size + 2 * padding + beyond).checked_sub(kernel)? / stride;
+    // A window that would start behind the image is left out.
+    let is_outside = ceil_mode && last * stride >= size + padding;
+    u32::try_from(last + u64::from(!is_outside)).ok()
 }
 
 /// Means over square windows, torch.nn.AvgPool2d, with what a file leaves out filled in.
@@ -211,6 +324,19 @@ impl From<AveragePoolText> for AveragePool {
 }
 
 impl AveragePool {
+    /// One window over planes of the shape `input`; where these are not square it reaches beyond
+    /// them, which does not count.
+    pub(crate) fn global(input: Shape) -> AveragePool {
+        let kernel = input.height.max(input.width);
+        AveragePool {
+            kernel,
+            stride: kernel,
+            padding: 0,
+            ceil_mode: input.height != input.width,
+            count_include_pad: false,
+        }
+    }
+
     /// Windows along an axis of `size` pixels, or why there are none.
     pub(crate) fn windows(self, size: u32) -> Result<u32, String> {
         let AveragePool { kernel, stride, padding, ceil_mode, .. } = self;
@@ -222,17 +348,11 @@ impl AveragePool {
                 "a padding of {padding} is more than half the averaging window of {kernel}"
             ));
         }
-        let [size, kernel, stride, padding] = [size, kernel, stride, padding].map(u64::from);
-        let beyond = if ceil_mode { stride - 1 } else { 0 };
-        let Some(room) = (size + 2 * padding + beyond).checked_sub(kernel) else {
-            return Err(format!(
+        count_windows(size, [kernel, stride, padding], ceil_mode).ok_or_else(|| {
+            format!(
                 "an averaging window of {kernel} with stride {stride} and padding {padding} does \
                  not fit {size} pixels"
-            ));
-        };
-        let last = room / stride;
-        // A window that would start behind the image is left out.
-        let is_outside = ceil_mode && last * stride >= size + padding;
-        u32::try_from(last + u64::from(!is_outside)).map_err(|error| error.to_string())
+            )
+        })
     }
 }

@@ -11,7 +11,10 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::layer_kind::{AveragePool, LayerKind};
+use super::{
+    activation::ActivationFunction,
+    layer_kind::{AveragePool, BatchNorm, LayerKind, MaxPool},
+};
 
 /// One layer of a network: what it computes, what it is called, what it reads. Names of parameters
 /// follow PyTorch's (`conv1.weight`, `fc1.bias`, `act1.alpha`).
@@ -54,22 +57,32 @@ impl LayerConfig {
 
     /// A batch norm.
     pub fn batch_norm(name: &str) -> LayerConfig {
-        LayerConfig::named(name, LayerKind::BatchNorm {})
+        LayerConfig::named(name, LayerKind::BatchNorm(BatchNorm::default()))
     }
 
-    /// An activation.
+    /// A ReLU.
     pub fn activation(name: &str) -> LayerConfig {
-        LayerConfig::named(name, LayerKind::Activation {})
+        LayerConfig::activation_of(name, ActivationFunction::Relu)
     }
 
-    /// A max-pool.
+    /// An activation by its function.
+    pub fn activation_of(name: &str, function: ActivationFunction) -> LayerConfig {
+        LayerConfig::named(name, LayerKind::Activation(function))
+    }
+
+    /// A max-pool of whole windows inside the image.
     pub fn max_pool(kernel: u32, stride: u32) -> LayerConfig {
-        LayerKind::MaxPool { kernel, stride }.into()
+        LayerKind::MaxPool(MaxPool::inside(kernel, stride)).into()
     }
 
     /// An average-pool.
     pub fn average_pool(pool: AveragePool) -> LayerConfig {
         LayerKind::AveragePool(pool).into()
+    }
+
+    /// The mean of every channel.
+    pub fn global_average_pool(name: &str) -> LayerConfig {
+        LayerConfig::named(name, LayerKind::GlobalAveragePool {})
     }
 
     /// A dropout.
@@ -109,9 +122,15 @@ impl Serialize for LayerConfig {
                 map.serialize_entry("stride", stride)?;
                 map.serialize_entry("padding", padding)?;
             }
-            LayerKind::MaxPool { kernel, stride } => {
+            LayerKind::MaxPool(MaxPool { kernel, stride, padding, ceil_mode }) => {
                 map.serialize_entry("kernel", kernel)?;
                 map.serialize_entry("stride", stride)?;
+                if *padding != 0 {
+                    map.serialize_entry("padding", padding)?;
+                }
+                if *ceil_mode {
+                    map.serialize_entry("ceil_mode", ceil_mode)?;
+                }
             }
             LayerKind::AveragePool(pool) => {
                 let AveragePool { kernel, stride, padding, ceil_mode, count_include_pad } = pool;
@@ -125,7 +144,17 @@ impl Serialize for LayerConfig {
             LayerKind::Linear { out_features } => {
                 map.serialize_entry("out_features", out_features)?;
             }
-            LayerKind::BatchNorm {} | LayerKind::Activation {} | LayerKind::Add {} => {}
+            LayerKind::Activation(function) => function.serialize_settings::<S>(&mut map)?,
+            LayerKind::BatchNorm(BatchNorm { epsilon, momentum }) => {
+                let usual = BatchNorm::default();
+                if *epsilon != usual.epsilon {
+                    map.serialize_entry("epsilon", epsilon)?;
+                }
+                if *momentum != usual.momentum {
+                    map.serialize_entry("momentum", momentum)?;
+                }
+            }
+            LayerKind::Add {} | LayerKind::GlobalAveragePool {} | LayerKind::Flatten {} => {}
         }
         map.end()
     }
@@ -239,7 +268,16 @@ mod tests {
         let layers = [
             LayerConfig::conv("conv1", 8, [3, 1, 1]),
             LayerConfig::max_pool(2, 2),
+            LayerKind::MaxPool(MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) })
+                .into(),
             LayerConfig::dropout(0.25),
+            LayerKind::GlobalAveragePool {}.into(),
+            LayerConfig::batch_norm("bn1"),
+            LayerConfig::named(
+                "bn2",
+                LayerKind::BatchNorm(BatchNorm { epsilon: 0.001, momentum: 0.01 }),
+            ),
+            LayerKind::Flatten {}.into(),
             LayerConfig::activation("act1").reading(&["conv1"]),
             LayerConfig::add("add1", &["conv1", "act1"]),
         ];
@@ -252,6 +290,32 @@ mod tests {
         let expected =
             r#"{"type":"conv","name":"c","out_channels":8,"kernel":3,"stride":1,"padding":1}"#;
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn max_pools_write_what_they_have_beyond_whole_windows() {
+        let short = read("type = \"max-pool\"\nkernel = 3").unwrap();
+        assert_eq!(short, LayerConfig::max_pool(3, 3));
+        let json = serde_json::to_string(&short).unwrap();
+        assert_eq!(json, r#"{"type":"max-pool","kernel":3,"stride":3}"#);
+        let text = "type = \"max-pool\"\nkernel = 3\nstride = 2\npadding = 1\nceil-mode = true";
+        let pool = MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) };
+        assert_eq!(read(text).unwrap().kind, LayerKind::MaxPool(pool));
+        let counts = [1, 2, 5, 6].map(|size| pool.windows(size).unwrap());
+        assert_eq!(counts, [1, 2, 3, 4]);
+        let counts = [1, 2, 5, 6].map(|size| MaxPool { ceil_mode: false, ..pool }.windows(size));
+        assert_eq!(counts, [Ok(1), Ok(1), Ok(3), Ok(3)]);
+        let wide = MaxPool { padding: 2, ..pool }.windows(9).unwrap_err();
+        assert!(wide.contains("padding 2 does not fit"), "{wide}");
+    }
+
+    #[test]
+    fn batch_norms_write_what_is_not_usual() {
+        let json = |layer: &LayerConfig| serde_json::to_string(layer).unwrap();
+        assert_eq!(json(&LayerConfig::batch_norm("b")), r#"{"type":"batch-norm","name":"b"}"#);
+        let own = read("type = \"batch-norm\"\nepsilon = 0.001").unwrap();
+        assert_eq!(json(&own), r#"{"type":"batch-norm","epsilon":0.001}"#);
+        assert!(read("type = \"batch-norm\"\neps = 0.001").unwrap_err().contains("`eps`"));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! [`resolve`](resolve()) fills in the defaults, which depend on the data set.
 //! [`RunConfig::to_toml`] goes the way back.
 
+mod activation;
 mod bits;
 mod choices;
 mod layer_kind;
@@ -30,8 +31,9 @@ mod wiring;
 pub(crate) use run::short_name;
 pub(crate) use text::{decimal, real, suggestion};
 
+pub use activation::ActivationFunction;
 pub use bits::LayerBits;
-pub use layer_kind::{AveragePool, BATCH_NORM_EPSILON, LayerKind};
+pub use layer_kind::{AveragePool, BatchNorm, LayerKind, MaxPool};
 pub use layers::{IMAGES, LayerConfig, WeightLayer};
 pub use misfit::NetworkOrigin;
 pub use model::{ModelConfig, PixelNormalization};

@@ -32,7 +32,7 @@ fn size(shape: Shape) -> u128 {
 pub struct NetworkConfig {
     /// Shape of one input image.
     pub input: Shape,
-    /// Number of classes; must equal the outputs of the last layer.
+    /// Number of classes: the last layer puts out as many channels of one pixel.
     pub classes: u32,
     /// The layers, first to last.
     pub layers: Vec<LayerConfig>,
@@ -103,8 +103,32 @@ impl NetworkConfig {
         Ok(self.fit()?.1)
     }
 
+    /// Channels that the last layer puts out, where layers fit each other.
+    pub(super) fn outputs(&self) -> Option<u32> {
+        self.flow().ok()?.1.last().map(|shape| shape.channels)
+    }
+
     /// [`Self::wiring`] and [`Self::shapes`], or which layer does not fit.
     pub(super) fn fit(&self) -> Result<(Wiring, Vec<Shape>), Misfit> {
+        let (wiring, shapes) = self.flow()?;
+        let wanted = Shape::new(self.classes, 1, 1);
+        let found = match shapes.last() {
+            Some(shape) if *shape == wanted && self.classes >= 2 => return Ok((wiring, shapes)),
+            Some(shape) => format!(", not {shape}"),
+            None => String::new(),
+        };
+        let reason = format!(
+            "the last layer must put out a number a class ({wanted}, at least 2){found}; a `linear` \
+             one does, or a `global-average-pool` of as many channels"
+        );
+        Err(match self.layers.last() {
+            Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer.name.as_deref(), reason),
+            None => Misfit::of_network(reason),
+        })
+    }
+
+    /// As [`Self::fit`], whatever the last layer puts out.
+    fn flow(&self) -> Result<(Wiring, Vec<Shape>), Misfit> {
         let images = self.input;
         if images.channels == 0 || images.height == 0 || images.width == 0 {
             return Err(Misfit::of_network("input: channels, height and width must be at least 1"));
@@ -114,6 +138,8 @@ impl NetworkConfig {
         }
         let wiring = Wiring::new(&self.layers)?;
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.layers.len());
+        // Which layers put out what a `flatten` in front says to be a row.
+        let mut is_row: Vec<bool> = Vec::with_capacity(self.layers.len());
         for (index, (layer, sources)) in self.layers.iter().zip(&wiring.sources).enumerate() {
             let misfit = |reason: String| Misfit::of_layer(index, layer.name.as_deref(), reason);
             let shape_of = |source: &Source| match *source {
@@ -121,13 +147,18 @@ impl NetworkConfig {
                 Source::Layer(place) => shapes[place],
             };
             let inputs: Vec<Shape> = sources.iter().map(shape_of).collect();
-            if layer.kind.is_batch_norm() && !self.normalizes(&wiring, index) {
-                return Err(misfit(
-                    "a batch norm must come right after a convolution or linear layer, and be its \
-                     only reader"
-                        .into(),
-                ));
+            let reads_row = sources.iter().any(|source| match *source {
+                Source::Images => false,
+                Source::Layer(place) => is_row[place] && shapes[place].pixels() > 1,
+            });
+            if reads_row && !layer.kind.takes_rows() {
+                return Err(misfit(format!(
+                    "`{}` cannot read what was flattened; `linear`, `activation` and `dropout` can",
+                    layer.kind.type_name()
+                )));
             }
+            let is_flat = matches!(layer.kind, LayerKind::Flatten {});
+            is_row.push(is_flat || reads_row && !layer.kind.is_weighted());
             let shape = layer.kind.output(&inputs).map_err(misfit)?;
             let elements = size(shape);
             if elements == 0 {
@@ -140,29 +171,7 @@ impl NetworkConfig {
             }
             shapes.push(shape);
         }
-        let is_head = |layer: &LayerConfig| match layer.kind {
-            LayerKind::Linear { out_features } => out_features == self.classes && self.classes >= 2,
-            _ => false,
-        };
-        let last = self.layers.last();
-        if last.is_some_and(is_head) {
-            return Ok((wiring, shapes));
-        }
-        let reason = format!(
-            "the last layer must be a linear one with as many outputs as classes ({}), at least 2",
-            self.classes
-        );
-        Err(match last {
-            Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer.name.as_deref(), reason),
-            None => Misfit::of_network(reason),
-        })
-    }
-
-    /// Whether layer `index` reads a convolution or linear layer that nobody else reads.
-    fn normalizes(&self, wiring: &Wiring, index: usize) -> bool {
-        let Source::Layer(front) = wiring.sources[index][0] else { return false };
-        let reads = wiring.sources.iter().flatten().filter(|&&own| own == Source::Layer(front));
-        self.layers[front].kind.is_weighted() && reads.count() == 1
+        Ok((wiring, shapes))
     }
 
     /// The convolution and linear layers in order.
@@ -173,7 +182,7 @@ impl NetworkConfig {
         if let Ok(wiring) = Wiring::new(&self.layers) {
             for (index, layer) in self.layers.iter().enumerate() {
                 let weighted = match layer.kind {
-                    LayerKind::Activation {} => wiring.nearest(index, &is_weighted),
+                    LayerKind::Activation(_) => wiring.nearest(index, &is_weighted),
                     _ => None,
                 };
                 if let Some(weighted) = weighted {
@@ -256,7 +265,7 @@ impl NetworkConfig {
                     u128::from(input.channels) * u128::from(kernel) * u128::from(kernel)
                 }
                 LayerKind::Linear { .. } => u128::from(input.elements()),
-                LayerKind::BatchNorm {} => 1, // γ and β
+                LayerKind::BatchNorm(_) => 1, // γ and β
                 _ => 0,
             };
             if fan_in > 0 {
@@ -305,7 +314,7 @@ impl NetworkConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
+    use crate::{Error, config::BatchNorm};
 
     #[test]
     fn table_one_has_the_known_parameter_count() {
@@ -325,6 +334,78 @@ mod tests {
                 ("fc2", false, None)
             ]
         );
+    }
+
+    /// What is wrong with `layers` for images of 3 × 7 × 6 and 4 classes.
+    fn refusal(layers: Vec<LayerConfig>) -> Option<String> {
+        let network = NetworkConfig { input: Shape::new(3, 7, 6), classes: 4, layers };
+        network.validate().err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_network_ends_with_a_number_a_class() {
+        let conv = |channels| LayerConfig::conv("conv1", channels, [3, 1, 1]);
+        let pool = || LayerConfig::global_average_pool("gap");
+        let heads = [
+            vec![conv(4), pool()],
+            vec![conv(4), pool(), LayerKind::Flatten {}.into()],
+            vec![LayerConfig::conv("conv1", 5, [3, 1, 1]), pool(), LayerConfig::linear("fc", 4)],
+            vec![LayerConfig::linear("fc", 4), LayerConfig::activation("act")],
+        ];
+        for layers in heads {
+            assert_eq!(refusal(layers.clone()), None, "{layers:?}");
+        }
+        for (layers, found) in [
+            (vec![conv(4)], "4×7×6"),
+            (vec![conv(5), pool()], "5×1×1"),
+            (vec![LayerConfig::linear("fc", 5)], "5×1×1"),
+        ] {
+            let said = refusal(layers).unwrap();
+            assert!(said.contains("a number a class (4×1×1") && said.contains(found), "{said}");
+        }
+        assert!(refusal(Vec::new()).unwrap().contains("a number a class"));
+    }
+
+    #[test]
+    fn batch_norms_stand_anywhere() {
+        let norm = LayerConfig::batch_norm;
+        let layers = vec![
+            norm("bn1"),
+            LayerConfig::conv("conv1", 3, [3, 1, 1]),
+            norm("bn2"),
+            norm("bn3").reading(&["conv1"]),
+            LayerConfig::add("add1", &["bn2", "bn3", "conv1", "input"]),
+            LayerConfig::linear("fc", 4),
+            norm("bn4"),
+        ];
+        assert_eq!(refusal(layers), None);
+        let with = |epsilon, momentum| {
+            let own = LayerKind::BatchNorm(BatchNorm { epsilon, momentum });
+            refusal(vec![LayerConfig::named("bn1", own), LayerConfig::linear("fc", 4)])
+        };
+        assert_eq!(with(1e-3, 0.0), None);
+        assert!(with(0.0, 0.1).unwrap().contains("epsilon 0 must be above 0"));
+        assert!(with(1e-5, 1.5).unwrap().contains("momentum 1.5 is not in [0, 1]"));
+    }
+
+    #[test]
+    fn what_was_flattened_is_read_as_a_row() {
+        let flatten = || LayerConfig::named("flat", LayerKind::Flatten {});
+        let head = || LayerConfig::linear("fc", 4);
+        let row =
+            vec![flatten(), LayerConfig::activation("act"), LayerConfig::dropout(0.5), head()];
+        assert_eq!(refusal(row), None);
+        let behind = |layer: LayerConfig| {
+            refusal(vec![flatten(), LayerConfig::activation("act"), layer, head()]).unwrap()
+        };
+        for layer in [LayerConfig::conv("conv1", 4, [3, 1, 1]), LayerConfig::max_pool(2, 2)] {
+            let said = behind(layer.clone());
+            assert!(said.contains("flattened") && said.contains("layer 3"), "{said}");
+        }
+        // Of one pixel a row is what there was.
+        let pool = LayerConfig::global_average_pool("gap");
+        let conv = LayerConfig::conv("conv1", 4, [1, 1, 0]);
+        assert_eq!(refusal(vec![pool, flatten(), conv]), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{LayerKind, NetworkConfig, PartialNetwork, PartialRunConfig, Shape, suggestion};
+use super::{NetworkConfig, PartialNetwork, PartialRunConfig, Shape, suggestion};
 use crate::{Error, Result, error::phrase, plain};
 
 /// A network known by name.
@@ -109,16 +109,10 @@ impl NetworkChoice {
         let network = match self {
             NetworkChoice::Preset(preset) => (preset.network)(input, classes),
             NetworkChoice::File { network, .. } => {
-                let last = network.layers.iter().rev().find_map(|layer| match layer.kind {
-                    LayerKind::Linear { out_features } => Some(out_features),
-                    _ => None,
-                });
-                let classes = network.classes.or(last).unwrap_or(classes);
-                NetworkConfig {
-                    input: network.input.unwrap_or(input),
-                    classes,
-                    layers: network.layers.clone(),
-                }
+                let (input, layers) = (network.input.unwrap_or(input), network.layers.clone());
+                let own = NetworkConfig { input, classes, layers };
+                let classes = network.classes.or_else(|| own.outputs()).unwrap_or(classes);
+                NetworkConfig { classes, ..own }
             }
         };
         network

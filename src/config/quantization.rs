@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BitsList, LayerBits, choices::choices, network::NetworkConfig};
+use super::{
+    BitsList, LayerBits, activation::ActivationFunction, choices::choices, network::NetworkConfig,
+};
 use crate::{Error, Phrase, Result, error::phrase};
 
 choices! {
@@ -153,6 +155,15 @@ impl QuantizationConfig {
     /// Bits of the `index`-th convolution or linear layer.
     pub fn layer_bits(&self, index: usize) -> LayerBits {
         self.bits.get(index).copied().unwrap_or(LayerBits::FLOAT)
+    }
+
+    /// What quantizes the values of `function`: what was asked for a ReLU and a ReLU6, LSQ+ the
+    /// others, whose values no clip at 0 can stand for.
+    pub fn quantizer_of(&self, function: ActivationFunction) -> ActivationQuantizer {
+        match function.is_rectifier() {
+            true => self.act_quant,
+            false => ActivationQuantizer::LsqPlus,
+        }
     }
 
     /// Checks widths, quantizers and α settings against each other, whoever wrote them.

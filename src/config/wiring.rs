@@ -128,15 +128,15 @@ impl Wiring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::LayerKind;
+    use crate::config::{ActivationFunction, LayerKind};
 
     fn layers() -> Vec<LayerConfig> {
         vec![
             LayerConfig::conv("stem", 4, [3, 1, 1]),
-            LayerKind::Activation {}.into(),
+            LayerKind::Activation(ActivationFunction::Relu).into(),
             LayerConfig::conv("main", 4, [3, 1, 1]),
             LayerKind::Add {}.into(),
-            LayerKind::Activation {}.into(),
+            LayerKind::Activation(ActivationFunction::Relu).into(),
             LayerConfig::max_pool(2, 2),
             LayerConfig::linear("fc", 2),
         ]

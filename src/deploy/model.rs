@@ -2,9 +2,9 @@
 
 use super::{ActivationGrid, DeployableActivation, WeightLevels};
 use crate::{
-    Result,
-    config::{AveragePool, PixelNormalization, Shape},
-    graph::{OpKind, Weights, Window},
+    Error, Result,
+    config::{ActivationFunction, ActivationQuantizer, AveragePool, PixelNormalization, Shape},
+    graph::{Activation, OpKind, Weights, Window},
     model::{Model, fold_batch_norm},
 };
 
@@ -148,7 +148,7 @@ impl DeployableModel {
 }
 
 impl DeployableLayer {
-    /// The layers of a model without batch norms, however its pixels are normalised.
+    /// The layers of a model with its batch norms folded, however its pixels are normalised.
     pub(super) fn all(folded: &Model) -> Result<Vec<DeployableLayer>> {
         folded.require_alphas()?;
         let quantization = &folded.config.quantization;
@@ -189,6 +189,10 @@ impl DeployableLayer {
                 OpKind::Linear { weights: own } => {
                     Operation::FullyConnected { weights: weights(own)? }
                 }
+                OpKind::Activation(activation) if !is_exportable(activation) => {
+                    let (name, kind) = (&op.name, activation.function.name());
+                    return Err(Error::Model(format!("{name}: {kind} cannot be exported so far")));
+                }
                 OpKind::Activation(activation) => Operation::Activation(match activation.learned {
                     Some(id) => {
                         let offset = optional(activation.offset)?.first().copied();
@@ -200,11 +204,26 @@ impl DeployableLayer {
                     }
                     None => DeployableActivation::Relu,
                 }),
-                &OpKind::MaxPool { kernel, stride } => Operation::MaxPool { kernel, stride },
+                &OpKind::MaxPool(pool) if pool.is_inside() => {
+                    Operation::MaxPool { kernel: pool.kernel, stride: pool.stride }
+                }
+                OpKind::MaxPool(_) => {
+                    let name = &op.name;
+                    return Err(Error::Model(format!(
+                        "{name}: max-pool with padding or ceil_mode cannot be exported so far"
+                    )));
+                }
                 &OpKind::AveragePool(pool) => Operation::AveragePool(pool),
                 OpKind::Add => Operation::Add,
-                // Batch norms are folded; dropouts do nothing in inference.
-                OpKind::Dropout { .. } | OpKind::BatchNorm(_) => {
+                OpKind::BatchNorm(_) => {
+                    let name = &op.name;
+                    return Err(Error::Model(format!(
+                        "{name}: a batch norm that is not the only layer right behind one with \
+                         weights cannot be exported so far"
+                    )));
+                }
+                // These do nothing in inference.
+                OpKind::Dropout { .. } | OpKind::Flatten => {
                     made[op.output.index()] = reads[0];
                     continue;
                 }
@@ -214,5 +233,15 @@ impl DeployableLayer {
             layers.push(DeployableLayer { name, reads, input, output, operation });
         }
         Ok(layers)
+    }
+}
+
+/// Whether it is a ReLU, or a quantizer whose clip stands in the place of a ReLU or ReLU6.
+fn is_exportable(activation: &Activation) -> bool {
+    let has_clip =
+        activation.learned.is_some() && activation.quantizer != ActivationQuantizer::LsqPlus;
+    match activation.function {
+        ActivationFunction::Relu => true,
+        function => function.is_rectifier() && has_clip,
     }
 }

@@ -10,7 +10,8 @@ use super::{
 use crate::{
     Error, Result,
     config::{
-        ActivationQuantizer, LayerBits, LayerKind, NetworkConfig, QuantizationConfig, Shape, Source,
+        self, ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, LayerKind,
+        NetworkConfig, QuantizationConfig, Shape, Source,
     },
     quant::{ActivationPlan, WeightQuantizerPlan, highest_level},
 };
@@ -61,8 +62,10 @@ enum Section {
     Layers,
     /// Learned steps of weights.
     WeightSteps,
-    /// What activations learn: α's or steps.
-    Activations,
+    /// Learned steps of activations.
+    ActivationSteps,
+    /// α's of activations.
+    Alphas,
     /// Offsets of activations.
     Offsets,
     /// Scales and zero points of weights that are on their levels; no optimiser touches them.
@@ -113,12 +116,16 @@ impl Lowering<'_> {
                 let size = vec![out_features as usize, shape.elements() as usize];
                 OpKind::Linear { weights: self.weights(name, size, shape.pixels())? }
             }
-            LayerKind::BatchNorm {} => OpKind::BatchNorm(self.batch_norm(name, shape)),
-            LayerKind::Activation {} => OpKind::Activation(self.activation(name, input)),
-            LayerKind::MaxPool { kernel, stride } => OpKind::MaxPool { kernel, stride },
+            LayerKind::BatchNorm(own) => OpKind::BatchNorm(self.batch_norm(name, own, shape)),
+            LayerKind::Activation(function) => {
+                OpKind::Activation(self.activation(name, function, input))
+            }
+            LayerKind::MaxPool(pool) => OpKind::MaxPool(pool),
             LayerKind::AveragePool(pool) => OpKind::AveragePool(pool),
             LayerKind::Dropout { rate } => OpKind::Dropout { rate, stream: place as u32 },
+            LayerKind::GlobalAveragePool {} => OpKind::AveragePool(AveragePool::global(shape)),
             LayerKind::Add {} => OpKind::Add,
+            LayerKind::Flatten {} => OpKind::Flatten,
         })
     }
 
@@ -165,7 +172,7 @@ impl Lowering<'_> {
         })
     }
 
-    fn batch_norm(&mut self, name: &str, shape: Shape) -> BatchNorm {
+    fn batch_norm(&mut self, name: &str, own: config::BatchNorm, shape: Shape) -> BatchNorm {
         let channels = vec![shape.channels as usize];
         let mut declare = |section, suffix: &str, shape: &[usize], role| {
             self.declare(section, format!("{name}.{suffix}"), shape.to_vec(), role, 1)
@@ -178,31 +185,44 @@ impl Lowering<'_> {
             mean: declare(Statistics, "running_mean", &channels, RunningMean),
             variance: declare(Statistics, "running_var", &channels, RunningVariance),
             count: declare(Statistics, "num_batches_tracked", &[], BatchCount),
+            epsilon: own.epsilon,
+            momentum: own.momentum,
         }
     }
 
     /// An activation has the activation bits of the layer with weights that its input comes from.
-    fn activation(&mut self, name: &str, input: ValueId) -> Activation {
+    fn activation(
+        &mut self,
+        name: &str,
+        function: ActivationFunction,
+        input: ValueId,
+    ) -> Activation {
         let weights = self.weighted_before(input).and_then(|id| self.ops[id.0].kind.weights());
         let bits = weights.map_or(LayerBits::FLOAT, |weights| weights.bits).activation;
-        let act_quant = self.quantization.act_quant;
+        let quantizer = self.quantization.quantizer_of(function);
         // Of quantized activations.
-        let highest = || ActivationPlan::levels(self.quantization, bits);
-        let learned = (bits < 32).then(|| match act_quant {
-            ActivationQuantizer::Pact => ParameterRole::Alpha,
+        let highest = || ActivationPlan::levels(quantizer, self.quantization.pact, bits);
+        let learned = (bits < 32).then(|| match quantizer {
+            ActivationQuantizer::Pact => (Section::Alphas, ParameterRole::Alpha),
             ActivationQuantizer::Lsq | ActivationQuantizer::LsqPlus => {
-                ParameterRole::ActivationStep { highest: highest() }
+                (Section::ActivationSteps, ParameterRole::ActivationStep { highest: highest() })
             }
         });
-        let offset = (bits < 32 && act_quant == ActivationQuantizer::LsqPlus)
+        let offset = (bits < 32 && quantizer == ActivationQuantizer::LsqPlus)
             .then(|| ParameterRole::ActivationOffset { highest: highest() });
-        let learned = learned.map(|role| {
-            let name = learned_name(name, act_quant);
-            self.declare(Section::Activations, name, vec![1], role, 1)
+        let learned = learned.map(|(section, role)| {
+            self.declare(section, learned_name(name, quantizer), vec![1], role, 1)
         });
         let offset =
             offset.map(|role| self.declare(Section::Offsets, offset_name(name), vec![1], role, 1));
-        Activation { bits, plan: ActivationPlan::RELU, learned, offset }
+        Activation {
+            bits,
+            function,
+            quantizer,
+            plan: ActivationPlan::of(function),
+            learned,
+            offset,
+        }
     }
 
     /// The nearest layer with weights on the way to `value`: behind a sum, on the way of its first
@@ -218,19 +238,11 @@ impl Lowering<'_> {
     /// Adds an operation and returns its value.
     fn add(&mut self, name: String, kind: OpKind, inputs: Vec<ValueId>, shape: Shape) -> ValueId {
         let (id, output) = (OpId(self.ops.len()), ValueId(self.values.len()));
-        let before = match kind {
-            OpKind::BatchNorm(_) => self.values[inputs[0].0].producer,
-            OpKind::Activation(_) => self.weighted_before(inputs[0]),
-            _ => None,
-        };
-        if let Some(before) = before
-            && let OpKind::Convolution { weights, .. } | OpKind::Linear { weights } =
-                &mut self.ops[before.0].kind
+        if let OpKind::Activation(_) = kind
+            && let Some(before) = self.weighted_before(inputs[0])
+            && let Some(weights) = self.ops[before.0].kind.weights_mut()
         {
-            match kind {
-                OpKind::BatchNorm(_) => weights.norm = Some(id),
-                _ => weights.activation = weights.activation.or(Some(id)),
-            }
+            weights.activation = weights.activation.or(Some(id));
         }
         for input in &inputs {
             self.values[input.0].consumers.push(id);
@@ -246,9 +258,23 @@ impl Lowering<'_> {
         output
     }
 
+    /// Tells layers with weights of the batch norms right behind them that nothing else reads beside.
+    fn find_norms(&mut self) {
+        for index in 0..self.ops.len() {
+            let OpKind::BatchNorm(_) = self.ops[index].kind else { continue };
+            let (id, read) = (self.ops[index].id, &self.values[self.ops[index].inputs[0].0]);
+            if let (Some(before), [_]) = (read.producer, &read.consumers[..])
+                && let Some(weights) = self.ops[before.0].kind.weights_mut()
+            {
+                weights.norm = Some(id);
+            }
+        }
+    }
+
     /// Gives parameters their places, and then activations and values what depends on those.
     fn finish(mut self, output: ValueId) -> Result<Lowered> {
-        let (mut layout, places) = place(self.declared, self.quantization.act_quant)?;
+        self.find_norms();
+        let (mut layout, places) = place(self.declared)?;
         for op in &mut self.ops {
             op.kind.parameters_mut().for_each(|id| *id = places[id.0]);
         }
@@ -260,12 +286,13 @@ impl Lowering<'_> {
                     let place = |id: ParameterId| layout.parameters[id.0].offset;
                     let places = (activation.learned.map(place), activation.offset.map(place));
                     let bits = LayerBits { weight: 32, activation: activation.bits };
-                    activation.plan = ActivationPlan::new(self.quantization, bits, places)?;
+                    activation.plan =
+                        ActivationPlan::new(self.quantization, activation.function, bits, places)?;
                     let (bits, plan) = (activation.bits, activation.plan);
                     places.0.map(|_| ValueQuantizer { activation: op.id, bits, plan })
                 }
                 // A maximum is one of the values; a mean of levels is none.
-                OpKind::MaxPool { .. } => self.values[op.inputs[0].0].quantizer,
+                OpKind::MaxPool(_) | OpKind::Flatten => self.values[op.inputs[0].0].quantizer,
                 _ => None,
             };
             self.values[self.ops[index].output.0].quantizer = quantizer;
@@ -274,28 +301,27 @@ impl Lowering<'_> {
     }
 }
 
-/// Weights of `op`, and γ and the running variance of the batch norm that scales them.
-fn normalized(ops: &[Op], op: &Op) -> Option<[ParameterId; 3]> {
+/// Weights of `op`, and γ, the running variance and ε of the batch norm that scales them.
+fn normalized(ops: &[Op], op: &Op) -> Option<([ParameterId; 3], f32)> {
     let weights = op.kind.weights()?;
     match &ops[weights.norm?.0].kind {
-        OpKind::BatchNorm(norm) => Some([weights.weight, norm.scale, norm.variance]),
+        OpKind::BatchNorm(norm) => {
+            Some(([weights.weight, norm.scale, norm.variance], norm.epsilon))
+        }
         _ => None,
     }
 }
 
 /// The flat array of what was `declared`, section by section, and the place there of every
 /// declaration.
-fn place(
-    declared: Vec<(Section, Parameter)>,
-    act_quant: ActivationQuantizer,
-) -> Result<(ParameterLayout, Vec<ParameterId>)> {
+fn place(declared: Vec<(Section, Parameter)>) -> Result<(ParameterLayout, Vec<ParameterId>)> {
     let mut order: Vec<usize> = (0..declared.len()).collect();
     order.sort_by_key(|&index| declared[index].0);
     let mut places = vec![ParameterId(0); declared.len()];
     let mut names = HashSet::new();
     let mut parameters: Vec<Parameter> = Vec::with_capacity(declared.len());
     // Where each section ends.
-    let mut ends = [0u32; 6];
+    let mut ends = [0u32; 7];
     let mut offset = 0u64;
     for (place, &index) in order.iter().enumerate() {
         let (section, parameter) = &declared[index];
@@ -313,12 +339,8 @@ fn place(
         parameters.push(Parameter { offset: start, ..parameter.clone() });
         ends[*section as usize..].fill(offset as u32);
     }
-    let [step_first, weight_steps, offset_first, length, _, stored] = ends;
-    // Learned steps of activations belong to the steps: then there are no α's.
-    let alpha_first = match act_quant {
-        ActivationQuantizer::Pact => weight_steps,
-        ActivationQuantizer::Lsq | ActivationQuantizer::LsqPlus => offset_first,
-    };
+    // Learned steps of activations belong to the steps.
+    let [step_first, _, alpha_first, offset_first, length, _, stored] = ends;
     let layout = ParameterLayout {
         parameters,
         step_first,

@@ -5,7 +5,7 @@ use super::{
     parameters::ParameterId,
 };
 use crate::{
-    config::{AveragePool, LayerBits},
+    config::{ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, MaxPool, PactKind},
     quant::{ActivationPlan, WeightQuantizerPlan},
 };
 
@@ -42,15 +42,10 @@ pub enum OpKind {
     },
     /// Batch normalisation.
     BatchNorm(BatchNorm),
-    /// ReLU, or a quantizer in its place.
+    /// A function of every value, or a quantizer of its values or in its place.
     Activation(Activation),
-    /// Maximum over windows without padding; ties go to the first element in row-major order.
-    MaxPool {
-        /// Height and width of a window.
-        kernel: u32,
-        /// Stride between windows.
-        stride: u32,
-    },
+    /// Maxima over windows; ties go to the first element in row-major order.
+    MaxPool(MaxPool),
     /// Means over windows.
     AveragePool(AveragePool),
     /// Inverted dropout, only while training.
@@ -62,11 +57,21 @@ pub enum OpKind {
     },
     /// The sum of all inputs.
     Add,
+    /// Nothing: a linear layer behind takes values as a row.
+    Flatten,
 }
 
 impl OpKind {
     /// Weights, where there are some.
     pub fn weights(&self) -> Option<&Weights> {
+        match self {
+            OpKind::Convolution { weights, .. } | OpKind::Linear { weights } => Some(weights),
+            _ => None,
+        }
+    }
+
+    /// As [`Self::weights`].
+    pub(super) fn weights_mut(&mut self) -> Option<&mut Weights> {
         match self {
             OpKind::Convolution { weights, .. } | OpKind::Linear { weights } => Some(weights),
             _ => None,
@@ -81,16 +86,17 @@ impl OpKind {
                 let optional = [step, level_scale, level_zero_point].into_iter().flatten();
                 [weight, bias].into_iter().chain(optional).collect()
             }
-            OpKind::BatchNorm(BatchNorm { scale, shift, mean, variance, count }) => {
+            OpKind::BatchNorm(BatchNorm { scale, shift, mean, variance, count, .. }) => {
                 vec![scale, shift, mean, variance, count]
             }
             OpKind::Activation(Activation { learned, offset, .. }) => {
                 learned.iter_mut().chain(offset).collect()
             }
-            OpKind::MaxPool { .. }
+            OpKind::MaxPool(_)
             | OpKind::AveragePool(_)
             | OpKind::Dropout { .. }
-            | OpKind::Add => Vec::new(),
+            | OpKind::Add
+            | OpKind::Flatten => Vec::new(),
         };
         all.into_iter()
     }
@@ -126,7 +132,7 @@ pub struct Weights {
     pub level_scale: Option<ParameterId>,
     /// Zero point of weights that are on their levels already.
     pub level_zero_point: Option<ParameterId>,
-    /// The batch norm right behind, which scales the weights where they are quantized.
+    /// The batch norm right behind, the only reader, which scales the weights where they are quantized.
     pub norm: Option<OpId>,
     /// The first activation between this layer and the next one with weights.
     pub activation: Option<OpId>,
@@ -145,17 +151,33 @@ pub struct BatchNorm {
     pub variance: ParameterId,
     /// Batches seen, a scalar.
     pub count: ParameterId,
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// Share of a batch's statistics in the running ones.
+    pub momentum: f32,
 }
 
 /// What an activation computes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activation {
-    /// Bits of its output: 32 for a ReLU.
+    /// Bits of its output: 32 for a function alone.
     pub bits: u32,
+    /// The function that was asked for.
+    pub function: ActivationFunction,
+    /// What quantizes its values below 32 bits.
+    pub quantizer: ActivationQuantizer,
     /// What kernels know of it.
     pub plan: ActivationPlan,
-    /// PACT's α or LSQ's step; absent for a ReLU.
+    /// PACT's α or LSQ's step; absent for a function alone.
     pub learned: Option<ParameterId>,
     /// LSQ+'s offset.
     pub offset: Option<ParameterId>,
+}
+
+impl Activation {
+    /// The kind of its grid where signed grids are asked for as `pact`: of functions in whose place
+    /// no clip can stand there is one with levels to both sides of 0.
+    pub fn grid_kind(&self, pact: PactKind) -> PactKind {
+        if self.function.is_rectifier() { pact } else { PactKind::Signed }
+    }
 }

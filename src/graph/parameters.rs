@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::{
     Error, Result,
-    config::{ActivationQuantizer, BATCH_NORM_EPSILON, WeightInit},
+    config::{ActivationQuantizer, WeightInit},
     quant::initial_steps,
     random,
 };
@@ -130,8 +130,8 @@ pub struct ParameterLayout {
     pub length: u32,
     /// Elements in all, with running statistics.
     pub stored: u32,
-    /// Weights that a batch norm scales, its γ and its running variance.
-    pub(super) normalized: Vec<[ParameterId; 3]>,
+    /// Weights that a batch norm scales, its γ, its running variance, and its ε.
+    pub(super) normalized: Vec<([ParameterId; 3], f32)>,
 }
 
 impl ParameterLayout {
@@ -256,13 +256,16 @@ impl ParameterLayout {
     /// Multiplies the values of `weight` by γ/σ of the batch norm behind its layer, as they are
     /// before they are quantized; `all` are flat.
     fn scale_by_norm(&self, weight: &Parameter, values: &mut [f32], all: &[f32]) {
-        let is_own = |ids: &&[ParameterId; 3]| self.parameters[ids[0].0].offset == weight.offset;
-        let Some([_, scale, variance]) = self.normalized.iter().find(is_own) else { return };
+        let is_own =
+            |own: &&([ParameterId; 3], f32)| self.parameters[own.0[0].0].offset == weight.offset;
+        let Some(([_, scale, variance], epsilon)) = self.normalized.iter().find(is_own) else {
+            return;
+        };
         let of = |id: &ParameterId| &all[self.parameters[id.0].range()];
         let (scale, variance) = (of(scale), of(variance));
         let per_channel = values.len() / scale.len();
         for (channel, values) in values.chunks_exact_mut(per_channel).enumerate() {
-            let factor = scale[channel] / (variance[channel] + BATCH_NORM_EPSILON).sqrt();
+            let factor = scale[channel] / (variance[channel] + epsilon).sqrt();
             values.iter_mut().for_each(|weight| *weight *= factor);
         }
     }

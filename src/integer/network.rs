@@ -255,7 +255,7 @@ impl Classifier for IntegerNetwork {
                         input: from,
                         output: to,
                         choice: choice.as_ref().map(Binding::from),
-                        shape: PoolShape { input, output, kernel, stride },
+                        shape: PoolShape { input, output, kernel, stride, padding: 0 },
                         storage,
                     }
                     .record(gpu, recording, label)?;

@@ -21,6 +21,8 @@ pub struct Activation<'a> {
     pub parameters: Binding<'a>,
     /// Groups of 4 values per image.
     pub elements: u32,
+    /// Real channels.
+    pub channels: u32,
     /// What is applied.
     pub activation: ActivationPlan,
     /// Formats of input and output.
@@ -29,7 +31,11 @@ pub struct Activation<'a> {
 
 impl Launcher for Activation<'_> {
     fn launch(&self) -> Launch<'_> {
-        let specialization = Specialization::new().constant("ELEMENTS", self.elements);
+        let mut specialization = Specialization::new().constant("ELEMENTS", self.elements);
+        if !self.activation.function().keeps_zero() {
+            specialization =
+                specialization.feature("padded", true).constant("CHANNELS", self.channels);
+        }
         let specialization = self.storage.specialize(activated(specialization, self.activation));
         Launch::new("activation", specialization)
             .bind("images", self.images)

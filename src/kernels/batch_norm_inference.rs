@@ -20,6 +20,8 @@ pub struct BatchNormInference<'a> {
     pub channels: u32,
     /// Indices of the parameters.
     pub indices: NormIndices,
+    /// Added to the variance.
+    pub epsilon: f32,
     /// Whether the weights in front are scaled.
     pub fold: bool,
 }
@@ -32,6 +34,7 @@ impl Launcher for BatchNormInference<'_> {
             .constant("SHIFT_INDEX", self.indices.shift)
             .constant("MEAN_INDEX", self.indices.mean)
             .constant("VARIANCE_INDEX", self.indices.variance)
+            .constant("EPSILON", self.epsilon)
             .constant("FOLD", u32::from(self.fold));
         Launch::new("batch_norm_inference", specialization)
             .bind("parameters", self.parameters)

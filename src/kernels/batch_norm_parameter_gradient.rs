@@ -29,6 +29,8 @@ pub struct BatchNormParameterGradient<'a> {
     pub shape: Shape,
     /// Indices of the parameters.
     pub indices: NormIndices,
+    /// Added to the variance.
+    pub epsilon: f32,
     /// The last step with the statistics of batches.
     pub freeze_after: Option<u64>,
     /// Whether the weights in front are scaled.
@@ -38,6 +40,7 @@ pub struct BatchNormParameterGradient<'a> {
 impl Launcher for BatchNormParameterGradient<'_> {
     fn launch(&self) -> Launch<'_> {
         let specialization = second_stage(self.shape, self.by, self.indices, self.freeze_after)
+            .constant("EPSILON", self.epsilon)
             .constant("FOLD", u32::from(self.fold));
         let launch = Launch::new("batch_norm_parameter_gradient", specialization)
             .bind("parameters", self.parameters)

@@ -25,6 +25,10 @@ pub struct BatchNormUpdate<'a> {
     pub shape: Shape,
     /// Indices of the parameters.
     pub indices: NormIndices,
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// Share of a batch's statistics in the running ones.
+    pub momentum: f32,
     /// The last step with the statistics of batches.
     pub freeze_after: Option<u64>,
 }
@@ -33,6 +37,8 @@ impl Launcher for BatchNormUpdate<'_> {
     fn launch(&self) -> Launch<'_> {
         let specialization = second_stage(self.shape, self.by, self.indices, self.freeze_after)
             .feature("moves", true)
+            .constant("EPSILON", self.epsilon)
+            .constant("MOMENTUM", self.momentum)
             .constant("VARIANCE_INDEX", self.indices.variance)
             .constant("COUNT_INDEX", self.indices.count);
         let launch = Launch::new("batch_norm_update", specialization)

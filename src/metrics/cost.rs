@@ -122,7 +122,11 @@ impl Cost {
                 (true, false) => 1,
                 (true, true) => u64::from(output.channels),
             };
-            let activation_bits = if weights.activation.is_some() { bits.activation } else { 32 };
+            let activation = weights.activation.and_then(|id| match &graph.op(id).kind {
+                OpKind::Activation(activation) => Some(activation),
+                _ => None,
+            });
+            let activation_bits = activation.map_or(32, |_| bits.activation);
             LayerCost {
                 name: op.name.clone(),
                 kind,
@@ -139,10 +143,10 @@ impl Cost {
                 weight_bytes: packed_bytes(count, bits.weight),
                 side_bytes: 4 * biases
                     + steps * if quantization.weight_quant.has_zero_point() { 5 } else { 4 }
-                    + match (activation_bits, quantization.act_quant) {
-                        (32.., _) => 0,
-                        (_, ActivationQuantizer::Pact | ActivationQuantizer::Lsq) => 4,
-                        (_, ActivationQuantizer::LsqPlus) => 8,
+                    + match (activation_bits, activation.map(|own| own.quantizer)) {
+                        (32.., _) | (_, None) => 0,
+                        (_, Some(ActivationQuantizer::Pact | ActivationQuantizer::Lsq)) => 4,
+                        (_, Some(ActivationQuantizer::LsqPlus)) => 8,
                     },
                 activation_bytes: packed_bytes(u64::from(output.elements()), activation_bits),
             }

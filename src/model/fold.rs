@@ -1,21 +1,25 @@
 //! Folds batch norms into the layers in front of them, for deployment. In inference the result is
-//! the same function up to rounding.
+//! the same function up to rounding. A batch norm stays as it is where it is not right behind a
+//! layer with weights, or not its only reader.
 
 use super::file::Model;
 use crate::{
     Result,
-    config::{BATCH_NORM_EPSILON, LayerKind, ModelConfig},
-    graph::{Graph, OpKind},
+    config::ModelConfig,
+    graph::{Graph, OpId, OpKind},
 };
 
-/// `model` without its batch norms: W ← s·W and b ← s·(b − μ) + β per output channel, with s =
-/// γ/√(variance + ε) of the running statistics. Quantizers of weights work on s·W in training
-/// already (paper eqs. (4), (5)), so the levels stay the same.
+/// `model` without the batch norms right behind layers with weights: W ← s·W and b ← s·(b − μ) + β
+/// per output channel, with s = γ/√(variance + ε) of the running statistics. Quantizers of weights
+/// work on s·W in training already (paper eqs. (4), (5)), so the levels stay the same.
 ///
 /// # Errors
 /// As for [`Graph::new`] and [`Graph::values_of`].
 pub fn fold_batch_norm(model: &Model) -> Result<Model> {
-    let network = model.config.network.without(LayerKind::is_batch_norm);
+    // Operations and layers have the same numbers.
+    let folded: Vec<usize> =
+        model.graph.weighted().filter_map(|(_, own)| own.norm.map(OpId::index)).collect();
+    let network = model.config.network.without_layers(|index| folded.contains(&index));
     let graph = Graph::new(&network, &model.config.quantization)?;
     let layout = &graph.layout;
     let mut parameters = layout.gather(&model.graph.layout, &model.parameters)?;
@@ -32,7 +36,7 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
         let factors: Vec<f32> = scale
             .iter()
             .zip(variance)
-            .map(|(gamma, variance)| gamma * (1.0 / (variance + BATCH_NORM_EPSILON).sqrt()))
+            .map(|(gamma, variance)| gamma * (1.0 / (variance + norm.epsilon).sqrt()))
             .collect();
         for suffix in ["weight", "bias"] {
             let parameter = layout.require(&format!("{name}.{suffix}"))?;

@@ -12,6 +12,7 @@ use crate::{
     gpu::{Buffer, Gpu, Recording},
     kernels::{ELEMENTWISE, ImageRange},
     layout::groups,
+    quant::ActivationPlan,
     storage::Format,
 };
 
@@ -172,13 +173,19 @@ impl Body {
         node.reader.map(|index| &self.nodes[index])
     }
 
-    /// The batch norm right behind `node`, where there is one.
+    /// The batch norm right behind the weights of `node`, where there is one.
     pub fn batch_norm_behind(&self, node: &Node) -> Option<(&Node, &BatchNorm)> {
-        let behind = self.reader_of(node)?;
+        let behind = self.reader_of(node).filter(|_| ends_with_weights(node))?;
         match &behind.kind {
             NodeKind::BatchNorm(norm) => Some((behind, norm)),
             _ => None,
         }
+    }
+
+    /// Whether `node` is the only reader of a layer with weights.
+    pub fn is_right_behind_weights(&self, node: &Node) -> bool {
+        let front = node.front().map(|index| &self.nodes[index]);
+        front.is_some_and(|front| ends_with_weights(front) && front.reader.is_some())
     }
 
     /// Bytes that must be kept from the forward pass for the backward pass, for all slots: the
@@ -196,7 +203,7 @@ impl Body {
             let own_input =
                 node.pre_activation.is_some() && !matches!(node.kind, NodeKind::Activation);
             match node.kind {
-                NodeKind::Dropout { .. } if node.shares_value(&self.nodes) => 0,
+                NodeKind::Dropout { .. } | NodeKind::Flatten if node.shares_value(&self.nodes) => 0,
                 NodeKind::MaxPool { .. } => (group_bytes + 4) * elements,
                 NodeKind::Convolution { pool: Some(_), .. } => {
                     (group_bytes * (1 + u64::from(own_input)) + 4) * elements
@@ -219,4 +226,10 @@ impl Body {
         let (parameters, tiles) = (&self.parameters, &self.tiles);
         Recorder { gpu, recording, images, slot, parameters, tiles }
     }
+}
+
+/// Whether what `node` puts out is what its weights make, with no activation or pool in between.
+fn ends_with_weights(node: &Node) -> bool {
+    let is_bare = node.activation == ActivationPlan::NONE && node.joined_pool().is_none();
+    node.weights().is_some() && is_bare
 }

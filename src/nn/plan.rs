@@ -429,7 +429,9 @@ fn replacement(nodes: &[Node], hop: Hop) -> (Option<Gradient>, Option<usize>) {
         && nodes[owner].state().is(&nodes[source].value);
     match (&node.kind, is_state) {
         (_, false) => (Some(Gradient::Plain), None),
-        (NodeKind::Convolution { .. } | NodeKind::FullyConnected { .. }, true) => {
+        (NodeKind::Convolution { .. } | NodeKind::FullyConnected { .. }, true)
+            if nodes[owner].activation == ActivationPlan::RELU =>
+        {
             (Some(Gradient::Rectified), Some(owner))
         }
         _ => (None, None),

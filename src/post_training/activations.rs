@@ -99,6 +99,7 @@ pub async fn observe_unquantized(
         pass.quantization.bits.iter().map(|bits| LayerBits { activation: 32, ..*bits }).collect();
     let float = QuantizationConfig { bits, ..pass.quantization.clone() };
     let float_pass = ActivationPass { quantization: &float, ..*pass };
+    // A function behind which LSQ+ stands is computed in float all the same.
     if (pass.quantization.act_quant, pass.quantization.pact)
         != (ActivationQuantizer::LsqPlus, PactKind::Signed)
     {
@@ -115,7 +116,7 @@ pub async fn observe_unquantized(
     .await
 }
 
-/// `network` without its quantized activations, and of each the name of the layer whose output it
+/// `network` without its quantized activations in whose place a quantizer stands, and of each the name of the layer whose output it
 /// would have read.
 fn without_quantized(
     network: &NetworkConfig,
@@ -124,7 +125,7 @@ fn without_quantized(
     let graph = Graph::new(network, quantization)?;
     // Operations and layers have the same numbers.
     let is_quantized = |index: usize| match &graph.ops[index].kind {
-        OpKind::Activation(own) => own.learned.is_some(),
+        OpKind::Activation(own) => own.learned.is_some() && own.function.is_rectifier(),
         _ => false,
     };
     let is_gone = |index: usize| is_quantized(index) || network.layers[index].kind.is_dropout();

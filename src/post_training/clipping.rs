@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::{
-    config::QuantizationConfig,
+    config::{ActivationQuantizer, PactKind},
     quant::{ActivationPlan, Histogram, STEP_FLOOR},
 };
 
@@ -38,8 +38,8 @@ impl Grid {
 
     /// Activations behind a ReLU: 0 … 2^b − 1, or the positive part of the signed grid, 0 … 2^(b−1)
     /// − 1.
-    pub fn activations(quantization: &QuantizationConfig, bits: u32) -> Grid {
-        Grid { lowest: 0, highest: ActivationPlan::levels(quantization, bits) as i32 }
+    pub fn activations(quantizer: ActivationQuantizer, pact: PactKind, bits: u32) -> Grid {
+        Grid { lowest: 0, highest: ActivationPlan::levels(quantizer, pact, bits) as i32 }
     }
 
     /// The quantized `value`, rounded half to even.
@@ -233,10 +233,10 @@ fn best_clip(largest: f64, error: impl Fn(f64) -> f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::PactKind, random};
+    use crate::random;
 
     fn activations(pact: PactKind, bits: u32) -> Grid {
-        Grid::activations(&QuantizationConfig { pact, ..Default::default() }, bits)
+        Grid::activations(ActivationQuantizer::Pact, pact, bits)
     }
 
     /// `count` numbers, roughly normal, with some outliers.

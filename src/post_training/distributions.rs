@@ -3,7 +3,7 @@
 
 use super::{
     activations::{ActivationPass, observe_activations},
-    learned::{activation_bits, levels_to_threshold},
+    learned::{levels_to_threshold, quantized_activation},
     weights::effective_weights,
 };
 use crate::{
@@ -63,16 +63,17 @@ pub async fn distributions(
         .calibrated()
         .map(|parameter| {
             let name = parameter.layer();
-            let bits = activation_bits(&graph, name)?;
+            let own = quantized_activation(&graph, name)?;
+            let bits = own.bits;
+            let (quantizer, pact) = (own.quantizer, own.grid_kind(quantization.pact));
             let value = |parameter: &Parameter| model.parameters[parameter.offset as usize];
             let (alpha, steps) = (
                 f64::from(value(parameter)) * levels_to_threshold(parameter),
-                ActivationPlan::levels(quantization, bits),
+                ActivationPlan::levels(quantizer, pact, bits),
             );
             let offset = model.graph.layout.offset_beside(parameter).map_or(0.0, value);
             let learned = (value(parameter), offset);
-            let (act_quant, pact) = (quantization.act_quant, quantization.pact);
-            let grid = ActivationGrid::new(act_quant, pact, bits, learned)?;
+            let grid = ActivationGrid::new(quantizer, pact, bits, learned)?;
             Ok(TensorDistribution {
                 name: name.into(),
                 bits,

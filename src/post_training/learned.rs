@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    graph::{Graph, Parameter, ParameterRole},
+    graph::{Activation, Graph, Parameter, ParameterRole},
 };
 
 /// The factor that turns a learned α (1) or step (its highest level) of an activation into the
@@ -14,15 +14,15 @@ pub(super) fn levels_to_threshold(learned: &Parameter) -> f64 {
     }
 }
 
-/// Bits of the quantized activation `name`.
+/// The quantized activation `name`.
 ///
 /// # Errors
 /// [`Error::Model`] if there is none.
-pub(super) fn activation_bits(graph: &Graph, name: &str) -> Result<u32> {
+pub(super) fn quantized_activation<'a>(graph: &'a Graph, name: &str) -> Result<&'a Activation> {
     let own = graph.activations().find(|(op, own)| op.name == name && own.learned.is_some());
     let own =
         own.ok_or_else(|| Error::Model(format!("the network has no quantized activation {name}")))?;
-    Ok(own.1.bits)
+    Ok(own.1)
 }
 
 #[cfg(test)]
@@ -51,10 +51,10 @@ mod tests {
         let layout = &graph.layout;
         let learned: Vec<_> = layout.calibrated().map(Parameter::layer).collect();
         assert_eq!(learned, ["act1", "act2", "act3"]);
-        let bits = learned.iter().map(|name| activation_bits(&graph, name).unwrap());
+        let bits = learned.iter().map(|name| quantized_activation(&graph, name).unwrap().bits);
         assert_eq!(bits.collect::<Vec<_>>(), [4, 4, 3]);
         for name in ["first", "act9"] {
-            let error = activation_bits(&graph, name).unwrap_err();
+            let error = quantized_activation(&graph, name).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }
     }

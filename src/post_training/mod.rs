@@ -15,7 +15,7 @@ pub use activations::{ActivationPass, observe_activations, observe_unquantized};
 pub use clipping::{Calibration, Distribution, Grid, OffsetRange};
 pub use distributions::distributions;
 
-use learned::{activation_bits, levels_to_threshold};
+use learned::{levels_to_threshold, quantized_activation};
 use weights::effective_weights;
 
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     gpu::Gpu,
     graph::{Graph, Parameter},
     model::{Model, fold_batch_norm},
-    quant::Histogram,
+    quant::{ActivationPlan, Histogram},
 };
 
 /// How a model is to be quantized.
@@ -48,9 +48,9 @@ pub struct CalibratedTensor {
     pub bits: u32,
     /// Largest magnitude.
     pub largest: f64,
-    /// Clipping threshold: α of an activation (with `lsq` and `lsq-plus`, whose offset stays 0
-    /// behind the ReLU, its step times its highest level), or the highest level of a weight. With
-    /// one per output channel, the widest.
+    /// Clipping threshold: α of an activation, or the highest level of a weight. With `lsq` and
+    /// `lsq-plus` α is the step times the highest level; where the offset is not 0, of the longer
+    /// side. With one per output channel, the widest.
     pub clip: f64,
     /// Signal to quantization noise ratio, 10·log₁₀(Σ v² / Σ (v̂ − v)²), in dB; `None` without
     /// noise.
@@ -74,6 +74,22 @@ impl Clip {
             largest: distribution.largest(),
             signal: distribution.square_sum(),
             noise,
+        }
+    }
+}
+
+impl Clip {
+    /// Of levels from 0 to `highest`, one of which stands for 0: its threshold is that of the side
+    /// with more of them.
+    fn of_range(distribution: &Distribution, range: OffsetRange, highest: u32) -> Clip {
+        let (zero, step) = (range.zero_point, f64::from(range.step));
+        let above = highest.saturating_sub(zero);
+        let grid = Grid { lowest: -(zero as i32), highest: above as i32 };
+        Clip {
+            threshold: f64::from(zero.max(above)) * step,
+            largest: distribution.largest(),
+            signal: distribution.square_sum(),
+            noise: distribution.squared_error(grid, step),
         }
     }
 }
@@ -178,14 +194,25 @@ pub async fn quantize(
                 learned.name
             )));
         }
-        let bits = activation_bits(&graph, &name)?;
-        let clip = Clip::of(
-            &Distribution::of_histogram(&histogram),
-            Grid::activations(quantization, bits),
-            options.calibration,
-        );
-        parameters[learned.offset as usize] =
-            (clip.threshold / levels_to_threshold(learned)) as f32;
+        let own = quantized_activation(&graph, &name)?;
+        let (bits, pact) = (own.bits, own.grid_kind(quantization.pact));
+        let distribution = Distribution::of_histogram(&histogram);
+        let clip = match layout.offset_beside(learned).filter(|_| pact == PactKind::Signed) {
+            Some(offset) => {
+                let highest = ActivationPlan::levels(own.quantizer, pact, bits);
+                let range = distribution.offset_range(highest, options.calibration);
+                parameters[learned.offset as usize] = range.step;
+                parameters[offset.offset as usize] = range.offset();
+                Clip::of_range(&distribution, range, highest)
+            }
+            None => {
+                let grid = Grid::activations(own.quantizer, pact, bits);
+                let clip = Clip::of(&distribution, grid, options.calibration);
+                parameters[learned.offset as usize] =
+                    (clip.threshold / levels_to_threshold(learned)) as f32;
+                clip
+            }
+        };
         calibrated.push(CalibratedTensor::new(name, bits, &[clip]));
     }
     let config = quantized_config(&model.config, options, data.count, normalization);

@@ -2,19 +2,10 @@
 
 use crate::{
     Error, Result,
-    config::{ActivationQuantizer, LayerBits, PactKind, QuantizationConfig},
+    config::{ActivationFunction, ActivationQuantizer, LayerBits, PactKind, QuantizationConfig},
 };
 
-/// What becomes of x (shaders/common/activation.wgsl).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ActivationFunction {
-    /// x itself.
-    Identity,
-    /// max(x, 0).
-    Relu,
-}
-
-/// What becomes of the function's values.
+/// What becomes of the values of a function (shaders/common/activation.wgsl).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActivationQuantizerPlan {
     /// Nothing.
@@ -43,7 +34,8 @@ impl ActivationPlan {
     /// ReLU.
     pub const RELU: ActivationPlan = ActivationPlan::of(ActivationFunction::Relu);
 
-    const fn of(function: ActivationFunction) -> ActivationPlan {
+    /// `function` in float.
+    pub const fn of(function: ActivationFunction) -> ActivationPlan {
         ActivationPlan {
             function,
             quantizer: ActivationQuantizerPlan::Float,
@@ -53,31 +45,37 @@ impl ActivationPlan {
         }
     }
 
-    /// The quantizer of `bits.activation` bits with its α or step at the first index of the flat
-    /// parameters and its offset, if it has one, at the second; ReLU at 32 bits.
+    /// `function` with the quantizer of `bits.activation` bits that has its α or step at the first
+    /// index of the flat parameters and its offset, if it has one, at the second; the function alone
+    /// at 32 bits. Signed grids of a ReLU, or of a ReLU6, stand in its place, and so do PACT's and
+    /// LSQ's unsigned ones.
     ///
     /// # Errors
     /// [`Error::Usage`] for signed activations at 1 bit, which have no levels but 0.
     pub fn new(
         quantization: &QuantizationConfig,
+        function: ActivationFunction,
         bits: LayerBits,
         (alpha_index, offset_index): (Option<u32>, Option<u32>),
     ) -> Result<Self> {
         let pact = quantization.pact;
         let Some(alpha_index) = alpha_index.filter(|_| bits.quantizes_activations()) else {
-            return Ok(ActivationPlan::RELU);
+            return Ok(ActivationPlan::of(function));
         };
-        let levels = ActivationPlan::levels(quantization, bits.activation);
+        let quantizer = quantization.quantizer_of(function);
+        let levels = ActivationPlan::levels(quantizer, pact, bits.activation);
         if levels == 0 {
             return Err(Error::Usage(
                 "signed PACT has no levels at 1 bit; use unsigned PACT, or 2 or more bits".into(),
             ));
         }
-        let function = match pact {
-            PactKind::Unsigned | PactKind::SignedAfterRelu => ActivationFunction::Relu,
-            PactKind::Signed => ActivationFunction::Identity,
+        let function = match (quantizer, pact) {
+            _ if !function.is_rectifier() => function,
+            (_, PactKind::Signed) => ActivationFunction::Identity,
+            (ActivationQuantizer::LsqPlus, _) => function,
+            (_, PactKind::Unsigned | PactKind::SignedAfterRelu) => ActivationFunction::Relu,
         };
-        let quantizer = match quantization.act_quant {
+        let quantizer = match quantizer {
             ActivationQuantizer::Pact => ActivationQuantizerPlan::Pact(pact),
             ActivationQuantizer::Lsq => ActivationQuantizerPlan::Lsq(pact),
             ActivationQuantizer::LsqPlus => ActivationQuantizerPlan::LsqPlus,
@@ -93,11 +91,28 @@ impl ActivationPlan {
 
     /// Number of steps from 0 to α: 2^b − 1 (unsigned) or 2^(b−1) − 1 (signed); of LSQ+ from the
     /// lowest to the highest level, 2^b − 1.
-    pub fn levels(quantization: &QuantizationConfig, bits: u32) -> u32 {
-        match (quantization.act_quant, quantization.pact) {
+    pub fn levels(quantizer: ActivationQuantizer, pact: PactKind, bits: u32) -> u32 {
+        match (quantizer, pact) {
             (ActivationQuantizer::LsqPlus, _) | (_, PactKind::Unsigned) => (1 << bits) - 1,
             (_, PactKind::Signed | PactKind::SignedAfterRelu) => (1 << (bits - 1)) - 1,
         }
+    }
+
+    /// Whether its derivative is computed from its output, which then need not be kept beside its
+    /// input: of a ReLU or ReLU6 in float.
+    pub fn is_derived_from_output(self) -> bool {
+        !self.is_pact()
+            && matches!(
+                self.function,
+                ActivationFunction::Identity | ActivationFunction::Relu | ActivationFunction::Relu6
+            )
+    }
+
+    /// Whether the kernel of the layer in front can apply it: it needs nothing but the flat
+    /// parameters, and zeros that pad channels stay zeros. Functions that need their input kept
+    /// write no less on their own.
+    pub fn is_epilogue(self) -> bool {
+        self.function.keeps_zero() && (self.is_pact() || self.is_derived_from_output())
     }
 
     /// What becomes of x.

@@ -9,7 +9,7 @@ mod histogram;
 mod learned_step;
 mod state;
 
-pub use activation::{ActivationFunction, ActivationPlan, ActivationQuantizerPlan};
+pub use activation::{ActivationPlan, ActivationQuantizerPlan};
 pub use codes::{pack_codes, packed_bytes, unpack_codes};
 pub use distribution::TensorDistribution;
 pub use exact::is_exact_in_f32;

@@ -6,33 +6,93 @@
 //! β)/s), 0, levels) + β; here z = clamp(round(−β/s), 0, levels) stands for −β/s, so that 0 is a
 //! level.
 
-use crate::config::{LayerBits, PactKind};
+use crate::config::{ActivationFunction, LayerBits, PactKind};
 
 /// A function in front of a quantizer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Function {
     /// x itself.
     Identity,
     /// max(x, 0).
     Relu,
+    /// torch.nn.ReLU6.
+    Relu6,
+    /// torch.nn.LeakyReLU of this slope.
+    LeakyRelu(f64),
+    /// Hyperbolic tangent.
+    Tanh,
+    /// torch.nn.Sigmoid.
+    Sigmoid,
+    /// torch.nn.SiLU.
+    Silu,
+    /// torch.nn.Hardswish.
+    HardSwish,
 }
 
 impl Function {
+    /// The function `own` of a network.
+    pub fn of(own: ActivationFunction) -> Function {
+        match own {
+            ActivationFunction::Identity => Function::Identity,
+            ActivationFunction::Relu => Function::Relu,
+            ActivationFunction::Relu6 => Function::Relu6,
+            ActivationFunction::LeakyRelu { slope } => Function::LeakyRelu(f64::from(slope)),
+            ActivationFunction::Tanh => Function::Tanh,
+            ActivationFunction::Sigmoid => Function::Sigmoid,
+            ActivationFunction::Silu => Function::Silu,
+            ActivationFunction::HardSwish => Function::HardSwish,
+        }
+    }
+
     /// Its value at `x`.
     pub fn value(self, x: f64) -> f64 {
         match self {
             Function::Identity => x,
             Function::Relu => x.max(0.0),
+            Function::Relu6 => x.clamp(0.0, 6.0),
+            Function::LeakyRelu(slope) => x.max(0.0) + slope * x.min(0.0),
+            Function::Tanh => x.tanh(),
+            Function::Sigmoid => sigmoid(x),
+            Function::Silu => x * sigmoid(x),
+            Function::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
         }
     }
 
-    /// Its derivative at `x`; that of a ReLU is 0 at 0.
+    /// Its derivative at `x`, at a kink as PyTorch has it.
     pub fn derivative(self, x: f64) -> f64 {
         match self {
             Function::Identity => 1.0,
             Function::Relu => f64::from(u8::from(x > 0.0)),
+            Function::Relu6 => f64::from(u8::from(x > 0.0 && x < 6.0)),
+            Function::LeakyRelu(slope) => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    slope
+                }
+            }
+            Function::Tanh => 1.0 - x.tanh().powi(2),
+            Function::Sigmoid => sigmoid(x) * sigmoid(-x),
+            Function::Silu => sigmoid(x) * (1.0 + x * sigmoid(-x)),
+            Function::HardSwish if x <= -3.0 => 0.0,
+            Function::HardSwish if x >= 3.0 => 1.0,
+            Function::HardSwish => x / 3.0 + 0.5,
         }
     }
+
+    /// Where the derivative jumps.
+    pub fn kinks(self) -> &'static [f64] {
+        match self {
+            Function::Relu | Function::LeakyRelu(_) => &[0.0],
+            Function::Relu6 => &[0.0, 6.0],
+            Function::HardSwish => &[-3.0, 3.0],
+            Function::Identity | Function::Tanh | Function::Sigmoid | Function::Silu => &[],
+        }
+    }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
 }
 
 /// LSQ+'s quantizer of a function's values.
@@ -76,6 +136,8 @@ pub enum Activation {
     None,
     /// max(x, 0).
     Relu,
+    /// Another function.
+    Float(Function),
     /// clip(x, 0, α), or clip(x, −α, α), or the latter after a ReLU.
     Pact {
         /// Range and place.
@@ -131,7 +193,7 @@ impl Activation {
     /// Ends of the range that is passed on unchanged.
     pub fn range(self) -> (f64, f64) {
         match self {
-            Activation::None => (f64::NEG_INFINITY, f64::INFINITY),
+            Activation::None | Activation::Float(_) => (f64::NEG_INFINITY, f64::INFINITY),
             Activation::Relu => (0.0, f64::INFINITY),
             Activation::Pact { kind: PactKind::Signed, alpha, .. } => (-alpha, alpha),
             Activation::Pact { alpha, .. } => (0.0, alpha),
@@ -163,6 +225,7 @@ pub fn activation(activation: Activation, x: f64) -> f64 {
         }
         Activation::Lsq { step, .. } => (clipped / step).round_ties_even() * step,
         Activation::LsqPlus(function, own) => own.value(function.value(x)),
+        Activation::Float(function) => function.value(x),
         _ => clipped,
     }
 }

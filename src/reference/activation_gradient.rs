@@ -19,9 +19,13 @@ use crate::config::PactKind;
 
 /// ∂y/∂x at the activation's input `x`.
 pub fn derivative(activation: Activation, x: f64) -> f64 {
-    if let Activation::LsqPlus(function, own) = activation {
-        let [by_value, ..] = derivatives(own, function.value(x));
-        return by_value * function.derivative(x);
+    match activation {
+        Activation::LsqPlus(function, own) => {
+            let [by_value, ..] = derivatives(own, function.value(x));
+            return by_value * function.derivative(x);
+        }
+        Activation::Float(function) => return function.derivative(x),
+        _ => {}
     }
     let (low, high) = activation.range();
     if x > low && x < high { 1.0 } else { 0.0 }
@@ -96,6 +100,36 @@ mod tests {
             }
         }
         assert_eq!(derivative(Activation::Relu, 0.0), 0.0);
+    }
+
+    #[test]
+    fn derivatives_of_functions_are_central_differences() {
+        let step = 1e-6;
+        for function in [
+            Function::Identity,
+            Function::Relu,
+            Function::Relu6,
+            Function::LeakyRelu(0.3),
+            Function::Tanh,
+            Function::Sigmoid,
+            Function::Silu,
+            Function::HardSwish,
+        ] {
+            for x in [-7.3, -2.9, -0.4, 0.1, 1.0, 2.9, 5.9, 6.1] {
+                let central = (function.value(x + step) - function.value(x - step)) / (2.0 * step);
+                let found = derivative(Activation::Float(function), x);
+                assert!((found - central).abs() < 1e-8, "{function:?} {x}");
+            }
+            for &kink in function.kinks() {
+                let [below, above] =
+                    [-step, step].map(|step| derivative(Activation::Float(function), kink + step));
+                assert!((below - above).abs() > 0.4, "{function:?} {kink}");
+            }
+        }
+        let at = |function, x| derivative(Activation::Float(function), x);
+        assert_eq!([0.0, 6.0].map(|x| at(Function::Relu6, x)), [0.0; 2]);
+        assert_eq!([-3.0, 3.0].map(|x| at(Function::HardSwish, x)), [0.0, 1.0]);
+        assert_eq!(at(Function::LeakyRelu(0.3), 0.0), 0.3);
     }
 
     /// Without rounding, LSQ+'s derivatives by x and s are those of the clip at z levels, whose

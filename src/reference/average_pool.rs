@@ -70,6 +70,20 @@ pub fn average_pool(images: usize, shape: Shape, pool: AveragePool, input: &[f64
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_global_window_is_over_all_pixels() {
+        for shape in [Shape::new(2, 2, 2), Shape::new(2, 1, 5), Shape::new(2, 4, 3)] {
+            let pool = AveragePool::global(shape);
+            assert_eq!(output_shape(shape, pool), Shape::new(2, 1, 1));
+            let values: Vec<f64> = (0..2 * shape.elements()).map(f64::from).collect();
+            let mean = |plane: &[f64]| plane.iter().sum::<f64>() / plane.len() as f64;
+            let expected: Vec<f64> =
+                values.chunks_exact(shape.pixels() as usize).map(mean).collect();
+            let found = average_pool(2, shape, pool, &values);
+            assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-12), "{shape}");
+        }
+    }
+
     const POOL: AveragePool =
         AveragePool { kernel: 2, stride: 2, padding: 0, ceil_mode: false, count_include_pad: true };
 

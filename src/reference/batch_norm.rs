@@ -4,11 +4,6 @@
 
 use crate::config::Shape;
 
-/// ε.
-pub const EPSILON: f64 = 1e-5;
-/// Share of a batch in the running statistics.
-pub const MOMENTUM: f64 = 0.1;
-
 /// Of a channel: x̂ = (z − center)·normalize, y = (z − center)·scale + shift.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Coefficients {

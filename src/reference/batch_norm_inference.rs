@@ -1,10 +1,10 @@
 //! Batch norm with running statistics as coefficients, and the factors that quantized weights are
 //! scaled by: s = γ/σ (paper eqs. (4), (5)).
 
-use super::batch_norm::{Coefficients, EPSILON, reciprocal};
+use super::batch_norm::{Coefficients, reciprocal};
 
 /// Parameters and running statistics of a batch norm, a channel each.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Norm {
     /// γ.
     pub scale: Vec<f64>,
@@ -16,6 +16,10 @@ pub struct Norm {
     pub variance: Vec<f64>,
     /// Batches seen.
     pub batches: f64,
+    /// Added to the variance.
+    pub epsilon: f64,
+    /// Share of a batch in the running statistics.
+    pub momentum: f64,
 }
 
 /// Of a channel.
@@ -30,7 +34,7 @@ pub struct Factor {
 /// Factors and coefficients; s is 1 where the weights are not scaled (`fold` false).
 pub fn batch_norm_inference(norm: &Norm, fold: bool) -> (Vec<Factor>, Vec<Coefficients>) {
     let of = |channel: usize| {
-        let inverse_deviation = 1.0 / (norm.variance[channel] + EPSILON).sqrt();
+        let inverse_deviation = 1.0 / (norm.variance[channel] + norm.epsilon).sqrt();
         let plain = norm.scale[channel] * inverse_deviation;
         let factor = if fold { plain } else { 1.0 };
         let coefficients = Coefficients {

@@ -3,7 +3,7 @@
 //! through them: taking x = z/s back out of z contributes −Σ(∂L/∂x·x)/γ.
 
 use super::{
-    batch_norm::{Coefficients, EPSILON},
+    batch_norm::Coefficients,
     batch_norm_inference::{Factor, Norm},
 };
 
@@ -31,7 +31,7 @@ pub fn batch_norm_parameter_gradient(
         let deviation = coefficients[channel].normalize * factors[channel].factor; // 1/σ_B
         match (fold, frozen) {
             (false, _) => product,
-            (true, false) => product * (1.0 - EPSILON * deviation * deviation),
+            (true, false) => product * (1.0 - norm.epsilon * deviation * deviation),
             (true, true) => -sum * norm.mean[channel] * factors[channel].inverse_deviation,
         }
     };

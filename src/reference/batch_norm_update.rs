@@ -2,7 +2,7 @@
 //! move on, torch.nn.BatchNorm2d's: running ← 0.9·running + 0.1·batch, with the unbiased variance.
 
 use super::{
-    batch_norm::{Coefficients, EPSILON, MOMENTUM, reciprocal},
+    batch_norm::{Coefficients, reciprocal},
     batch_norm_inference::{Factor, Norm},
     batch_norm_moments::Moments,
 };
@@ -24,13 +24,14 @@ pub fn batch_norm_update(
             (moments[channel], factors[channel]);
         let inverse = reciprocal(factor);
         let (mut center, mut normalize) =
-            (mean, inverse / (squares / count * inverse.powi(2) + EPSILON).sqrt());
+            (mean, inverse / (squares / count * inverse.powi(2) + norm.epsilon).sqrt());
         if frozen {
             (center, normalize) = (factor * norm.mean[channel], inverse * inverse_deviation);
         }
         if counts {
+            let momentum = norm.momentum;
             let move_on = |running: &mut f64, value: f64| {
-                *running = (1.0 - MOMENTUM) * *running + MOMENTUM * value
+                *running = (1.0 - momentum) * *running + momentum * value
             };
             move_on(&mut norm.mean[channel], mean * inverse);
             move_on(&mut norm.variance[channel], squares / (count - 1.0) * inverse.powi(2));

@@ -9,7 +9,7 @@ use super::{
     max_pool::max_pool,
 };
 use crate::{
-    config::Shape,
+    config::{MaxPool, Shape},
     deploy::{Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights, WeightedStep},
 };
 
@@ -25,7 +25,7 @@ pub fn integer_network(plan: &IntegerPlan, images: &[u8]) -> Vec<Vec<f64>> {
         values.push(match &step.operation {
             StepOperation::Weighted(weighted) => layer(step, weighted, count, input, rounding),
             StepOperation::MaxPool { kernel, stride } => {
-                max_pool(count, step.input, *kernel, *stride, input).0
+                max_pool(count, step.input, MaxPool::inside(*kernel, *stride), input).0
             }
             StepOperation::AveragePool { pool, scale, zero } => {
                 let floats: Vec<f64> = input.iter().map(|n| scale * (n - zero)).collect();

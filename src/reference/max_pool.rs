@@ -1,32 +1,39 @@
-//! Max-pooling without padding, torch.nn.MaxPool2d: output[n, c, y, x] = max over the window; ties
-//! go to the first element in row-major order.
+//! Max-pooling, torch.nn.MaxPool2d: output[n, c, y, x] = max over the window's pixels inside the
+//! image; ties go to the first element in row-major order.
 
-use crate::config::Shape;
+use crate::config::{MaxPool, Shape};
 
-/// Shape of the output of `kernel` × `kernel` windows, `stride` apart, on images of `input`.
-pub fn output_shape(input: Shape, kernel: u32, stride: u32) -> Shape {
-    Shape::new(
-        input.channels,
-        (input.height - kernel) / stride + 1,
-        (input.width - kernel) / stride + 1,
-    )
+/// Windows along an axis of `size` pixels: ⌊(size + 2·padding − kernel)/stride⌋ + 1, or ⌈…⌉ + 1 in
+/// ceil mode, where windows that would start in the padding behind the image are left out.
+fn count(pool: MaxPool, size: u32) -> u32 {
+    let [size, kernel, stride, padding] =
+        [size, pool.kernel, pool.stride, pool.padding].map(f64::from);
+    let steps = (size + 2.0 * padding - kernel) / stride;
+    let all = if pool.ceil_mode { steps.ceil() } else { steps.floor() } as u32 + 1;
+    (0..all).filter(|&at| f64::from(at) * stride < size + padding).count() as u32
+}
+
+/// Shape of the output of `pool` on images of `input`.
+pub fn output_shape(input: Shape, pool: MaxPool) -> Shape {
+    Shape::new(input.channels, count(pool, input.height), count(pool, input.width))
 }
 
 /// Indices into the NCHW input of each window's elements in row-major order, window by window in
 /// the order of the NCHW output.
-pub(super) fn windows(images: usize, input: Shape, kernel: u32, stride: u32) -> Vec<Vec<usize>> {
-    let output = output_shape(input, kernel, stride);
+pub(super) fn windows(images: usize, input: Shape, pool: MaxPool) -> Vec<Vec<usize>> {
+    let (output, MaxPool { kernel, stride, padding, .. }) = (output_shape(input, pool), pool);
     let mut windows = Vec::new();
     for plane in 0..images as u32 * input.channels {
         for y in 0..output.height {
             for x in 0..output.width {
                 let element = |k: u32| {
-                    (plane * input.pixels()
-                        + (y * stride + k / kernel) * input.width
-                        + x * stride
-                        + k % kernel) as usize
+                    let row = (y * stride + k / kernel).checked_sub(padding)?;
+                    let column = (x * stride + k % kernel).checked_sub(padding)?;
+                    let is_pixel = row < input.height && column < input.width;
+                    is_pixel
+                        .then_some((plane * input.pixels() + row * input.width + column) as usize)
                 };
-                windows.push((0..kernel * kernel).map(element).collect());
+                windows.push((0..kernel * kernel).filter_map(element).collect());
             }
         }
     }
@@ -37,11 +44,10 @@ pub(super) fn windows(images: usize, input: Shape, kernel: u32, stride: u32) -> 
 pub fn max_pool(
     images: usize,
     shape: Shape,
-    kernel: u32,
-    stride: u32,
+    pool: MaxPool,
     input: &[f64],
 ) -> (Vec<f64>, Vec<usize>) {
-    windows(images, shape, kernel, stride)
+    windows(images, shape, pool)
         .into_iter()
         .map(|window| {
             let best = window
@@ -60,8 +66,25 @@ mod tests {
     #[test]
     fn ties_go_to_the_first_and_windows_overlap() {
         let input = [1., 5., 5., 5., 0., 2., 0., 0., 0.];
-        let (output, from) = max_pool(1, Shape::new(1, 3, 3), 2, 1, &input);
+        let (output, from) = max_pool(1, Shape::new(1, 3, 3), MaxPool::inside(2, 1), &input);
         assert_eq!(output, [5., 5., 5., 2.]);
         assert_eq!(from, [1, 1, 3, 5]);
+    }
+
+    /// By the rules of torch.nn.MaxPool2d's documentation.
+    #[test]
+    fn padding_never_wins() {
+        let input = [-1., -5., -2., -7., -4., -3., -8., -6., -9.];
+        let padded = MaxPool { padding: 1, ..MaxPool::inside(3, 2) };
+        let (output, from) = max_pool(1, Shape::new(1, 3, 3), padded, &input);
+        assert_eq!(output, [-1., -2., -4., -3.]);
+        assert_eq!(from, [0, 2, 4, 5]);
+        // One window of 2 rows and columns, or further ones with what is left.
+        let ceil = MaxPool { ceil_mode: true, ..MaxPool::inside(2, 2) };
+        assert_eq!(max_pool(1, Shape::new(1, 3, 3), ceil, &input).0, [-1., -2., -6., -9.]);
+        assert_eq!(max_pool(1, Shape::new(1, 3, 3), MaxPool::inside(2, 2), &input).0, [-1.]);
+        // A window that would start in the padding behind the image is left out.
+        let both = MaxPool { padding: 1, ..ceil };
+        assert_eq!(max_pool(1, Shape::new(1, 3, 3), both, &input).0, [-1., -2., -4., -3.]);
     }
 }

@@ -115,6 +115,8 @@ impl ReferenceNetwork {
             mean: values(own.mean),
             variance: values(own.variance),
             batches: values(own.count)[0],
+            epsilon: f64::from(own.epsilon),
+            momentum: f64::from(own.momentum),
         }
     }
 
@@ -128,7 +130,8 @@ impl ReferenceNetwork {
     /// Whether the batch norm `op` scales the weights in front of it.
     fn folds(&self, op: &Op) -> bool {
         let weights = self.graph.before(op).and_then(|before| before.kind.weights());
-        weights.is_some_and(|weights| weights.bits.quantizes_weights())
+        weights
+            .is_some_and(|weights| weights.norm == Some(op.id) && weights.bits.quantizes_weights())
     }
 
     /// The weights or bias `id` of `own` as they are quantized: scaled by a batch norm behind.
@@ -227,7 +230,13 @@ impl ReferenceNetwork {
     /// dropout makes of these in their place.
     fn halved(&self, id: ValueId) -> bool {
         let in_place = |op: &Op| {
-            matches!(op.kind, OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. })
+            matches!(
+                op.kind,
+                OpKind::BatchNorm(_)
+                    | OpKind::Activation(_)
+                    | OpKind::Dropout { .. }
+                    | OpKind::Flatten
+            )
         };
         let (mut images, mut logits) = (id, id);
         while let Some(op) = self.graph.value(images).producer.map(|id| self.graph.op(id))
@@ -248,7 +257,7 @@ impl ReferenceNetwork {
     fn merged(&self, op: &Op) -> bool {
         let behind = self.graph.behind(op).map(|behind| &behind.kind);
         (op.kind.weights().is_some() || matches!(op.kind, OpKind::BatchNorm(_)))
-            && matches!(behind, Some(OpKind::Activation(_)))
+            && matches!(behind, Some(OpKind::Activation(own)) if own.plan.is_epilogue())
     }
 
     fn values<'a>(&self, id: ParameterId, parameters: &'a [f64]) -> &'a [f64] {
@@ -260,15 +269,20 @@ impl ReferenceNetwork {
     }
 
     fn activation(&self, parameters: &[f64], own: &graph::Activation) -> Activation {
-        let Some(id) = own.learned else { return Activation::Relu };
+        let Some(id) = own.learned else {
+            return match Function::of(own.function) {
+                Function::Relu => Activation::Relu,
+                other => Activation::Float(other),
+            };
+        };
         let learned = self.values(id, parameters)[0];
         let bits = LayerBits { weight: 32, activation: own.bits };
         let (kind, levels) =
             (self.quantization.pact, Activation::levels(self.quantization.pact, bits));
         if let Some(offset) = own.offset {
-            let function = match kind {
-                PactKind::Signed => Function::Identity,
-                PactKind::Unsigned | PactKind::SignedAfterRelu => Function::Relu,
+            let function = match (own.function.is_rectifier(), kind) {
+                (true, PactKind::Signed) => Function::Identity,
+                _ => Function::of(own.function),
             };
             let offset = self.values(offset, parameters)[0];
             // Of all 2^b levels.
@@ -362,16 +376,15 @@ impl ReferenceNetwork {
                     let kind = self.activation(parameters, own);
                     x.iter().map(|&x| activation(kind, x)).collect()
                 }
-                OpKind::MaxPool { kernel, stride } => {
-                    let (output, from) =
-                        max_pool(images, self.graph.input_of(op), *kernel, *stride, x);
+                &OpKind::MaxPool(pool) => {
+                    let (output, from) = max_pool(images, self.graph.input_of(op), pool, x);
                     choice = from;
                     output
                 }
                 OpKind::AveragePool(pool) => {
                     average_pool(images, self.graph.input_of(op), *pool, x)
                 }
-                OpKind::Dropout { .. } => x.clone(),
+                OpKind::Dropout { .. } | OpKind::Flatten => x.clone(),
                 OpKind::Add => {
                     let others = op.inputs[1..].iter().map(|id| &pass.values[id.index()]);
                     others.fold(x.clone(), |sum, other| add(&sum, other))
@@ -444,9 +457,9 @@ impl ReferenceNetwork {
                 }
                 OpKind::Activation(own) => {
                     let kind = self.activation(parameters, own);
-                    // A quantizer's derivative is taken of the x that was stored, ReLU's at its
-                    // output, which has the sign of x.
-                    let is_stored = !matches!(kind, Activation::Relu) && self.halved(op.inputs[0]);
+                    // A derivative is taken of the x that was stored, or at the output, as ReLU's,
+                    // which has the sign of x.
+                    let is_stored = !own.plan.is_derived_from_output() && self.halved(op.inputs[0]);
                     let state: Vec<f64> =
                         if is_stored { x.iter().copied().map(f16).collect() } else { x.clone() };
                     let (input, learned) = activation_gradient(kind, &state, &gradient);
@@ -476,20 +489,18 @@ impl ReferenceNetwork {
                     store(own.shift, &shift);
                     input
                 }
-                OpKind::MaxPool { .. } => {
-                    max_pool_gradient(x.len(), &pass.choices[index], &gradient)
-                }
+                OpKind::MaxPool(_) => max_pool_gradient(x.len(), &pass.choices[index], &gradient),
                 OpKind::AveragePool(pool) => {
                     average_pool_gradient(images, self.graph.input_of(op), *pool, &gradient)
                 }
                 // Each of the values of a sum.
-                OpKind::Dropout { .. } | OpKind::Add => gradient,
+                OpKind::Dropout { .. } | OpKind::Flatten | OpKind::Add => gradient,
             };
             // A pool's kernel takes the derivative of the activation before it, too, and stores
             // what comes of both.
             let before = self.graph.before(op).map(|before| &before.kind);
             let goes_on =
-                matches!((&op.kind, before), (OpKind::MaxPool { .. }, Some(OpKind::Activation(_))));
+                matches!((&op.kind, before), (OpKind::MaxPool(_), Some(OpKind::Activation(_))));
             if self.halved(op.inputs[0]) && !goes_on {
                 gradient.iter_mut().for_each(|value| *value = bf16(*value));
             }
@@ -518,22 +529,34 @@ impl ReferenceNetwork {
             match &op.kind {
                 OpKind::Activation(own) => {
                     let kind = self.activation(parameters, own);
+                    let function = match kind {
+                        Activation::Float(function) | Activation::LsqPlus(function, _) => function,
+                        _ => Function::Identity,
+                    };
                     let (low, high) = kind.range();
                     let step = kind.step();
                     let unit = step.unwrap_or(1.0);
                     // An exact 0 is a ReLU's output or all zeros in front: the same in f32.
                     for &x in x.iter().filter(|x| **x != 0.0) {
+                        for kink in function.kinks() {
+                            margin.activations = margin.activations.min((x - kink).abs() / unit);
+                        }
+                        let value = function.value(x);
+                        // The ends of a function's values are its kinks.
+                        if value == 0.0 || function == Function::Relu6 && value == 6.0 {
+                            continue;
+                        }
                         margin.activations = margin
                             .activations
-                            .min((x - low).abs() / unit)
-                            .min((x - high).abs() / unit);
-                        if step.is_some() && x > low && x < high {
-                            margin.activations = margin.activations.min(edge(x / unit));
+                            .min((value - low).abs() / unit)
+                            .min((value - high).abs() / unit);
+                        if step.is_some() && value > low && value < high {
+                            margin.activations = margin.activations.min(edge(value / unit));
                         }
                     }
                 }
-                OpKind::MaxPool { kernel, stride } => {
-                    for window in windows(images, self.graph.input_of(op), *kernel, *stride) {
+                &OpKind::MaxPool(pool) => {
+                    for window in windows(images, self.graph.input_of(op), pool) {
                         let best = window.iter().map(|&at| x[at]).fold(f64::NEG_INFINITY, f64::max);
                         let gaps = window.iter().map(|&at| best - x[at]).filter(|&gap| gap > 0.0);
                         margin.activations = gaps.fold(margin.activations, f64::min);
@@ -570,6 +593,7 @@ impl ReferenceNetwork {
                 OpKind::BatchNorm(_)
                 | OpKind::AveragePool(_)
                 | OpKind::Dropout { .. }
+                | OpKind::Flatten
                 | OpKind::Add => {}
             }
         }

@@ -82,7 +82,7 @@ pub(super) fn layer(
 fn has_plane(network: &NetworkConfig, index: usize) -> bool {
     let is_linear = |layer: &LayerConfig| matches!(layer.kind, LayerKind::Linear { .. });
     match network.layers[index].kind {
-        LayerKind::Dropout { .. } => false,
+        LayerKind::Dropout { .. } | LayerKind::Flatten {} => false,
         LayerKind::Conv { .. } => true,
         _ => !network.layers[..=index].iter().any(is_linear),
     }

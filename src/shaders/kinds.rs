@@ -29,18 +29,30 @@ kinds! {
         NONE = 0,
         /// ReLU.
         RELU = 1,
+        /// ReLU6.
+        RELU6 = 2,
+        /// LeakyReLU.
+        LEAKY_RELU = 3,
+        /// The hyperbolic tangent.
+        TANH = 4,
+        /// The logistic function.
+        SIGMOID = 5,
+        /// x times its logistic function.
+        SILU = 6,
+        /// x·ReLU6(x + 3)/6.
+        HARD_SWISH = 7,
         /// PACT, levels from 0 to α.
-        PACT_UNSIGNED = 2,
+        PACT_UNSIGNED = 8,
         /// PACT, levels from −α to α.
-        PACT_SIGNED = 3,
+        PACT_SIGNED = 9,
         /// PACT's signed levels behind a ReLU: from 0 to α.
-        PACT_SIGNED_AFTER_RELU = 4,
+        PACT_SIGNED_AFTER_RELU = 10,
         /// LSQ on the grid of `PACT_UNSIGNED`.
-        LSQ_UNSIGNED = 5,
+        LSQ_UNSIGNED = 11,
         /// LSQ on the grid of `PACT_SIGNED`.
-        LSQ_SIGNED = 6,
+        LSQ_SIGNED = 12,
         /// LSQ on the grid of `PACT_SIGNED_AFTER_RELU`.
-        LSQ_SIGNED_AFTER_RELU = 7,
+        LSQ_SIGNED_AFTER_RELU = 13,
         /// Added to a function's number: LSQ+ of its values, with a step and an offset.
         LSQ_PLUS = 32,
     }

@@ -5,7 +5,7 @@
 use crate::{
     Error, Result,
     batch::ResidentData,
-    config::{ActivationQuantizer, NetworkConfig, QuantizationConfig},
+    config::{NetworkConfig, QuantizationConfig},
     gpu::Gpu,
     graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     post_training::{ActivationPass, Calibration, Distribution, observe_unquantized},
@@ -35,7 +35,8 @@ pub struct CalibrationStart<'a> {
 /// weights as in training. α is the 99.9th percentile of their magnitudes, and a step is LSQ's for
 /// their mean. LSQ+'s step and offset are those of least squared error, as in its paper: the search
 /// moves the ends of the range inwards from the least and the largest value. Behind a ReLU the
-/// offset is 0. Where LSQ+ has no ReLU (`--pact signed`), its values are those without a ReLU.
+/// offset is 0. Where LSQ+ has no ReLU (`--pact signed`), its values are those without a ReLU; with
+/// another function, they are what the function gives in float.
 ///
 /// Signed PACT replaces the ReLU but is also calibrated on the ReLU's values. Calibrated on its own
 /// inputs, α's become several times as large, and models trained from there are worse
@@ -64,12 +65,11 @@ pub async fn calibrate_activations(
     if live && images > 1 && images % batch_size == 1 && network.single_value_norm()?.is_some() {
         images -= 1;
     }
-    let learned = graph.activations().filter_map(|(op, own)| Some((op, own.learned?)));
-    let has_offset = quantization.act_quant == ActivationQuantizer::LsqPlus;
+    let learned = graph.activations().filter_map(|(op, own)| Some((op, own, own.learned?)));
     let mut samples: Vec<(&Parameter, Seen)> = learned
-        .map(|(op, id)| {
+        .map(|(op, own, id)| {
             let elements = u64::from(graph.output_of(op).elements());
-            let seen = match has_offset {
+            let seen = match own.offset.is_some() {
                 true => Seen::All(Histogram::default()),
                 false => Seen::Magnitudes(Sample::new(u64::from(images) * elements)),
             };

@@ -5,8 +5,9 @@ use std::sync::OnceLock;
 
 use saliq::{
     config::{
-        ActivationQuantizer, LayerBits, LayerConfig, ModelConfig, NetworkConfig, PactKind,
-        PixelNormalization, QuantizationConfig, WeightQuantizer, expand_bits,
+        ActivationFunction, ActivationQuantizer, LayerBits, LayerConfig, ModelConfig,
+        NetworkConfig, PactKind, PixelNormalization, QuantizationConfig, WeightQuantizer,
+        expand_bits,
     },
     gpu::{Buffer, DeviceProfile, Gpu, GpuOptions, Launch, Launcher, Recording},
     graph::{Graph, ParameterRole},
@@ -94,13 +95,23 @@ pub fn submit(launch: Launch<'_>) {
 /// The plan of an activation whose α or step is parameter `index`, and whose offset, if it learns
 /// one, comes right behind.
 pub fn activation_plan(
+    quantizer: (ActivationQuantizer, PactKind, u32),
+    index: u32,
+) -> ActivationPlan {
+    function_plan(ActivationFunction::Relu, quantizer, index)
+}
+
+/// The same of another function.
+pub fn function_plan(
+    function: ActivationFunction,
     (act_quant, pact, bits): (ActivationQuantizer, PactKind, u32),
     index: u32,
 ) -> ActivationPlan {
     let quantization = QuantizationConfig { act_quant, pact, ..Default::default() };
     let bits = LayerBits { weight: 32, activation: bits };
-    let offset = (act_quant == ActivationQuantizer::LsqPlus).then_some(index + 1);
-    ActivationPlan::new(&quantization, bits, (Some(index), offset)).unwrap()
+    let has_offset = quantization.quantizer_of(function) == ActivationQuantizer::LsqPlus;
+    let offset = has_offset.then_some(index + 1);
+    ActivationPlan::new(&quantization, function, bits, (Some(index), offset)).unwrap()
 }
 
 /// The plan of a quantizer of weights.

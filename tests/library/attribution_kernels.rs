@@ -31,7 +31,7 @@ use saliq::{
 };
 
 use saliq::{
-    config::ActivationQuantizer,
+    config::{ActivationFunction, ActivationQuantizer, MaxPool as MaxPooling},
     gpu::Launch,
     kernels::{
         self, GuidedGradient, MaxPool, MaxPoolRescale, PoolShape, PositivePart, RelevanceRatio,
@@ -438,8 +438,8 @@ fn grad_cam_plus_plus_divides_by_nothing() {
     assert_eq!(to_f32(&expected), found);
 }
 
-/// ReLU, the three kinds of PACT with α = 0.6 and 3 levels, and LSQ+ with steps of 0.6, and their
-/// plans; α or step is parameter 1, the offset 2.
+/// ReLU, the three kinds of PACT with α = 0.6 and 3 levels, LSQ+ with steps of 0.6, other functions,
+/// and their plans; α or step is parameter 1, the offset 2.
 fn activations() -> Vec<(Activation, ActivationPlan)> {
     let mut all = vec![(Activation::Relu, ActivationPlan::RELU)];
     for (bits, kind) in
@@ -459,6 +459,17 @@ fn activations() -> Vec<(Activation, ActivationPlan)> {
         };
         let plan = common::activation_plan((ActivationQuantizer::LsqPlus, kind, 2), 1);
         all.push((Activation::LsqPlus(function, own), plan));
+    }
+    for function in [
+        ActivationFunction::Relu6,
+        ActivationFunction::LeakyRelu { slope: 0.125 },
+        ActivationFunction::Tanh,
+        ActivationFunction::Sigmoid,
+        ActivationFunction::Silu,
+        ActivationFunction::HardSwish,
+    ] {
+        let plan = ActivationPlan::of(function);
+        all.push((Activation::Float(Function::of(function)), plan));
     }
     all
 }
@@ -485,7 +496,7 @@ fn rules_at_activations() {
         let target = upload(&gradient);
         launch(&GuidedGradient {
             images,
-            state: if plan.is_pact() { input } else { output },
+            state: if plan.is_derived_from_output() { output } else { input },
             gradient: (&target).into(),
             parameters: (&alpha).into(),
             elements,
@@ -497,7 +508,10 @@ fn rules_at_activations() {
             .zip(&x)
             .map(|(&g, &x)| guided_gradient(kind, f64::from(x), f64::from(g)))
             .collect();
-        assert_eq!(to_f64(&actual), expected, "{kind:?}");
+        match kind {
+            Activation::Float(_) => assert_close(&format!("{kind:?}"), &actual, &expected, 1e-6),
+            _ => assert_eq!(to_f64(&actual), expected, "{kind:?}"),
+        }
 
         let target = upload(&gradient);
         launch(&RescaleMultiplier {
@@ -536,18 +550,23 @@ fn rules_at_activations() {
 
 #[test]
 fn rescale_at_pools() {
-    for (shape, kernel, stride) in
-        [(Shape::new(5, 6, 8), 2, 2), (Shape::new(3, 7, 5), 3, 2), (Shape::new(1, 5, 5), 2, 3)]
-    {
+    let padded = MaxPooling { padding: 1, ceil_mode: true, ..MaxPooling::inside(3, 2) };
+    for (shape, own) in [
+        (Shape::new(5, 6, 8), MaxPooling::inside(2, 2)),
+        (Shape::new(3, 7, 5), MaxPooling::inside(3, 2)),
+        (Shape::new(1, 5, 5), MaxPooling::inside(2, 3)),
+        (Shape::new(5, 6, 7), padded),
+        (Shape::new(2, 5, 4), MaxPooling { padding: 2, ..MaxPooling::inside(5, 1) }),
+    ] {
         let count = 2;
-        let mut random = Random(u64::from(kernel));
+        let mut random = Random(u64::from(own.kernel));
         // Few different values, so that windows tie.
         let mut values = || -> Vec<f64> {
             (0..count * shape.elements()).map(|_| f64::from(random.below(5)) * 0.25 - 0.5).collect()
         };
         let (input, reference) = (values(), values());
-        let output = |values: &[f64]| max_pool(count as usize, shape, kernel, stride, values).0;
-        let out_shape = saliq::reference::max_pool::output_shape(shape, kernel, stride);
+        let output = |values: &[f64]| max_pool(count as usize, shape, own, values).0;
+        let out_shape = saliq::reference::max_pool::output_shape(shape, own);
         let multiplier = to_f64(&random.vector((count * out_shape.elements()) as usize));
         let both = |a: &[f64], b: &[f64], shape: Shape| {
             upload(&[layout::pack(a, shape), layout::pack(b, shape)].concat())
@@ -560,7 +579,7 @@ fn rescale_at_pools() {
             dirty(4 * size(out_shape)),
             dirty(2 * size(shape)),
         );
-        let pool = PoolShape { input: shape, output: out_shape, kernel, stride };
+        let pool = PoolShape::of_maxima(shape, out_shape, own);
         launch(&MaxPool {
             images: kernels::ImageRange { binding: (&range(4)).into(), most: 4 },
             input: (&inputs).into(),
@@ -587,14 +606,14 @@ fn rescale_at_pools() {
             .flat_map(|image| {
                 max_pool_rescale(
                     shape,
-                    [kernel, stride],
+                    own,
                     &of(&input, image, shape),
                     &of(&reference, image, shape),
                     &of(&multiplier, image, out_shape),
                 )
             })
             .collect();
-        assert_close(&format!("{shape:?} by {kernel}, {stride}"), &actual, &expected, 1e-6);
+        assert_close(&format!("{shape:?} by {own:?}"), &actual, &expected, 1e-6);
     }
 }
 

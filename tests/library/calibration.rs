@@ -115,7 +115,7 @@ fn initial_offsets_are_of_least_squared_error() {
             network.layers.retain(|layer| {
                 !matches!(
                     (&layer.kind, &layer.name),
-                    (LayerKind::Activation {}, Some(name)) if is_quantized(name)
+                    (LayerKind::Activation(_), Some(name)) if is_quantized(name)
                 )
             });
         }

@@ -3,13 +3,13 @@
 //! are added to. Whole networks are in `core_networks.rs`.
 
 use crate::common::{
-    Random, activation_plan, assert_close, gpu, launch, launch_in_two_rows, launch_over, read,
-    submit, uniform, upload_f32 as upload, weight_plan,
+    Random, activation_plan, assert_close, function_plan, gpu, launch, launch_in_two_rows,
+    launch_over, read, submit, uniform, upload_f32 as upload, weight_plan,
 };
 use saliq::{
     config::{
-        ActivationQuantizer, AveragePool, LayerBits, PactKind, QuantizationConfig, Shape,
-        WeightQuantizer,
+        ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, MaxPool as MaxPooling,
+        PactKind, QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Binding, Buffer, Launch, ProductTiles, Work},
     kernels::{
@@ -24,9 +24,7 @@ use saliq::{
     },
     layout::{groups, padded},
     nn::{StripShape, TileTable},
-    quant::{
-        ActivationFunction, ActivationPlan, WeightQuantizerPlan, highest_level, initial_steps,
-    },
+    quant::{ActivationPlan, WeightQuantizerPlan, highest_level, initial_steps},
     reference::{
         activation::{Activation, Function, LsqPlus, activation},
         activation_gradient::activation_gradient,
@@ -1092,7 +1090,7 @@ fn matrix_products_and_their_gradients() {
 
 /// Every activation: its plan with α or step as parameter 1 and an offset as parameter 2, its
 /// reference, and these parameters.
-fn activations() -> [(ActivationPlan, Activation, [f32; 2]); 13] {
+fn activations() -> [(ActivationPlan, Activation, [f32; 2]); 22] {
     use PactKind::{Signed, SignedAfterRelu, Unsigned};
     let pact = |kind, bits, levels| {
         let plan = activation_plan((ActivationQuantizer::Pact, kind, bits), 1);
@@ -1111,6 +1109,16 @@ fn activations() -> [(ActivationPlan, Activation, [f32; 2]); 13] {
         let own = LsqPlus { step: wide, offset: zero, levels, rounding: true };
         (plan, Activation::LsqPlus(function, own), [step, offset])
     };
+    let float = |function| {
+        let plan = ActivationPlan::of(function);
+        (plan, Activation::Float(Function::of(function)), [9.0; 2])
+    };
+    let offset = |function, step: f32, offset: f32| {
+        let plan = function_plan(function, (ActivationQuantizer::Pact, Signed, 3), 1);
+        let (wide, zero) = (f64::from(step), f64::from(offset));
+        let own = LsqPlus { step: wide, offset: zero, levels: 7.0, rounding: true };
+        (plan, Activation::LsqPlus(Function::of(function), own), [step, offset])
+    };
     [
         (ActivationPlan::NONE, Activation::None, [9.0; 2]),
         (ActivationPlan::RELU, Activation::Relu, [9.0; 2]),
@@ -1125,6 +1133,15 @@ fn activations() -> [(ActivationPlan, Activation, [f32; 2]); 13] {
         lsq_plus(Signed, 3, 0.25, -0.9),
         lsq_plus(Signed, 2, 0.25, -0.8),
         lsq_plus(Signed, 1, 0.75, 0.3),
+        float(ActivationFunction::Relu6),
+        float(ActivationFunction::LeakyRelu { slope: 0.125 }),
+        float(ActivationFunction::Tanh),
+        float(ActivationFunction::Sigmoid),
+        float(ActivationFunction::Silu),
+        float(ActivationFunction::HardSwish),
+        offset(ActivationFunction::LeakyRelu { slope: 0.25 }, 0.171, -0.3),
+        offset(ActivationFunction::Sigmoid, 0.071, -0.1),
+        offset(ActivationFunction::HardSwish, 0.137, -0.4),
     ]
 }
 
@@ -1170,6 +1187,7 @@ fn activations_alone_and_their_gradients() {
             output: (&output).into(),
             parameters: (&parameters).into(),
             elements,
+            channels: shape.channels,
             activation: plan,
             storage: Storage::default(),
         });
@@ -1183,7 +1201,7 @@ fn activations_alone_and_their_gradients() {
         }
 
         for items in [1, 3] {
-            let state = if plan == ActivationPlan::RELU { &output } else { &input };
+            let state = if plan.is_derived_from_output() { &output } else { &input };
             let mut start = vec![UNTOUCHED; size];
             let (first, last) = (
                 images.first * packed_elements(shape),
@@ -1249,7 +1267,7 @@ fn workgroups_past_the_last_sum_change_nothing() {
 
 #[test]
 fn pooling_and_its_gradient() {
-    // [channels, height, width], [kernel, stride], activation in front
+    // [channels, height, width], [kernel, stride], activation in front; padding
     let cases = [
         ([1, 4, 4], [2, 2], 0),
         ([5, 7, 6], [2, 1], 1),
@@ -1262,23 +1280,41 @@ fn pooling_and_its_gradient() {
         ([5, 7, 6], [2, 2], 8),
         ([5, 7, 6], [2, 1], 10),
         ([6, 10, 7], [3, 2], 11),
+        ([6, 7, 7], [3, 2], 13),
+        ([5, 6, 7], [2, 2], 14),
+        ([3, 6, 7], [2, 1], 18),
+        ([5, 6, 7], [2, 2], 21),
     ];
-    for (seed, ([channels, height, width], [kernel, stride], number)) in
-        cases.into_iter().enumerate()
-    {
+    let paddings = [
+        ([5, 7, 6], [3, 2], 1, 1, false),
+        ([6, 7, 7], [3, 2], 2, 1, true),
+        ([3, 6, 9], [2, 2], 0, 0, true),
+        ([9, 8, 5], [4, 1], 8, 2, true),
+        ([1, 1, 2], [3, 2], 1, 1, true),
+        ([5, 9, 10], [2, 4], 10, 1, true),
+        ([4, 5, 5], [5, 3], 17, 2, false),
+    ];
+    let cases = cases.map(|(shape, [kernel, stride], number)| {
+        (shape, MaxPooling::inside(kernel, stride), number)
+    });
+    let padded = paddings.map(|(shape, [kernel, stride], number, padding, ceil_mode)| {
+        (shape, MaxPooling { kernel, stride, padding, ceil_mode }, number)
+    });
+    let cases = cases.into_iter().chain(padded);
+    for (seed, ([channels, height, width], pool, number)) in cases.enumerate() {
         let images = if seed == 0 { Images::ONE } else { Images::FEW };
         let (plan, kind, learned) = activations()[number];
         let shape = Shape::new(channels, height, width);
-        let output = output_shape(shape, kernel, stride);
-        let what = format!("{shape:?} {kernel} {stride} {kind:?}");
+        let output = output_shape(shape, pool);
+        let what = format!("{shape:?} {pool:?} {kind:?}");
         let mut random = Random(seed as u64);
         let x = activation_inputs(&mut random, images.slots * shape.elements() as usize);
         // Few different values: ties all over. The derivative of a ReLU is taken from y, of PACT
         // from x.
         let y: Vec<f64> = x.iter().map(|&x| (kind.clip(x) * 4.0).round() / 4.0).collect();
-        let state = if plan == ActivationPlan::RELU { &y } else { &x };
+        let state = if plan.is_derived_from_output() { &y } else { &x };
         let gradient = vector(&mut random, images.slots * output.elements() as usize);
-        let pool = PoolShape { input: shape, output, kernel, stride };
+        let sizes = PoolShape::of_maxima(shape, output, pool);
         let record = images.record(false);
         let size = images.slots * packed_elements(output);
         let (values, choice) = (untouched(size), untouched(size / 4));
@@ -1287,11 +1323,11 @@ fn pooling_and_its_gradient() {
             input: (&upload(&pack(&y, shape))).into(),
             output: (&values).into(),
             choice: Some((&choice).into()),
-            shape: pool,
+            shape: sizes,
             storage: Storage::default(),
         });
         let own_y = images.of(&y);
-        let (expected, from) = max_pool(images.count, shape, kernel, stride, &own_y);
+        let (expected, from) = max_pool(images.count, shape, pool, &own_y);
         images.check(&what, &read(&values, size), output, &expected, 0.0);
 
         let size = images.slots * packed_elements(shape);
@@ -1307,7 +1343,7 @@ fn pooling_and_its_gradient() {
             parameters: (&upload(&[9.0, learned[0], learned[1]])).into(),
             partial_sums: (&sums).into(),
             offset_sums: (&offset_sums).into(),
-            shape: pool,
+            shape: sizes,
             items: items as u32,
             activation: plan,
             storage: Storage::default(),
@@ -1382,7 +1418,9 @@ fn sums_of_two_values() {
         let parameters = upload(&[0.0f32, 0.75]);
         let bits = LayerBits { weight: 32, activation: 3 };
         let quantization = QuantizationConfig::default();
-        let pact = ActivationPlan::new(&quantization, bits, (Some(1), None)).unwrap();
+        let pact =
+            ActivationPlan::new(&quantization, ActivationFunction::Relu, bits, (Some(1), None))
+                .unwrap();
         for plan in [ActivationPlan::NONE, ActivationPlan::RELU, pact] {
             let (values, sums) = (untouched(size), untouched(size));
             let sum = Add {

@@ -7,8 +7,8 @@ use crate::common::{Random, activation, assert_close, conv, gpu, read};
 use saliq::{
     Error,
     config::{
-        ActivationQuantizer, AveragePool, LayerBits, LayerConfig, NetworkConfig, PactKind,
-        Precision, QuantizationConfig, Shape, WeightQuantizer,
+        ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, LayerConfig, LayerKind,
+        MaxPool, NetworkConfig, PactKind, Precision, QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Buffer, Recording},
     graph::{ParameterLayout, ParameterRole},
@@ -70,7 +70,18 @@ fn detached_network() -> NetworkConfig {
 /// Pools of 2 × 2 right behind convolutions: of odd and even maps, with and without padding and an
 /// activation.
 fn pooled_network() -> NetworkConfig {
-    let pool = || LayerConfig::max_pool(2, 2);
+    pooled_by(|| LayerConfig::max_pool(2, 2))
+}
+
+/// Pools whose windows overlap, reach into a padding and beyond the image.
+fn padded_network() -> NetworkConfig {
+    pooled_by(|| {
+        let pool = MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) };
+        LayerKind::MaxPool(pool).into()
+    })
+}
+
+fn pooled_by(pool: impl Fn() -> LayerConfig) -> NetworkConfig {
     NetworkConfig {
         input: Shape::new(3, 19, 23),
         classes: 3,
@@ -173,6 +184,92 @@ fn branching_network() -> NetworkConfig {
             conv("conv3", 5, [3, 2, 0]),
             activation("act4"),
             linear("fc1", 3),
+        ],
+    }
+}
+
+/// No linear layer at all: a mean of every channel of a plane that is not square is the head; another
+/// one, of a value with other readers, in front of a convolution and an activation.
+fn headless_network() -> NetworkConfig {
+    let pool = LayerConfig::global_average_pool;
+    NetworkConfig {
+        input: Shape::new(3, 7, 9),
+        classes: 5,
+        layers: vec![
+            conv("conv1", 6, [3, 1, 1]),
+            activation("act1"),
+            pool("gap1"),
+            LayerConfig::named("flat", LayerKind::Flatten {}),
+            conv("conv2", 5, [1, 1, 0]),
+            activation("act2"),
+            conv("conv3", 5, [3, 2, 1]).reading(&["act1"]),
+            activation("act3"),
+            LayerKind::MaxPool(MaxPool { padding: 1, ..MaxPool::inside(3, 1) }).into(),
+            pool("gap2"),
+            LayerConfig::add("add1", &["gap2", "act2"]),
+        ],
+    }
+}
+
+/// Rows: of a pool, of dropped values, of a value that others read too, and of a row.
+fn flattened_network() -> NetworkConfig {
+    let flatten = |name: &str| LayerConfig::named(name, LayerKind::Flatten {});
+    NetworkConfig {
+        input: Shape::new(3, 6, 9),
+        classes: 3,
+        layers: vec![
+            conv("conv1", 7, [3, 1, 1]),
+            activation("act1"),
+            LayerConfig::max_pool(2, 2),
+            flatten("flat1"),
+            linear("fc1", 6),
+            activation("act2"),
+            LayerConfig::global_average_pool("gap").reading(&["act1"]),
+            LayerConfig::dropout(0.5),
+            flatten("flat2"),
+            linear("fc2", 6),
+            LayerConfig::add("add1", &["act2", "fc2"]),
+            flatten("flat3"),
+            flatten("flat4"),
+            linear("fc3", 5),
+            activation("act3"),
+            flatten("flat5").reading(&["act1"]),
+            activation("act4"),
+            linear("fc4", 5),
+            LayerConfig::add("add2", &["act3", "fc4"]),
+            linear("fc5", 3),
+        ],
+    }
+}
+
+/// Functions other than ReLUs: behind convolutions, sums, pools, batches of one another and fully
+/// connected layers; in front of pools, sums and dropouts.
+fn functions_network() -> NetworkConfig {
+    let act = |name: &str, function| LayerConfig::activation_of(name, function);
+    NetworkConfig {
+        input: Shape::new(3, 11, 9),
+        classes: 3,
+        layers: vec![
+            conv("conv1", 6, [3, 1, 1]),
+            act("act1", ActivationFunction::Silu),
+            conv("conv2", 6, [3, 1, 1]),
+            LayerConfig::add("add1", &["conv2", "act1"]),
+            act("act2", ActivationFunction::Relu6),
+            LayerConfig::max_pool(2, 2),
+            conv("conv3", 9, [3, 1, 1]),
+            act("act3", ActivationFunction::Sigmoid),
+            act("act4", ActivationFunction::LeakyRelu { slope: 0.125 }).reading(&["conv3"]),
+            LayerConfig::add("add2", &["act3", "act4"]),
+            conv("conv4", 5, [2, 1, 0]),
+            act("act5", ActivationFunction::HardSwish),
+            LayerConfig::dropout(0.25),
+            conv("conv5", 6, [1, 1, 0]),
+            act("act6", ActivationFunction::LeakyRelu { slope: 0.01 }),
+            LayerConfig::max_pool(2, 1),
+            act("act7", ActivationFunction::Sigmoid),
+            linear("fc1", 9),
+            act("act8", ActivationFunction::Tanh),
+            linear("fc2", 3),
         ],
     }
 }
@@ -494,6 +591,10 @@ fn pools_behind_convolutions() {
     check("pooled, unsigned", &pooled_network(), &quantization, &[true]);
     let quantization = quantized("4,2,3,w4a32", WeightQuantizer::Affine, false, PactKind::Signed);
     check_in(Precision::F16, "pooled, signed, f16", &pooled_network(), &quantization, &[true]);
+    let float = QuantizationConfig::default();
+    check("padded pools, float", &padded_network(), &float, &[true, false]);
+    check("padded pools, signed", &padded_network(), &quantization, &[true, false]);
+    check_in(Precision::F16, "padded pools, f16", &padded_network(), &float, &[true]);
 }
 
 #[test]
@@ -533,6 +634,55 @@ fn sums() {
     block.layers.truncate(5);
     block.layers.push(linear("fc1", 3));
     check_in(Precision::F16, "residual, f16", &block, &float, &[true, false]);
+}
+
+#[test]
+fn global_average_pools_and_rows() {
+    for (name, network) in [("headless", headless_network()), ("rows", flattened_network())] {
+        check(&format!("{name}, float"), &network, &QuantizationConfig::default(), &[true, false]);
+        let mut quantization =
+            quantized("4,4,3,4,4,w4a32", WeightQuantizer::Affine, false, PactKind::Unsigned);
+        quantization.bits.truncate(network.weight_layers().len());
+        check(&format!("{name}, unsigned"), &network, &quantization, &[true]);
+        let quantization = QuantizationConfig { pact: PactKind::Signed, ..quantization };
+        check(&format!("{name}, signed"), &network, &quantization, &[false]);
+        let float = QuantizationConfig::default();
+        check_in(Precision::F16, &format!("{name}, f16"), &network, &float, &[true]);
+    }
+}
+
+#[test]
+fn functions_of_activations() {
+    let network = functions_network();
+    check("functions, float", &network, &QuantizationConfig::default(), &[true, false]);
+    for (act_quant, pact, software) in [
+        (ActivationQuantizer::Pact, PactKind::Unsigned, true),
+        (ActivationQuantizer::Lsq, PactKind::Signed, false),
+        (ActivationQuantizer::LsqPlus, PactKind::Unsigned, true),
+    ] {
+        let quantization = QuantizationConfig {
+            act_quant,
+            ..quantized("w4a4,3,4,w8a4,4,w4a4", WeightQuantizer::Affine, false, pact)
+        };
+        let what = format!("functions, {act_quant:?}, {pact:?}");
+        check(&what, &network, &quantization, &[software]);
+    }
+    // Every layer more rounds gradients to 8 bits once more: a few layers alone.
+    let layers = |first: usize, end: usize, input| {
+        let mut layers = network.layers[first..end].to_vec();
+        layers.push(linear("fc", 3));
+        NetworkConfig { input, layers, classes: 3 }
+    };
+    let float = QuantizationConfig::default();
+    let half = [
+        layers(0, 4, Shape::new(3, 11, 9)),
+        layers(10, 13, Shape::new(9, 5, 4)),
+        layers(13, 17, Shape::new(5, 4, 3)),
+    ];
+    for (number, network) in half.iter().enumerate() {
+        let what = format!("functions, f16, {number}");
+        check_in(Precision::F16, &what, network, &float, &[true, false]);
+    }
 }
 
 /// In training a pool is part of the convolution in front of it, otherwise it is not: the same

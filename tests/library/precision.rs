@@ -128,6 +128,7 @@ fn rounding_is_the_references() {
             output: (&output).into(),
             parameters: (&input).into(),
             elements: groups,
+            channels: 4,
             activation: ActivationPlan::NONE,
             storage: Storage::new(Format::F32, format),
         });

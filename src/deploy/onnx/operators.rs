@@ -182,7 +182,7 @@ pub(super) fn gemm(
 mod tests {
     use super::*;
     use crate::{
-        config::AveragePool,
+        config::{AveragePool, MaxPool},
         random,
         reference::{
             average_pool as average,
@@ -218,7 +218,7 @@ mod tests {
             let window = Window { padding: 0, ..window };
             assert_eq!(
                 max_pool(images, input, window, &x),
-                max_pool::max_pool(images, input, kernel, stride, &x).0
+                max_pool::max_pool(images, input, MaxPool::inside(kernel, stride), &x).0
             );
         }
         let cases = [(2, 2, 0), (3, 1, 1), (3, 2, 1), (4, 3, 2), (5, 5, 2), (8, 3, 0)];

@@ -1,8 +1,8 @@
 //! Which activation a layer has, told to its kernels (shaders/common/activation.wgsl).
 
 use crate::{
-    config::PactKind,
-    quant::{ActivationFunction, ActivationPlan, ActivationQuantizerPlan},
+    config::{ActivationFunction, PactKind},
+    quant::{ActivationPlan, ActivationQuantizerPlan},
     shaders::{Specialization, kinds::activation},
 };
 
@@ -27,16 +27,28 @@ fn function_kind(plan: ActivationPlan) -> u32 {
     match plan.function() {
         ActivationFunction::Identity => activation::NONE,
         ActivationFunction::Relu => activation::RELU,
+        ActivationFunction::Relu6 => activation::RELU6,
+        ActivationFunction::LeakyRelu { .. } => activation::LEAKY_RELU,
+        ActivationFunction::Tanh => activation::TANH,
+        ActivationFunction::Sigmoid => activation::SIGMOID,
+        ActivationFunction::Silu => activation::SILU,
+        ActivationFunction::HardSwish => activation::HARD_SWISH,
     }
 }
+
+/// The slope of a LeakyReLU, as the linker calls it.
+const SLOPE: &str = "package_common_activation_SLOPE";
 
 /// `specialization` with the constants of a kernel that applies `plan` or goes back through it.
 pub(in crate::kernels) fn activated(
     specialization: Specialization,
     plan: ActivationPlan,
 ) -> Specialization {
-    let specialization =
+    let mut specialization =
         specialization.feature("pact", plan.is_pact()).constant("ACTIVATION", kind(plan));
+    if let ActivationFunction::LeakyRelu { slope } = plan.function() {
+        specialization = specialization.constant(SLOPE, slope);
+    }
     match plan.alpha_index() {
         Some(index) => specialization
             .constant("ALPHA_INDEX", index)

@@ -1,7 +1,7 @@
 //! Sizes of a pool.
 
 use crate::{
-    config::{AveragePool, Shape},
+    config::{AveragePool, MaxPool, Shape},
     layout::groups,
     shaders::Specialization,
 };
@@ -17,9 +17,17 @@ pub struct PoolShape {
     pub kernel: u32,
     /// Stride between windows.
     pub stride: u32,
+    /// Rows and columns in front of the image.
+    pub padding: u32,
 }
 
 impl PoolShape {
+    /// The windows of `pool`.
+    pub fn of_maxima(input: Shape, output: Shape, pool: MaxPool) -> PoolShape {
+        let MaxPool { kernel, stride, padding, .. } = pool;
+        PoolShape { input, output, kernel, stride, padding }
+    }
+
     /// Groups of 4 input values per image.
     pub(in crate::kernels) fn input_elements(self) -> u32 {
         self.input.pixels() * groups(self.input.channels)
@@ -45,6 +53,7 @@ impl PoolShape {
             .constant("OUT_WIDTH", self.output.width)
             .constant("KERNEL", self.kernel)
             .constant("STRIDE", self.stride)
+            .constant("PADDING", self.padding)
     }
 }
 
@@ -62,15 +71,15 @@ pub struct AveragePoolShape {
 impl AveragePoolShape {
     /// The sizes that all pools have.
     pub(in crate::kernels) fn windows(self) -> PoolShape {
-        let AveragePoolShape { input, output, pool: AveragePool { kernel, stride, .. } } = self;
-        PoolShape { input, output, kernel, stride }
+        let AveragePoolShape { input, output, pool: AveragePool { kernel, stride, padding, .. } } =
+            self;
+        PoolShape { input, output, kernel, stride, padding }
     }
 
     /// The constants of its kernels.
     pub(in crate::kernels) fn constants(self) -> Specialization {
         self.windows()
             .constants()
-            .constant("PADDING", self.pool.padding)
             .constant("COUNTS_PADDING", u32::from(self.pool.count_include_pad))
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::{BatchNorm, JoinedPool, Node, NodeKind, Source, Weights};
 use crate::{
     Result,
-    config::{Precision, Shape},
+    config::{MaxPool, Precision, Shape},
     gpu::{Buffer, Gpu},
     graph::{self, Graph, Op, OpKind, ValueId},
     kernels::{AveragePoolShape, BackwardLayout, Geometry, PoolShape, WeightShape},
@@ -107,7 +107,10 @@ struct Builder<'a> {
 
 /// Whether `op` replaces values or gradients in place.
 fn is_in_place(op: &Op) -> bool {
-    matches!(op.kind, OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. })
+    matches!(
+        op.kind,
+        OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. } | OpKind::Flatten
+    )
 }
 
 impl<'a> Builder<'a> {
@@ -143,12 +146,12 @@ impl<'a> Builder<'a> {
         let elements = u64::from(output.pixels() * groups(output.channels));
         let size = u64::from(self.options.slots) * elements * stored.group_bytes();
         let pre_activation = match kind {
-            _ if !activation.is_pact() => None,
+            _ if activation.is_derived_from_output() => None,
             NodeKind::Activation => Some(read.clone()),
             _ => Some(self.gpu.buffer("pre-activations", size)?),
         };
         let value = match kind {
-            NodeKind::Dropout { .. } if self.is_only_reader(op) => read,
+            NodeKind::Dropout { .. } | NodeKind::Flatten if self.is_only_reader(op) => read,
             _ => self.gpu.buffer("activations", size)?,
         };
         let levels = self.graph.value(read_id).quantizer;
@@ -192,10 +195,14 @@ impl<'a> Builder<'a> {
                     weights: self.weights(weights, [input, output], layout)?,
                 }
             }
-            OpKind::BatchNorm(norm) => NodeKind::BatchNorm(self.batch_norm(norm, source, output)?),
+            OpKind::BatchNorm(norm) => {
+                let front = self.graph.before(op).and_then(|front| front.kind.weights());
+                let is_behind = front.is_some_and(|front| front.norm == Some(op.id));
+                NodeKind::BatchNorm(self.batch_norm(norm, source.filter(|_| is_behind), output)?)
+            }
             OpKind::Activation(_) => NodeKind::Activation,
-            &OpKind::MaxPool { kernel, stride } => {
-                let shape = PoolShape { input, output, kernel, stride };
+            &OpKind::MaxPool(pool) => {
+                let shape = PoolShape::of_maxima(input, output, pool);
                 self.max_pool(shape, source.filter(|_| self.is_only_reader(op)))?
             }
             &OpKind::AveragePool(pool) => {
@@ -203,6 +210,7 @@ impl<'a> Builder<'a> {
             }
             &OpKind::Dropout { rate, stream } => NodeKind::Dropout { rate, stream },
             OpKind::Add => NodeKind::Add,
+            OpKind::Flatten => NodeKind::Flatten,
         })
     }
 
@@ -229,7 +237,8 @@ impl<'a> Builder<'a> {
         Weights::new(self.gpu, shape, layout, own.step.map(offset), own.quantizer)
     }
 
-    /// A batch norm. The weights in front of it are scaled by it where they are quantized.
+    /// A batch norm. The weights of the node `source` right in front of it are scaled by it where
+    /// they are quantized.
     fn batch_norm(
         &mut self,
         norm: &graph::BatchNorm,
@@ -278,7 +287,9 @@ impl<'a> Builder<'a> {
             _ => return None,
         };
         match &own.kind {
-            OpKind::Activation(activation) => Some((own, activation.plan)),
+            OpKind::Activation(activation) if own.id == op.id || activation.plan.is_epilogue() => {
+                Some((own, activation.plan))
+            }
             _ => None,
         }
     }
@@ -291,7 +302,7 @@ impl<'a> Builder<'a> {
         stride: u32,
         input: Shape,
     ) -> Result<Option<(&'a Op, JoinedPool)>> {
-        let windows = OpKind::MaxPool { kernel: 2, stride: 2 };
+        let windows = OpKind::MaxPool(MaxPool::inside(2, 2));
         let Some(pool) = self.graph.behind(last).filter(|op| op.kind == windows) else {
             return Ok(None);
         };

@@ -30,6 +30,7 @@ pub(in crate::nn) enum NodeKind {
     AveragePool(AveragePoolShape),
     Dropout { rate: f32, stream: u32 },
     Add,
+    Flatten,
 }
 
 /// Where what a node reads comes from.
@@ -70,8 +71,8 @@ pub(in crate::nn) struct Node {
     pub storage: Storage,
     /// Applied by the node's own kernel.
     pub activation: ActivationPlan,
-    /// [image, row, column, channel / 4] vec4. A dropout, which works in place, has that of the
-    /// node before, unless others read it too.
+    /// [image, row, column, channel / 4] vec4. A dropout or flatten, which works in place, has that
+    /// of the node before, unless others read it too.
     pub value: Buffer,
     /// The activation whose levels the node reads; [`ActivationPlan::NONE`] for floats.
     pub input_levels: ActivationPlan,
@@ -147,7 +148,10 @@ impl Node {
     pub fn is_in_place(&self) -> bool {
         matches!(
             self.kind,
-            NodeKind::BatchNorm(_) | NodeKind::Activation | NodeKind::Dropout { .. }
+            NodeKind::BatchNorm(_)
+                | NodeKind::Activation
+                | NodeKind::Dropout { .. }
+                | NodeKind::Flatten
         )
     }
 

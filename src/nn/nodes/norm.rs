@@ -31,6 +31,8 @@ pub(in crate::nn) struct NormTraining {
 /// A batch norm.
 pub(in crate::nn) struct BatchNorm {
     pub indices: NormIndices,
+    pub epsilon: f32,
+    pub momentum: f32,
     /// Whether the weights in front are scaled before they are quantized.
     pub folded: bool,
     /// `[group]` two vec4: s and 1/σ.
@@ -71,6 +73,8 @@ impl BatchNorm {
                 variance: index(own.variance),
                 count: index(own.count),
             },
+            epsilon: own.epsilon,
+            momentum: own.momentum,
             folded,
             factors: gpu.buffer("batch norm factors", channel_groups * 32)?,
             inference: gpu.buffer("batch norm coefficients", channel_groups * 64)?,

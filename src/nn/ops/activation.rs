@@ -30,6 +30,7 @@ pub fn forward(recorder: &mut Recorder<'_>, node: &Node, input: &Buffer) -> Resu
         output: (&node.value).into(),
         parameters: recorder.parameters.into(),
         elements: node.output_elements(),
+        channels: node.output.channels,
         activation: node.activation,
         storage: node.value_storage(),
     };

@@ -29,14 +29,12 @@ pub struct TrainingPass<'a> {
     pub freeze_after: Option<u64>,
 }
 
-/// Adds the coefficients of the running statistics, the factors that weights are scaled by, and the
-/// scaled `weights` of the layer in front where they are quantized: once a step, before the
-/// weights.
+/// Adds the coefficients of the running statistics, and the factors that weights are scaled by:
+/// once a step, before the weights.
 pub fn prepare(
     gpu: &Gpu,
     recording: &mut Recording,
     (node, norm): (&Node, &BatchNorm),
-    (front, weights): (&Node, &Weights),
     parameters: &Buffer,
 ) -> Result<()> {
     BatchNormInference {
@@ -45,9 +43,20 @@ pub fn prepare(
         coefficients: &norm.inference,
         channels: node.output.channels,
         indices: norm.indices,
+        epsilon: norm.epsilon,
         fold: norm.folded,
     }
-    .record(gpu, recording, format!("{} inference", node.name))?;
+    .record(gpu, recording, format!("{} inference", node.name))
+}
+
+/// Adds the scaled `weights` of the layer in front where they are quantized: behind [`prepare`].
+pub fn fold(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    norm: &BatchNorm,
+    (front, weights): (&Node, &Weights),
+    parameters: &Buffer,
+) -> Result<()> {
     let Some(folded) = &weights.folded else { return Ok(()) };
     FoldBatchNorm { parameters, factors: &norm.factors, folded, shape: weights.shape }.record(
         gpu,
@@ -132,6 +141,8 @@ fn statistics(
         by,
         shape,
         indices: norm.indices,
+        epsilon: norm.epsilon,
+        momentum: norm.momentum,
         freeze_after: pass.freeze_after,
     };
     recorder.add(format!("{} statistics", node.name), &update)
@@ -183,6 +194,7 @@ pub fn backward(
             by,
             shape,
             indices: norm.indices,
+            epsilon: norm.epsilon,
             freeze_after: training.freeze_after,
             fold: norm.folded,
         };

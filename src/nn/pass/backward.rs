@@ -307,6 +307,7 @@ impl<'a> Way<'a, '_> {
             NodeKind::BatchNorm(_)
             | NodeKind::Activation
             | NodeKind::Dropout { .. }
+            | NodeKind::Flatten
             | NodeKind::Add => {}
         }
         Ok(())

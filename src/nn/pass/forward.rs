@@ -19,9 +19,15 @@ use crate::{
 /// their running statistics.
 pub fn prepare_weights(body: &Body, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
     for node in &body.nodes {
+        if let NodeKind::BatchNorm(norm) = &node.kind
+            && !body.is_right_behind_weights(node)
+        {
+            batch_norm::prepare(gpu, recording, (node, norm), &body.parameters)?;
+        }
         let Some(own) = node.weights() else { continue };
-        if let Some(norm) = body.batch_norm_behind(node) {
-            batch_norm::prepare(gpu, recording, norm, (node, own), &body.parameters)?;
+        if let Some((behind, norm)) = body.batch_norm_behind(node) {
+            batch_norm::prepare(gpu, recording, (behind, norm), &body.parameters)?;
+            batch_norm::fold(gpu, recording, norm, (node, own), &body.parameters)?;
         }
         weights::prepare(gpu, recording, &node.name, own, &body.parameters)?;
     }
@@ -59,11 +65,13 @@ pub fn forward(
                 let inputs: Vec<_> = node.sources.iter().map(input).collect();
                 add::forward(recorder, node, &inputs)?;
             }
-            &NodeKind::Dropout { rate, stream } => {
+            NodeKind::Dropout { .. } | NodeKind::Flatten => {
                 if !node.value.is(input) {
                     add::copy(recorder, node, (input, node.storage.input))?;
                 }
-                if let Some(TrainingPass { step, .. }) = training {
+                if let &NodeKind::Dropout { rate, stream } = &node.kind
+                    && let Some(TrainingPass { step, .. }) = training
+                {
                     let values = ((&node.value).into(), node.storage.output);
                     let label = format!("{} forward", node.name);
                     dropout::apply(recorder, label, node, (rate, stream), step, values)?;
