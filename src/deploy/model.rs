@@ -197,9 +197,16 @@ impl DeployableLayer {
                     )));
                 }
                 &OpKind::AveragePool(pool) => Operation::AveragePool(pool),
-                OpKind::Add => {
-                    let name = &op.name;
-                    return Err(Error::Model(format!("{name}: sums cannot be exported so far")));
+                OpKind::Add | OpKind::Multiply | OpKind::Concat => {
+                    let (name, kind) = (
+                        &op.name,
+                        match &op.kind {
+                            OpKind::Multiply => "products",
+                            OpKind::Concat => "concatenations",
+                            _ => "sums",
+                        },
+                    );
+                    return Err(Error::Model(format!("{name}: {kind} cannot be exported so far")));
                 }
                 OpKind::BatchNorm(_) => {
                     let name = &op.name;
