@@ -665,7 +665,10 @@ pub struct Margin {
 mod tests {
     use super::*;
     use crate::{
-        config::{AveragePool, LayerConfig, LayerKind, PactKind, Shape, WeightQuantizer},
+        config::{
+            ActivationFunction, AveragePool, LayerConfig, LayerKind, MaxPool, PactKind, Shape,
+            WeightQuantizer,
+        },
         graph::ParameterRole,
     };
 
@@ -708,9 +711,13 @@ mod tests {
     /// left out: inside the levels their gradient is that of the rounding, see
     /// [`learned_step_gradient`].
     fn check(quantization: &QuantizationConfig) {
+        check_network(&small(), quantization);
+    }
+
+    fn check_network(config: &NetworkConfig, quantization: &QuantizationConfig) {
         const STEP: f64 = 1e-6;
-        let network = ReferenceNetwork::new(&small(), quantization, false).unwrap();
-        let logit_gradient = wave(6, 300.2, 1.0);
+        let network = ReferenceNetwork::new(config, quantization, false).unwrap();
+        let logit_gradient = wave(2 * config.classes as usize, 300.2, 1.0);
         // Some numbers saturate every clip: the first that give the input and an α (where there is
         // one) a gradient will do.
         let (parameters, scales, input, input_gradient, gradients) = (0..50)
@@ -723,7 +730,11 @@ mod tests {
                 for step in network.graph.layout.steps() {
                     parameters[step.range()].fill(0.11);
                 }
-                let (scales, input) = (network.scales(&parameters), wave(2 * 60, 100.7, 1.5));
+                for step in network.graph.layout.activation_steps() {
+                    parameters[step.range()].fill(0.2);
+                }
+                let count = 2 * config.input.elements() as usize;
+                let (scales, input) = (network.scales(&parameters), wave(count, 100.7, 1.5));
                 let pass = network.forward(&parameters, &scales, &input);
                 let (input_gradient, gradients) =
                     network.backward(&parameters, &scales, &pass, &logit_gradient);
@@ -861,6 +872,43 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Every function, padded pools, a head without a linear layer, products from either side and
+    /// concatenations of values that others read too.
+    #[test]
+    fn gradients_of_all_operations_are_central_differences() {
+        let act = LayerConfig::activation_of;
+        let pool = MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) };
+        let config = NetworkConfig {
+            input: Shape::new(2, 6, 5),
+            classes: 3,
+            layers: vec![
+                LayerConfig::conv("conv1", 3, [3, 1, 1]),
+                act("act1", ActivationFunction::Silu),
+                LayerConfig::global_average_pool("gap"),
+                LayerConfig::named("flat", LayerKind::Flatten {}),
+                LayerConfig::linear("fc1", 3),
+                act("act2", ActivationFunction::Sigmoid),
+                LayerConfig::multiply("mul1", ["act1", "act2"]),
+                LayerConfig::conv("conv2", 3, [1, 1, 0]),
+                act("act3", ActivationFunction::Relu6),
+                LayerConfig::multiply("mul2", ["act2", "act3"]),
+                LayerConfig::multiply("mul3", ["mul2", "act1"]),
+                LayerConfig::concat("cat1", &["mul3", "input", "mul1", "mul3"]),
+                LayerConfig::conv("conv3", 4, [2, 1, 1]),
+                act("act4", ActivationFunction::LeakyRelu { slope: 0.2 }),
+                LayerKind::MaxPool(pool).into(),
+                LayerConfig::conv("conv4", 4, [2, 1, 0]),
+                act("act5", ActivationFunction::HardSwish),
+                LayerConfig::conv("conv5", 3, [1, 1, 0]),
+                act("act6", ActivationFunction::Tanh),
+                LayerConfig::global_average_pool("head"),
+            ],
+        };
+        check_network(&config, &QuantizationConfig::default());
+        let bits = LayerBits::parse_list("4,2,3,4,4,4").unwrap();
+        check_network(&config, &QuantizationConfig { bits, ..Default::default() });
     }
 
     #[test]

@@ -4,9 +4,20 @@ use crate::{
     Result,
     gpu::{Binding, Buffer},
     kernels::{Multiply, ProductSum},
-    nn::{nodes::Node, pass::BackwardRule, recorder::Recorder},
+    nn::{nodes::Node, recorder::Recorder},
     storage::{Format, Storage},
 };
+
+/// What a value is multiplied by on the way back to the other one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factor {
+    /// The other value.
+    Value,
+    /// Its mean of image and baseline, which is behind the images.
+    TwinMean,
+    /// The other value, on the way to the larger one; 0 on the way to the smaller.
+    ToLarger,
+}
 
 /// Which of the two inputs of `node` is the larger; the first of two of one shape.
 fn larger(node: &Node) -> usize {
@@ -36,27 +47,20 @@ pub fn forward(
 }
 
 /// Adds the gradient with respect to input `number`, `to`, from the output's, `from`; `other` is the
-/// value of the other input. What `rule` makes of a product ab:
-///
-/// - DeepLIFT's multipliers are the other's mean of image and baseline, so that contributions add up
-///   to Δ(ab) = b̄·Δa + ā·Δb.
-/// - Relevance goes to the larger value, the first of two of one shape, as if the other was a
-///   constant (Arras et al. 2019, "signal takes all"): its multipliers are those of the gradient, the
-///   other's are 0.
+/// value of the other input.
 pub fn input_gradient(
     recorder: &mut Recorder<'_>,
     node: &Node,
     number: usize,
-    rule: BackwardRule,
+    factor: Factor,
     (other, other_format): (Binding<'_>, Format),
     [from, to]: [Binding<'_>; 2],
 ) -> Result<()> {
-    let twins = rule == BackwardRule::Rescale;
-    let is_gate = number != larger(node);
-    let scale = match rule {
-        BackwardRule::Rescale => 0.5,
-        BackwardRule::Epsilon | BackwardRule::Positive if is_gate => 0.0,
-        _ => 1.0,
+    let twins = factor == Factor::TwinMean;
+    let scale = match factor {
+        Factor::TwinMean => 0.5,
+        Factor::ToLarger if number != larger(node) => 0.0,
+        Factor::Value | Factor::ToLarger => 1.0,
     };
     let (own, format) = node.inputs[number];
     let (images, shape) = (recorder.images, node.output);

@@ -308,8 +308,8 @@ impl<'a> Way<'a, '_> {
                 let source = node.sources[other];
                 let (value, format) = (self.body.value_of(source), node.inputs[other].1);
                 let value = recorder.at(value, node.elements_of_input(other), format);
-                let rule = self.walk.rule;
-                multiply::input_gradient(recorder, node, number, rule, (value, format), way)?;
+                let factor = self.walk.factor();
+                multiply::input_gradient(recorder, node, number, factor, (value, format), way)?;
             }
             // These hand on what they get.
             NodeKind::BatchNorm(_)
