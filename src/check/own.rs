@@ -59,6 +59,18 @@ const FUNCTIONS_NETWORK: &str = "network.layers = [
   { type = \"linear\", out_features = 9 }, { type = \"activation\", kind = \"tanh\" },
   { type = \"linear\", out_features = 10 } ]\n";
 
+/// Concatenations and products of values that others read too.
+const JOINS_NETWORK: &str = "network.layers = [
+  { type = \"batch-norm\" },
+  { type = \"conv\", out_channels = 5, kernel = 3, padding = 1 }, { type = \"activation\" },
+  { type = \"global-average-pool\", name = \"gap\" }, { type = \"flatten\" },
+  { type = \"linear\", out_features = 5 },
+  { type = \"activation\", name = \"gate\", kind = \"sigmoid\" },
+  { type = \"multiply\", inputs = [\"act1\", \"gate\"] },
+  { type = \"multiply\", inputs = [\"mul1\", \"act1\"] },
+  { type = \"concat\", inputs = [\"mul2\", \"input\", \"act1\"] },
+  { type = \"conv\", out_channels = 10, kernel = 3 }, { type = \"global-average-pool\" } ]\n";
+
 /// Settings that together request every kernel with every option.
 const SETTINGS: &[&str] = &[
     "",
@@ -95,14 +107,20 @@ const SETTINGS: &[&str] = &[
     "SUMS",
     "SUMS\nbits = \"4,4\"\nact-quant = \"lsq-plus\"\nsgt = false",
     "SUMS\nprecision = \"f16\"\nbits = \"4,4\"\nsgt = false",
+    "JOINS",
+    "JOINS\nprecision = \"f16\"\nbits = \"4,4\"\nsgt = false",
     "FUNCTIONS",
     "FUNCTIONS\nbits = \"4,4,4,4,4\"\nsgt = false",
     "FUNCTIONS\nprecision = \"f16\"\nbits = \"4,4,4,4,4\"\nact-quant = \"lsq-plus\"\nsgt = false",
 ];
 
 /// Networks by the words that stand for them in [`SETTINGS`].
-const NETWORKS: [(&str, &str); 3] =
-    [("ODD", ODD_NETWORK), ("SUMS", SUMS_NETWORK), ("FUNCTIONS", FUNCTIONS_NETWORK)];
+const NETWORKS: [(&str, &str); 4] = [
+    ("ODD", ODD_NETWORK),
+    ("SUMS", SUMS_NETWORK),
+    ("FUNCTIONS", FUNCTIONS_NETWORK),
+    ("JOINS", JOINS_NETWORK),
+];
 
 /// Devices that execute nothing: as software adapters and as GPUs, with and without optional
 /// features.
@@ -191,14 +209,14 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
         let settings = PartialRunConfig::parse(&toml, "check")?;
         let config = resolve(settings, &info)?;
         let trainer = Trainer::new(gpu, &config, &dataset)?;
-        if number < 3 || text.starts_with("ODD") || *text == "FUNCTIONS" {
+        if number < 3 || text.starts_with("ODD") || ["FUNCTIONS", "JOINS"].contains(text) {
             let data = ResidentData::new(gpu, &dataset.test, shape)?;
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
             record_explainers(gpu, &config, shape)?;
         }
-        // Functions other than ReLU have no integer form so far.
+        // Other functions than ReLU, products and concatenations have no integer form so far.
         let has_levels = config.quantization.bits.iter().any(|bits| bits.quantizes_weights());
-        if has_levels && !text.starts_with("FUNCTIONS") {
+        if has_levels && !["FUNCTIONS", "JOINS"].iter().any(|name| text.starts_with(name)) {
             record_integers(gpu, trainer.model_config())?;
         }
         if number == 0 || *text == "ODD" {

@@ -1,6 +1,6 @@
 //! Functions that activations compute, and how files name them.
 
-use serde::{Deserialize, Serializer, ser::SerializeMap};
+use serde::{Deserialize, Deserializer, Serializer, ser::SerializeMap};
 
 /// What an activation makes of x (shaders/common/activation.wgsl).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
@@ -37,7 +37,13 @@ const LEAKY_SLOPE: f32 = 0.01;
 struct ActivationText {
     #[serde(default)]
     kind: KindText,
+    #[serde(default, deserialize_with = "number")]
     slope: Option<f32>,
+}
+
+/// A number that is there: what is none, such as infinity, is not the same as nothing.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
+    f32::deserialize(deserializer).map(Some)
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -62,7 +68,7 @@ impl TryFrom<ActivationText> for ActivationFunction {
         }
         let slope = text.slope.unwrap_or(LEAKY_SLOPE);
         if !slope.is_finite() {
-            return Err(format!("slope {slope} is not a finite number"));
+            return Err(format!("slope {slope} is too large"));
         }
         Ok(match text.kind {
             KindText::Relu => ActivationFunction::Relu,
@@ -156,7 +162,8 @@ mod tests {
         let unknown = read("kind = \"gelu\"").unwrap_err();
         assert!(unknown.contains("`gelu`") && unknown.contains("`hard-swish`"), "{unknown}");
         assert!(read("slope = 0.1").unwrap_err().contains("leaky-relu"));
-        assert!(read("kind = \"leaky-relu\"\nslope = inf").unwrap_err().contains("finite"));
+        assert!(read("kind = \"leaky-relu\"\nslope = inf").is_err());
+        assert!(read("kind = \"leaky-relu\"\nslope = 1e300").unwrap_err().contains("too large"));
         assert!(read("kind = \"identity\"").is_err());
     }
 }

@@ -50,6 +50,11 @@ pub enum LayerKind {
     },
     /// Sum of values of one shape.
     Add {},
+    /// Product of two values of one shape, or of one with a value a channel, which meets all pixels
+    /// of the other.
+    Multiply {},
+    /// Channels of several values one after another.
+    Concat {},
 }
 
 fn one() -> u32 {
@@ -70,6 +75,8 @@ impl LayerKind {
             LayerKind::Dropout { .. } => "dropout",
             LayerKind::Linear { .. } => "linear",
             LayerKind::Add {} => "add",
+            LayerKind::Multiply {} => "multiply",
+            LayerKind::Concat {} => "concat",
         }
     }
 
@@ -81,6 +88,8 @@ impl LayerKind {
             LayerKind::Activation(_) => Stem::OfType("act"),
             LayerKind::Linear { .. } => Stem::OfType("fc"),
             LayerKind::Add {} => Stem::OfType("add"),
+            LayerKind::Multiply {} => Stem::OfType("mul"),
+            LayerKind::Concat {} => Stem::OfType("concat"),
             LayerKind::MaxPool(_) | LayerKind::AveragePool(_) | LayerKind::GlobalAveragePool {} => {
                 Stem::OfPlace("pool")
             }
@@ -132,6 +141,38 @@ impl LayerKind {
                     sizes.join(" and ")
                 ));
             }
+            LayerKind::Multiply {} => {
+                let [one, other] = *inputs else {
+                    return Err(format!("two values can be multiplied, not {}", inputs.len()));
+                };
+                let is_factor = |small: Shape, large: Shape| {
+                    small == large || small == Shape::new(large.channels, 1, 1)
+                };
+                match (is_factor(other, one), is_factor(one, other)) {
+                    (true, _) => one,
+                    (false, true) => other,
+                    (false, false) => {
+                        return Err(format!(
+                            "values of one shape can be multiplied, or one has a value a channel: \
+                             not {one} and {other}"
+                        ));
+                    }
+                }
+            }
+            LayerKind::Concat {} => {
+                let is_other =
+                    |other: &&Shape| (other.height, other.width) != (input.height, input.width);
+                if let Some(other) = inputs.iter().find(is_other) {
+                    return Err(format!(
+                        "channels of planes of one size can stand one after another, not those of \
+                         {input} and {other}"
+                    ));
+                }
+                let channels =
+                    inputs.iter().try_fold(0u32, |sum, own| sum.checked_add(own.channels));
+                let channels = channels.ok_or("more channels than there are numbers")?;
+                Shape::new(channels, input.height, input.width)
+            }
             LayerKind::BatchNorm(BatchNorm { epsilon, .. })
                 if !(epsilon > 0.0 && epsilon.is_finite()) =>
             {
@@ -152,7 +193,7 @@ impl LayerKind {
 
     /// Whether it reads two layers or more.
     pub(super) fn takes_several(&self) -> bool {
-        matches!(self, LayerKind::Add {})
+        matches!(self, LayerKind::Add {} | LayerKind::Multiply {} | LayerKind::Concat {})
     }
 
     /// Whether it is a convolution or a fully connected layer.

@@ -95,6 +95,16 @@ impl LayerConfig {
         LayerConfig::named(name, LayerKind::Add {}).reading(inputs)
     }
 
+    /// The product of the values of the two layers `inputs`.
+    pub fn multiply(name: &str, inputs: [&str; 2]) -> LayerConfig {
+        LayerConfig::named(name, LayerKind::Multiply {}).reading(&inputs)
+    }
+
+    /// The channels of the layers `inputs`, one layer's after another's.
+    pub fn concat(name: &str, inputs: &[&str]) -> LayerConfig {
+        LayerConfig::named(name, LayerKind::Concat {}).reading(inputs)
+    }
+
     /// The same layer, with `inputs` for what it reads.
     #[must_use]
     pub fn reading(self, inputs: &[&str]) -> LayerConfig {
@@ -154,7 +164,11 @@ impl Serialize for LayerConfig {
                     map.serialize_entry("momentum", momentum)?;
                 }
             }
-            LayerKind::Add {} | LayerKind::GlobalAveragePool {} | LayerKind::Flatten {} => {}
+            LayerKind::Add {}
+            | LayerKind::Multiply {}
+            | LayerKind::Concat {}
+            | LayerKind::GlobalAveragePool {}
+            | LayerKind::Flatten {} => {}
         }
         map.end()
     }
@@ -280,6 +294,8 @@ mod tests {
             LayerKind::Flatten {}.into(),
             LayerConfig::activation("act1").reading(&["conv1"]),
             LayerConfig::add("add1", &["conv1", "act1"]),
+            LayerConfig::multiply("mul1", ["conv1", "act1"]),
+            LayerConfig::concat("concat1", &["conv1", "act1", "add1"]),
         ];
         for layer in layers {
             assert_eq!(read(&toml::to_string(&layer).unwrap()), Ok(layer.clone()));

@@ -389,6 +389,46 @@ mod tests {
     }
 
     #[test]
+    fn products_and_concatenations_fit_their_values() {
+        let front = || {
+            vec![
+                LayerConfig::conv("conv1", 5, [3, 1, 1]),
+                LayerConfig::global_average_pool("gap"),
+                LayerConfig::conv("conv2", 3, [3, 2, 1]).reading(&["conv1"]),
+            ]
+        };
+        let of = |layer: LayerConfig| {
+            let all = LayerConfig::named("all", LayerKind::Concat {});
+            let rest = [LayerConfig::global_average_pool("last"), LayerConfig::linear("fc", 4)];
+            let pools = ["conv2", "gap"].map(|name| {
+                LayerConfig::global_average_pool(&format!("of_{name}")).reading(&[name])
+            });
+            let mut layers = front();
+            layers.extend(pools);
+            layers.push(layer);
+            layers.push(LayerConfig::global_average_pool("of_it"));
+            layers.push(all.reading(&["of_conv2", "of_gap", "of_it"]));
+            layers.extend(rest);
+            refusal(layers)
+        };
+        let (multiply, concat) = (LayerConfig::multiply, LayerConfig::concat);
+        for inputs in [["conv1", "gap"], ["gap", "conv1"], ["conv1", "conv1"], ["gap", "of_gap"]] {
+            assert_eq!(of(multiply("mul", inputs)), None, "{inputs:?}");
+        }
+        assert_eq!(of(concat("cat", &["conv1", "input", "conv1"])), None);
+        for (layer, said) in [
+            (multiply("mul", ["conv1", "conv2"]), "not 5×7×6 and 3×4×3"),
+            (multiply("mul", ["conv2", "gap"]), "not 3×4×3 and 5×1×1"),
+            (multiply("mul", ["gap", "gap"]).reading(&["gap", "gap", "gap"]), "not 3"),
+            (multiply("mul", ["gap", "gap"]).reading(&["gap"]), "needs inputs"),
+            (concat("cat", &["conv1", "conv2"]), "5×7×6 and 3×4×3"),
+        ] {
+            let found = of(layer).unwrap();
+            assert!(found.contains(said) && found.contains("layer 6"), "{found}");
+        }
+    }
+
+    #[test]
     fn what_was_flattened_is_read_as_a_row() {
         let flatten = || LayerConfig::named("flat", LayerKind::Flatten {});
         let head = || LayerConfig::linear("fc", 4);

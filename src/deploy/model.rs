@@ -215,6 +215,14 @@ impl DeployableLayer {
                 }
                 &OpKind::AveragePool(pool) => Operation::AveragePool(pool),
                 OpKind::Add => Operation::Add,
+                OpKind::Multiply | OpKind::Concat => {
+                    let kind = match &op.kind {
+                        OpKind::Multiply => "products",
+                        _ => "concatenations",
+                    };
+                    let name = &op.name;
+                    return Err(Error::Model(format!("{name}: {kind} cannot be exported so far")));
+                }
                 OpKind::BatchNorm(_) => {
                     let name = &op.name;
                     return Err(Error::Model(format!(

@@ -125,6 +125,8 @@ impl Lowering<'_> {
             LayerKind::Dropout { rate } => OpKind::Dropout { rate, stream: place as u32 },
             LayerKind::GlobalAveragePool {} => OpKind::AveragePool(AveragePool::global(shape)),
             LayerKind::Add {} => OpKind::Add,
+            LayerKind::Multiply {} => OpKind::Multiply,
+            LayerKind::Concat {} => OpKind::Concat,
             LayerKind::Flatten {} => OpKind::Flatten,
         })
     }

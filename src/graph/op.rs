@@ -57,6 +57,10 @@ pub enum OpKind {
     },
     /// The sum of all inputs.
     Add,
+    /// The product of two inputs, one of which may have one pixel that meets all of the other's.
+    Multiply,
+    /// The channels of all inputs, one input's after another's.
+    Concat,
     /// Nothing: a linear layer behind takes values as a row.
     Flatten,
 }
@@ -96,6 +100,8 @@ impl OpKind {
             | OpKind::AveragePool(_)
             | OpKind::Dropout { .. }
             | OpKind::Add
+            | OpKind::Multiply
+            | OpKind::Concat
             | OpKind::Flatten => Vec::new(),
         };
         all.into_iter()

@@ -235,8 +235,11 @@ fn bits_of(graph: &Graph, value: ValueId) -> u32 {
         (Some(quantizer), _) => quantizer.bits,
         (None, None) => PIXEL_BITS,
         (None, Some(op)) if op.kind.weights().is_some() => 32,
-        // Means are floats, whatever the input.
-        (None, Some(Op { kind: OpKind::AveragePool(_), .. })) => 32,
+        // Means and products are floats, whatever the input.
+        (None, Some(Op { kind: OpKind::AveragePool(_) | OpKind::Multiply, .. })) => 32,
+        (None, Some(op @ Op { kind: OpKind::Concat, .. })) => {
+            op.inputs.iter().map(|&input| bits_of(graph, input)).max().unwrap_or(32)
+        }
         (None, Some(op)) => bits_of(graph, op.inputs[0]),
     }
 }

@@ -58,7 +58,7 @@ impl BackwardPlan {
         let small = kept / u64::from(slots.max(1)) / SMALL_SHARE;
         // Behind the seam there is one way: each node reads the one before.
         let is_small = |(before, node): &(usize, &Node)| {
-            node.input_gradient_bytes() <= small && node.sources == [Source::Node(*before)]
+            node.input_gradient_bytes(0) <= small && node.sources == [Source::Node(*before)]
         };
         let after = nodes.iter().skip(1).enumerate().rev().take_while(is_small).count();
         let mut plan = BackwardPlan {
@@ -69,7 +69,7 @@ impl BackwardPlan {
         let bytes = |plan: BackwardPlan, whole| plan.turns(nodes, whole).iter().sum::<u64>();
         let images = nodes
             .first()
-            .map_or(0, |node| node.input_gradient_bytes() * u64::from(plan.input_images()));
+            .map_or(0, |node| node.input_gradient_bytes(0) * u64::from(plan.input_images()));
         let taken = fixed + images + u64::from(slots) * bytes(plan, true);
         let room = ((MEMORY_GOAL - 1.0) * kept as f64) as u64;
         let fitting = room.saturating_sub(taken) / bytes(plan, false).max(1);
@@ -96,7 +96,7 @@ impl BackwardPlan {
         let mut largest = Vec::new();
         for hop in hops(nodes, self.seam).iter().filter(|hop| hop.whole == whole) {
             if let Some(turn) = hop.turn() {
-                let bytes = nodes[hop.node].input_gradient_bytes();
+                let bytes = nodes[hop.node].input_gradient_bytes(hop.input);
                 let own = at_turn(&mut largest, turn);
                 *own = bytes.max(*own);
             }
@@ -359,7 +359,7 @@ impl Routes {
             }
             let Some(turn) = hop.turn() else { continue };
             let images = if hop.whole { plan.slots } else { plan.chunk };
-            let bytes = nodes[hop.node].input_gradient_bytes();
+            let bytes = nodes[hop.node].input_gradient_bytes(hop.input);
             let clean = u64::from(images.min(plan.slots / 2)) * bytes;
             // What does not replace the values in training needs room for all images.
             let replaced = !options.training || own.over_values.is_some();
@@ -402,7 +402,10 @@ fn image_gradient(
 ) -> Result<Region> {
     let mut readers = nodes.iter().filter(|node| node.sources.contains(&Source::Images));
     let own = readers.next();
-    let bytes = own.map_or(0, Node::input_gradient_bytes);
+    let bytes = own.map_or(0, |node| {
+        let number = node.sources.iter().position(|source| *source == Source::Images);
+        node.input_gradient_bytes(number.unwrap_or(0))
+    });
     let offset = u64::from(plan.slots / 2) * bytes;
     let is_read_once = own.is_some_and(|own| !own.hands_on()) && readers.next().is_none();
     if options.masked && is_read_once && offset.is_multiple_of(ALIGNMENT) {
@@ -416,6 +419,10 @@ fn image_gradient(
 /// multiplied by then, and the node whose activation is differentiated so.
 fn replacement(nodes: &[Node], hop: Hop) -> (Option<Gradient>, Option<usize>) {
     let node = &nodes[hop.node];
+    // A factor is what the other factor's gradient is computed from.
+    if let NodeKind::Multiply = node.kind {
+        return (None, None);
+    }
     let Some(source) = hop.written().filter(|&source| nodes[source].reader == Some(hop.node))
     else {
         return (None, None);
@@ -470,6 +477,10 @@ impl Halves {
             return None;
         }
         let mut bound = Vec::from_iter(reading);
+        if let NodeKind::Multiply = nodes[hop.node].kind {
+            let values = nodes[hop.node].sources.iter().filter_map(|source| source.node());
+            bound.extend(values.map(|index| &nodes[index].value));
+        }
         let mut at = Some(source);
         while let Some(index) = at {
             bound.push(nodes[index].state());

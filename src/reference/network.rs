@@ -19,6 +19,7 @@ use super::{
     convolution::{Convolution, convolution},
     convolution_input_gradient::convolution_input_gradient,
     convolution_weight_gradient::convolution_weight_gradient,
+    copy_channels::copy_channels,
     fold_batch_norm::fold_batch_norm,
     fold_batch_norm_gradient::fold_batch_norm_gradient,
     fully_connected_weight_gradient::fully_connected_weight_gradient,
@@ -27,7 +28,9 @@ use super::{
     matrix_product::{matrix_product, matrix_product_input_gradient},
     max_pool::{max_pool, windows},
     max_pool_gradient::max_pool_gradient,
+    multiply::multiply,
     prepare_weights::{clip, level_range, position, quantize},
+    product_sum::product_sum,
     reduce_weight_gradient::reduce_weight_gradient,
     storage::{bf16, f16},
     weight_range::weight_range,
@@ -389,6 +392,22 @@ impl ReferenceNetwork {
                     let others = op.inputs[1..].iter().map(|id| &pass.values[id.index()]);
                     others.fold(x.clone(), |sum, other| add(&sum, other))
                 }
+                OpKind::Multiply => {
+                    let other = &pass.values[op.inputs[1].index()];
+                    if x.len() < other.len() { multiply(other, x) } else { multiply(x, other) }
+                }
+                OpKind::Concat => {
+                    let shape = self.graph.output_of(op);
+                    let mut all = vec![0.0; images * shape.elements() as usize];
+                    let mut first = 0;
+                    for id in &op.inputs {
+                        let own = self.graph.value(*id).shape;
+                        let values = &pass.values[id.index()];
+                        copy_channels((values, own), (&mut all, shape), [0, first], own.channels);
+                        first += own.channels;
+                    }
+                    all
+                }
             };
             let stored = self.halved(op.output) && !self.merged(op);
             pass.values.push(if stored { output.into_iter().map(f16).collect() } else { output });
@@ -420,7 +439,7 @@ impl ReferenceNetwork {
         for (index, op) in self.graph.ops.iter().enumerate().rev() {
             let (x, weights) = (&pass.values[op.inputs[0].index()], &pass.weights[index]);
             let gradient = std::mem::take(&mut of_values[op.output.index()]);
-            let mut gradient = match &op.kind {
+            let gradient = match &op.kind {
                 OpKind::Convolution { weights: own, .. } | OpKind::Linear { weights: own } => {
                     let ((weight, bias), input) = match self.convolution(op, images) {
                         Some(shape) => (
@@ -494,25 +513,55 @@ impl ReferenceNetwork {
                     average_pool_gradient(images, self.graph.input_of(op), *pool, &gradient)
                 }
                 // Each of the values of a sum.
-                OpKind::Dropout { .. } | OpKind::Flatten | OpKind::Add => gradient,
+                OpKind::Dropout { .. }
+                | OpKind::Flatten
+                | OpKind::Add
+                | OpKind::Multiply
+                | OpKind::Concat => gradient,
             };
             // A pool's kernel takes the derivative of the activation before it, too, and stores
             // what comes of both.
             let before = self.graph.before(op).map(|before| &before.kind);
             let goes_on =
                 matches!((&op.kind, before), (OpKind::MaxPool(_), Some(OpKind::Activation(_))));
-            if self.halved(op.inputs[0]) && !goes_on {
-                gradient.iter_mut().for_each(|value| *value = bf16(*value));
-            }
-            for id in &op.inputs {
+            for (number, id) in op.inputs.iter().enumerate() {
+                let mut gradient = self.share(pass, op, number, &gradient);
+                if self.halved(op.inputs[0]) && !goes_on {
+                    gradient.iter_mut().for_each(|value| *value = bf16(*value));
+                }
                 let own = &mut of_values[id.index()];
-                *own = if own.is_empty() { gradient.clone() } else { add(own, &gradient) };
+                *own = if own.is_empty() { gradient } else { add(own, &gradient) };
                 if self.halved(*id) && !goes_on {
                     own.iter_mut().for_each(|value| *value = bf16(*value));
                 }
             }
         }
         (std::mem::take(&mut of_values[Graph::INPUT.index()]), gradients)
+    }
+
+    /// What input `number` of `op` gets of what goes back to all of them.
+    fn share(&self, pass: &Forward, op: &Op, number: usize, gradient: &[f64]) -> Vec<f64> {
+        let own = self.graph.value(op.inputs[number]).shape;
+        match op.kind {
+            OpKind::Multiply => {
+                let other = &pass.values[op.inputs[1 - number].index()];
+                let pixels = self.graph.output_of(op).pixels() as usize;
+                match own == self.graph.output_of(op) {
+                    true => multiply(gradient, other),
+                    false => product_sum(gradient, other, pixels),
+                }
+            }
+            OpKind::Concat => {
+                let shapes = op.inputs[..number].iter().map(|id| self.graph.value(*id).shape);
+                let first = shapes.map(|shape| shape.channels).sum();
+                let shape = self.graph.output_of(op);
+                let images = gradient.len() / shape.elements() as usize;
+                let mut part = vec![0.0; images * own.elements() as usize];
+                copy_channels((gradient, shape), (&mut part, own), [first, 0], own.channels);
+                part
+            }
+            _ => gradient.to_vec(),
+        }
     }
 
     /// How far the pass is from any decision that f32 could take otherwise: the distance of
@@ -594,7 +643,9 @@ impl ReferenceNetwork {
                 | OpKind::AveragePool(_)
                 | OpKind::Dropout { .. }
                 | OpKind::Flatten
-                | OpKind::Add => {}
+                | OpKind::Add
+                | OpKind::Multiply
+                | OpKind::Concat => {}
             }
         }
         margin
@@ -614,7 +665,10 @@ pub struct Margin {
 mod tests {
     use super::*;
     use crate::{
-        config::{AveragePool, LayerConfig, LayerKind, PactKind, Shape, WeightQuantizer},
+        config::{
+            ActivationFunction, AveragePool, LayerConfig, LayerKind, MaxPool, PactKind, Shape,
+            WeightQuantizer,
+        },
         graph::ParameterRole,
     };
 
@@ -657,9 +711,13 @@ mod tests {
     /// left out: inside the levels their gradient is that of the rounding, see
     /// [`learned_step_gradient`].
     fn check(quantization: &QuantizationConfig) {
+        check_network(&small(), quantization);
+    }
+
+    fn check_network(config: &NetworkConfig, quantization: &QuantizationConfig) {
         const STEP: f64 = 1e-6;
-        let network = ReferenceNetwork::new(&small(), quantization, false).unwrap();
-        let logit_gradient = wave(6, 300.2, 1.0);
+        let network = ReferenceNetwork::new(config, quantization, false).unwrap();
+        let logit_gradient = wave(2 * config.classes as usize, 300.2, 1.0);
         // Some numbers saturate every clip: the first that give the input and an α (where there is
         // one) a gradient will do.
         let (parameters, scales, input, input_gradient, gradients) = (0..50)
@@ -672,7 +730,11 @@ mod tests {
                 for step in network.graph.layout.steps() {
                     parameters[step.range()].fill(0.11);
                 }
-                let (scales, input) = (network.scales(&parameters), wave(2 * 60, 100.7, 1.5));
+                for step in network.graph.layout.activation_steps() {
+                    parameters[step.range()].fill(0.2);
+                }
+                let count = 2 * config.input.elements() as usize;
+                let (scales, input) = (network.scales(&parameters), wave(count, 100.7, 1.5));
                 let pass = network.forward(&parameters, &scales, &input);
                 let (input_gradient, gradients) =
                     network.backward(&parameters, &scales, &pass, &logit_gradient);
@@ -810,6 +872,43 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Every function, padded pools, a head without a linear layer, products from either side and
+    /// concatenations of values that others read too.
+    #[test]
+    fn gradients_of_all_operations_are_central_differences() {
+        let act = LayerConfig::activation_of;
+        let pool = MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) };
+        let config = NetworkConfig {
+            input: Shape::new(2, 6, 5),
+            classes: 3,
+            layers: vec![
+                LayerConfig::conv("conv1", 3, [3, 1, 1]),
+                act("act1", ActivationFunction::Silu),
+                LayerConfig::global_average_pool("gap"),
+                LayerConfig::named("flat", LayerKind::Flatten {}),
+                LayerConfig::linear("fc1", 3),
+                act("act2", ActivationFunction::Sigmoid),
+                LayerConfig::multiply("mul1", ["act1", "act2"]),
+                LayerConfig::conv("conv2", 3, [1, 1, 0]),
+                act("act3", ActivationFunction::Relu6),
+                LayerConfig::multiply("mul2", ["act2", "act3"]),
+                LayerConfig::multiply("mul3", ["mul2", "act1"]),
+                LayerConfig::concat("cat1", &["mul3", "input", "mul1", "mul3"]),
+                LayerConfig::conv("conv3", 4, [2, 1, 1]),
+                act("act4", ActivationFunction::LeakyRelu { slope: 0.2 }),
+                LayerKind::MaxPool(pool).into(),
+                LayerConfig::conv("conv4", 4, [2, 1, 0]),
+                act("act5", ActivationFunction::HardSwish),
+                LayerConfig::conv("conv5", 3, [1, 1, 0]),
+                act("act6", ActivationFunction::Tanh),
+                LayerConfig::global_average_pool("head"),
+            ],
+        };
+        check_network(&config, &QuantizationConfig::default());
+        let bits = LayerBits::parse_list("4,2,3,4,4,4").unwrap();
+        check_network(&config, &QuantizationConfig { bits, ..Default::default() });
     }
 
     #[test]

@@ -16,11 +16,12 @@ use saliq::{
         self, Activated, ActivationGradient, Add, Addend, AverageOfIntegers,
         AveragePool as Averages, AveragePoolGradient, AveragePoolShape, BackwardLayout,
         ConvolutionCooperative, ConvolutionInputGradient, ConvolutionTiled,
-        ConvolutionWeightGradient, ConvolutionWeightGradientTiled, CooperativeTiles, Epilogue,
-        FeatureTiles, FullyConnectedWeightGradient, Geometry, Gradient, ImageRange, LearnedStep,
-        LearnedStepGradient, MatrixProduct, MaxPool, MaxPoolGradient, PoolShape, PrepareWeights,
-        ReduceWeightGradient, RegisterTiles, SliceShape, SliceWeights, SlicedWeights, StripTiles,
-        SumPartials, WeightGradientTiles, WeightRange, WeightShape,
+        ConvolutionWeightGradient, ConvolutionWeightGradientTiled, CooperativeTiles, CopyChannels,
+        Epilogue, FeatureTiles, FullyConnectedWeightGradient, Geometry, Gradient, ImageRange,
+        LearnedStep, LearnedStepGradient, MatrixProduct, MaxPool, MaxPoolGradient, Multiply,
+        PoolShape, PrepareWeights, ProductSum, ReduceWeightGradient, RegisterTiles, SliceShape,
+        SliceWeights, SlicedWeights, StripTiles, SumPartials, WeightGradientTiles, WeightRange,
+        WeightShape,
     },
     layout::{groups, padded},
     nn::{StripShape, TileTable},
@@ -34,13 +35,16 @@ use saliq::{
         convolution::{Convolution, convolution},
         convolution_input_gradient::convolution_input_gradient,
         convolution_weight_gradient::convolution_weight_gradient,
+        copy_channels::copy_channels,
         fully_connected_weight_gradient::fully_connected_weight_gradient,
         layout::{pack, packed_elements, padding, unpack},
         learned_step_gradient::learned_step_gradient,
         matrix_product::{matrix_product, matrix_product_input_gradient},
         max_pool::{max_pool, output_shape},
         max_pool_gradient::max_pool_gradient,
+        multiply::multiply,
         prepare_weights::{arrange, level, level_range, position, quantize},
+        product_sum::product_sum,
         reduce_weight_gradient::reduce_weight_gradient,
         slice_weights::slice_weights,
         storage::f16,
@@ -1465,6 +1469,102 @@ fn sums_of_two_values() {
             launch(&Add { addend: Addend::None, ..plain });
             images.check(&what, &read(&values, size), shape, &images.of(&left), 0.0);
         }
+    }
+}
+
+#[test]
+fn channels_are_put_among_others() {
+    let mut random = Random(47);
+    for number in 0..40 {
+        let images = if number == 0 { Images::ONE } else { Images::FEW };
+        let [height, width] = [0; 2].map(|_| 1 + random.below(4));
+        let from_shape = Shape::new(1 + random.below(11), height, width);
+        let count = 1 + random.below(from_shape.channels);
+        let to_first = random.below(9);
+        let to_shape = Shape::new(to_first + count + random.below(6), height, width);
+        let first = [random.below(from_shape.channels - count + 1), to_first];
+        let what = format!("{from_shape:?} {to_shape:?} {first:?} {count}");
+        let [from, before] = [from_shape, to_shape]
+            .map(|shape| vector(&mut random, images.slots * shape.elements() as usize));
+        let (record, output) = (images.record(false), upload(&pack(&before, to_shape)));
+        launch(&CopyChannels {
+            images: images.range(&record),
+            from: (&upload(&pack(&from, from_shape))).into(),
+            to: (&output).into(),
+            pixels: height * width,
+            channels: [from_shape.channels, to_shape.channels],
+            first,
+            count,
+            storage: Storage::default(),
+        });
+        let mut expected = before.clone();
+        let mut own = images.of(&before);
+        copy_channels((&images.of(&from), from_shape), (&mut own, to_shape), first, count);
+        let start = images.first * to_shape.elements() as usize;
+        expected[start..start + own.len()].copy_from_slice(&own);
+        let actual: Vec<f32> = read(&output, images.slots * packed_elements(to_shape));
+        assert_eq!(actual, pack(&expected, to_shape), "{what}");
+    }
+}
+
+#[test]
+fn products_and_their_sums() {
+    let mut random = Random(48);
+    for number in 0..24 {
+        let (broadcast, twins) = (number % 2 == 1, number % 4 > 1);
+        // Twins stand behind the images.
+        let images = match (twins, number) {
+            (true, _) => Images { first: 0, count: 3, most: 4, slots: 6 },
+            (false, 0) => Images::ONE,
+            (false, _) => Images::FEW,
+        };
+        let [height, width] = [0; 2].map(|_| 1 + random.below(6));
+        let shape = Shape::new(1 + random.below(9), height, width);
+        let small = if broadcast { Shape::new(shape.channels, 1, 1) } else { shape };
+        let [left, right, large] = [shape, small, shape]
+            .map(|shape| vector(&mut random, images.slots * shape.elements() as usize));
+        let what = format!("{shape:?} {broadcast} {twins}");
+        let (record, size) = (images.record(false), images.slots * packed_elements(shape));
+        let values = untouched(size);
+        let scale = if twins { 0.5 } else { 1.0 };
+        let factors = |values: &[f64], shape: Shape| -> Vec<f64> {
+            let own = images.of(values);
+            let behind = &values[images.count * shape.elements() as usize..];
+            match twins {
+                true => own.iter().zip(behind).map(|(a, b)| 0.5 * (a + b)).collect(),
+                false => own,
+            }
+        };
+        launch(&Multiply {
+            images: images.range(&record),
+            left: (&upload(&pack(&left, shape))).into(),
+            right: (&upload(&pack(&right, small))).into(),
+            output: (&values).into(),
+            shape,
+            broadcast,
+            twins,
+            scale,
+            storage: Storage::default(),
+        });
+        let expected = multiply(&images.of(&left), &factors(&right, small));
+        images.check(&what, &read(&values, size), shape, &expected, FORWARD);
+
+        let channel = Shape::new(shape.channels, 1, 1);
+        let size = images.slots * packed_elements(channel);
+        let values = untouched(size);
+        launch(&ProductSum {
+            images: images.range(&record),
+            left: (&upload(&pack(&left, shape))).into(),
+            right: (&upload(&pack(&large, shape))).into(),
+            output: (&values).into(),
+            shape,
+            twins,
+            scale,
+            storage: Storage::default(),
+        });
+        let pixels = shape.pixels() as usize;
+        let expected = product_sum(&images.of(&left), &factors(&large, shape), pixels);
+        images.check(&what, &read(&values, size), channel, &expected, GRADIENT);
     }
 }
 

@@ -11,7 +11,7 @@ use saliq::{
         MaxPool, NetworkConfig, PactKind, Precision, QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Buffer, Recording},
-    graph::{ParameterLayout, ParameterRole},
+    graph::{Parameter, ParameterLayout, ParameterRole},
     kernels::ImageRange,
     nn::{Gradients, Network, NetworkOptions, TileTable},
     reference::{
@@ -188,6 +188,72 @@ fn branching_network() -> NetworkConfig {
     }
 }
 
+/// Concatenations of parts whose channels are no multiples of 4: of images and values, of one value
+/// twice, behind and in front of activations, pools, dropouts and sums.
+fn concatenated_network() -> NetworkConfig {
+    let concat = LayerConfig::concat;
+    NetworkConfig {
+        input: Shape::new(3, 7, 8),
+        classes: 3,
+        layers: vec![
+            conv("conv1", 5, [3, 1, 1]),
+            activation("act1"),
+            concat("cat1", &["act1", "input"]),
+            conv("conv2", 6, [3, 1, 1]),
+            activation("act2"),
+            conv("conv3", 7, [1, 1, 0]).reading(&["cat1"]),
+            concat("cat2", &["act2", "conv3", "act1", "conv3"]),
+            activation("act3"),
+            conv("conv4", 1, [3, 1, 1]),
+            activation("act4"),
+            conv("conv5", 2, [1, 1, 0]).reading(&["act3"]),
+            activation("act5"),
+            LayerConfig::named("drop", LayerConfig::dropout(0.25).kind),
+            concat("cat3", &["act4", "drop"]),
+            LayerConfig::named("pool", LayerConfig::max_pool(2, 2).kind),
+            concat("cat4", &["pool", "pool"]),
+            conv("conv6", 6, [1, 1, 0]),
+            LayerConfig::add("add1", &["cat4", "conv6"]),
+            linear("fc1", 3),
+        ],
+    }
+}
+
+/// Products: by a value a channel, from either side; of values of one shape, of a value with itself,
+/// of images; of what others read too.
+fn multiplied_network() -> NetworkConfig {
+    let multiply = LayerConfig::multiply;
+    let pool = LayerConfig::global_average_pool;
+    let sigmoid = |name: &str| LayerConfig::activation_of(name, ActivationFunction::Sigmoid);
+    NetworkConfig {
+        input: Shape::new(3, 7, 8),
+        classes: 3,
+        layers: vec![
+            conv("conv0", 3, [3, 1, 1]),
+            sigmoid("act0"),
+            multiply("mul0", ["act0", "input"]),
+            conv("conv1", 6, [3, 1, 1]),
+            activation("act1"),
+            pool("gap1"),
+            linear("fc1", 2),
+            activation("act2"),
+            linear("fc2", 6),
+            sigmoid("act3"),
+            multiply("mul1", ["act1", "act3"]),
+            conv("conv2", 6, [3, 1, 1]),
+            activation("act4"),
+            multiply("mul2", ["act4", "mul1"]),
+            multiply("mul3", ["mul2", "mul2"]),
+            pool("gap2"),
+            conv("conv3", 6, [1, 1, 0]),
+            sigmoid("act5"),
+            multiply("mul4", ["act5", "mul3"]),
+            activation("act6"),
+            linear("fc3", 3),
+        ],
+    }
+}
+
 /// No linear layer at all: a mean of every channel of a plane that is not square is the head; another
 /// one, of a value with other readers, in front of a convolution and an activation.
 fn headless_network() -> NetworkConfig {
@@ -308,6 +374,7 @@ impl Case {
         let reference =
             ReferenceNetwork::new(config, quantization, true).unwrap().stored_in(precision);
         let layout = reference.graph.layout.clone();
+        let mut said = String::new();
         for seed in 0..300 {
             let mut random = Random(seed);
             let mut parameters = vec![0.0; layout.padded_length() as usize];
@@ -342,15 +409,17 @@ impl Case {
             let pass = reference.forward(&wide, &scales, &input);
             let margin = reference.margin(&wide, &scales, &pass);
             if margin.activations < MARGIN || margin.weights < MARGIN {
+                said = format!("{margin:?}");
                 continue;
             }
             let (input_gradient, gradients) =
                 reference.backward(&wide, &scales, &pass, &logit_gradient);
-            if layout
-                .parameters
-                .iter()
-                .all(|parameter| gradients[parameter.range()].iter().any(|&value| value != 0.0))
-            {
+            let is_idle = |parameter: &&Parameter| {
+                gradients[parameter.range()].iter().all(|&value| value == 0.0)
+            };
+            let idle = layout.parameters.iter().find(is_idle);
+            said = idle.map_or_else(String::new, |own| format!("{} has no gradient", own.name));
+            if idle.is_none() {
                 let logits = pass.logits().to_vec();
                 return Case {
                     layout,
@@ -363,7 +432,7 @@ impl Case {
                 };
             }
         }
-        panic!("no seed keeps its distance from every decision");
+        panic!("no seed keeps its distance from every decision: the last one has {said}");
     }
 }
 
@@ -648,6 +717,19 @@ fn global_average_pools_and_rows() {
         check(&format!("{name}, signed"), &network, &quantization, &[false]);
         let float = QuantizationConfig::default();
         check_in(Precision::F16, &format!("{name}, f16"), &network, &float, &[true]);
+    }
+}
+
+#[test]
+fn concatenations_and_products() {
+    let networks = [("concatenated", concatenated_network()), ("multiplied", multiplied_network())];
+    for (name, network) in &networks {
+        let float = QuantizationConfig::default();
+        check(&format!("{name}, float"), network, &float, &[true, false]);
+        let quantization =
+            quantized("4,4,3,4,4,w4a4", WeightQuantizer::Affine, false, PactKind::Unsigned);
+        check(&format!("{name}, unsigned"), network, &quantization, &[true]);
+        check_in(Precision::F16, &format!("{name}, f16"), network, &float, &[true]);
     }
 }
 

@@ -155,6 +155,10 @@ impl<'a> Builder<'a> {
             _ => self.gpu.buffer("activations", size)?,
         };
         let levels = self.graph.value(read_id).quantizer;
+        let entering = |(id, source): (&ValueId, &Source)| {
+            (self.graph.value(*id).shape, source.format(&self.nodes))
+        };
+        let inputs = op.inputs.iter().zip(&sources).map(entering).collect();
         self.made.insert(last.output, self.nodes.len());
         self.nodes.push(Node {
             name: op.name.clone(),
@@ -163,6 +167,7 @@ impl<'a> Builder<'a> {
             sources,
             reader: None,
             input,
+            inputs,
             output,
             storage: Storage { input: format, output: stored, state: stored },
             activation,
@@ -210,6 +215,8 @@ impl<'a> Builder<'a> {
             }
             &OpKind::Dropout { rate, stream } => NodeKind::Dropout { rate, stream },
             OpKind::Add => NodeKind::Add,
+            OpKind::Multiply => NodeKind::Multiply,
+            OpKind::Concat => NodeKind::Concat,
             OpKind::Flatten => NodeKind::Flatten,
         })
     }

@@ -30,6 +30,8 @@ pub(in crate::nn) enum NodeKind {
     AveragePool(AveragePoolShape),
     Dropout { rate: f32, stream: u32 },
     Add,
+    Multiply,
+    Concat,
     Flatten,
 }
 
@@ -65,6 +67,8 @@ pub(in crate::nn) struct Node {
     /// The node that reads the value, where it is the only one.
     pub reader: Option<usize>,
     pub input: Shape,
+    /// Shapes and formats of all that goes in.
+    pub inputs: Vec<(Shape, Format)>,
     pub output: Shape,
     /// Formats of the values that go in and come out, and of [`Self::state`]; gradients have their
     /// companions.
@@ -191,9 +195,21 @@ impl Node {
         self.output.pixels() * groups(self.output.channels)
     }
 
-    /// Bytes an image of the gradient with respect to its input.
-    pub fn input_gradient_bytes(&self) -> u64 {
-        u64::from(self.input_elements()) * self.gradient_storage().input.group_bytes()
+    /// Bytes an image of the gradient with respect to its input `number`.
+    pub fn input_gradient_bytes(&self, number: usize) -> u64 {
+        let format = self.inputs[number].1.of_gradient();
+        u64::from(self.elements_of_input(number)) * format.group_bytes()
+    }
+
+    /// Groups of 4 values an image in its input `number`.
+    pub fn elements_of_input(&self, number: usize) -> u32 {
+        let shape = self.inputs[number].0;
+        shape.pixels() * groups(shape.channels)
+    }
+
+    /// Channels of the inputs in front of input `number`.
+    pub fn channels_before(&self, number: usize) -> u32 {
+        self.inputs[..number].iter().map(|(shape, _)| shape.channels).sum()
     }
 
     /// Groups of 4 values an image in its input.

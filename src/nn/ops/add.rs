@@ -36,12 +36,12 @@ pub fn forward(
     })
 }
 
-/// Adds `part`, the share of `node` in the gradient of what it reads, to `gradient`, which has the
+/// Adds `part`, the share of `node` in the gradient of its input `input`, to `gradient`, which has the
 /// shares of the layers behind it; or sets `gradient` to it, where it is the first. `formats` are
 /// those of both.
 pub fn share(
     recorder: &mut Recorder<'_>,
-    node: &Node,
+    (node, input): (&Node, usize),
     [part, gradient]: [Binding<'_>; 2],
     addend: Addend<'_>,
     formats: [Format; 2],
@@ -53,7 +53,7 @@ pub fn share(
         output: gradient,
         pre_activation: None,
         parameters: recorder.parameters.into(),
-        elements: node.input_elements(),
+        elements: node.elements_of_input(input),
         activation: ActivationPlan::NONE,
         storage: Storage::new(formats[0], formats[1]),
     };

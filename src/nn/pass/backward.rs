@@ -13,7 +13,7 @@ use crate::{
             activation::{self, LearnedGradient},
             add, average_pool,
             batch_norm::{self, TrainingPass},
-            convolution, dropout, linear, max_pool,
+            concat, convolution, dropout, linear, max_pool, multiply,
         },
         plan::{Passing, Route},
         recorder::Recorder,
@@ -118,31 +118,36 @@ impl<'a> Way<'a, '_> {
         gradients: &mut [Option<Binding<'a>>],
     ) -> Result<()> {
         let node = &self.body.nodes[index];
-        for route in &self.body.backward_buffers()?.routes.nodes[index].inputs {
+        let routes = &self.body.backward_buffers()?.routes.nodes[index].inputs;
+        for (number, route) in routes.iter().enumerate() {
             let front = match route.source {
                 Source::Images if self.wanted == Gradients::Parameters => continue,
                 Source::Images => None,
                 Source::Node(front) => Some(front),
             };
-            let (to, end) = self.target(recorder, index, route)?;
+            let (to, end) = self.target(recorder, route)?;
             // What there is of the gradient of a value that others read too.
             let sum = front.map_or(Some(to), |front| gradients[front]).unwrap_or(to);
             let target = self.body.format_of(route.source).of_gradient();
             let formats = node.gradient_storage();
-            let (own, written) = ([formats.output, target], [formats.input, target]);
+            let share_format = node.inputs[number].1.of_gradient();
+            let (own, written) = ([formats.output, target], [share_format, target]);
+            let input = (node, number);
             match route.passing {
                 Passing::Alias => {}
-                Passing::Write(_) => self.to_input(recorder, index, [gradient, to], end)?,
+                Passing::Write(_) => {
+                    self.to_input(recorder, (index, number), [gradient, to], end)?;
+                }
                 Passing::Copy(_) => {
-                    add::share(recorder, node, [gradient, to], Addend::None, own)?;
+                    add::share(recorder, input, [gradient, to], Addend::None, own)?;
                 }
                 Passing::Add => {
-                    add::share(recorder, node, [gradient, sum], Addend::Output, own)?;
+                    add::share(recorder, input, [gradient, sum], Addend::Output, own)?;
                 }
                 Passing::WriteAndAdd(_) => {
                     let share = route.beside.as_ref().map_or(to, |region| region.after(0));
-                    self.to_input(recorder, index, [gradient, share], end)?;
-                    add::share(recorder, node, [share, sum], Addend::Output, written)?;
+                    self.to_input(recorder, (index, number), [gradient, share], end)?;
+                    add::share(recorder, input, [share, sum], Addend::Output, written)?;
                 }
             }
             if let Some(front) = front {
@@ -156,14 +161,8 @@ impl<'a> Way<'a, '_> {
         Ok(())
     }
 
-    /// Where the gradient with respect to an input of node `index` goes, and what it is multiplied
-    /// by.
-    fn target(
-        &self,
-        recorder: &Recorder<'_>,
-        index: usize,
-        route: &'a Route,
-    ) -> Result<(Binding<'a>, Gradient)> {
+    /// Where the gradient with respect to what `route` is for goes, and what it is multiplied by.
+    fn target(&self, recorder: &Recorder<'_>, route: &'a Route) -> Result<(Binding<'a>, Gradient)> {
         let (body, routes) = (self.body, &self.body.backward_buffers()?.routes);
         let (Source::Node(source), Some(beside)) = (route.source, &route.beside) else {
             let bytes = u64::from(body.input_elements()) * Format::F32.group_bytes();
@@ -172,7 +171,7 @@ impl<'a> Way<'a, '_> {
         match route.over_values.filter(|_| self.replaces_values()) {
             Some(end) => {
                 let source = &body.nodes[source];
-                let elements = body.nodes[index].input_elements();
+                let elements = source.output_elements();
                 Ok((recorder.at(&source.value, elements, source.storage.output), end))
             }
             None => Ok((beside.after(0), Gradient::Plain)),
@@ -270,12 +269,12 @@ impl<'a> Way<'a, '_> {
         }
     }
 
-    /// The gradient with respect to the input of node `index`, which computes one, from that of its
-    /// output.
+    /// The gradient with respect to input `number` of node `index`, which computes one, from that of
+    /// its output.
     fn to_input(
         &self,
         recorder: &mut Recorder<'_>,
-        index: usize,
+        (index, number): (usize, usize),
         way: [Binding<'_>; 2],
         end: Gradient,
     ) -> Result<()> {
@@ -302,6 +301,15 @@ impl<'a> Way<'a, '_> {
             }
             &NodeKind::AveragePool(shape) => {
                 average_pool::input_gradient(recorder, node, shape, way)?;
+            }
+            NodeKind::Concat => concat::input_gradient(recorder, node, number, way)?,
+            NodeKind::Multiply => {
+                let other = 1 - number;
+                let source = node.sources[other];
+                let (value, format) = (self.body.value_of(source), node.inputs[other].1);
+                let value = recorder.at(value, node.elements_of_input(other), format);
+                let factor = self.walk.factor();
+                multiply::input_gradient(recorder, node, number, factor, (value, format), way)?;
             }
             // These hand on what they get.
             NodeKind::BatchNorm(_)

@@ -10,7 +10,7 @@ use crate::{
         ops::{
             activation, add, average_pool,
             batch_norm::{self, TrainingPass},
-            convolution, dropout, linear, max_pool, weights,
+            concat, convolution, dropout, linear, max_pool, multiply, weights,
         },
     },
 };
@@ -60,10 +60,14 @@ pub fn forward(
                 max_pool::forward(recorder, node, (*shape, choice), input)?;
             }
             &NodeKind::AveragePool(shape) => average_pool::forward(recorder, node, shape, input)?,
-            NodeKind::Add => {
+            NodeKind::Add | NodeKind::Multiply | NodeKind::Concat => {
                 let input = |&source| (body.value_of(source), body.format_of(source));
                 let inputs: Vec<_> = node.sources.iter().map(input).collect();
-                add::forward(recorder, node, &inputs)?;
+                match &node.kind {
+                    NodeKind::Multiply => multiply::forward(recorder, node, &inputs)?,
+                    NodeKind::Concat => concat::forward(recorder, node, &inputs)?,
+                    _ => add::forward(recorder, node, &inputs)?,
+                }
             }
             NodeKind::Dropout { .. } | NodeKind::Flatten => {
                 if !node.value.is(input) {

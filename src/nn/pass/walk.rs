@@ -3,7 +3,7 @@
 //! and average-pools through their transposed means: sums with positive weights and no bias, whose
 //! factor under every rule is y/z = 1.
 
-use crate::nn::{body::Body, nodes::Weights};
+use crate::nn::{body::Body, nodes::Weights, ops::multiply::Factor};
 
 /// What an activation does to what comes back through it; y = activate(x), g the value at its
 /// output.
@@ -43,6 +43,18 @@ impl<'a> Walk<'a> {
     /// Whether a max-pool takes the derivative of the activation in front of it along.
     pub fn joins_pools(self) -> bool {
         self.rule == BackwardRule::Gradient && self.stop.is_none()
+    }
+
+    /// What a product hands back to its values a and b. DeepLIFT's multipliers are the other's mean
+    /// of image and baseline, so that contributions add up: Δ(ab) = b̄·Δa + ā·Δb. Relevance goes to
+    /// the larger value, the first of two of one shape, as if the other was a constant ("signal takes
+    /// all", Arras et al. 2019).
+    pub fn factor(self) -> Factor {
+        match self.rule {
+            BackwardRule::Gradient | BackwardRule::Guided => Factor::Value,
+            BackwardRule::Rescale => Factor::TwinMean,
+            BackwardRule::Epsilon | BackwardRule::Positive => Factor::ToLarger,
+        }
     }
 
     /// The weights that node `index` hands back through: `own`, or their positive part.
