@@ -44,6 +44,19 @@ const SUMS_NETWORK: &str = "network.layers = [
   { type = \"add\", inputs = [\"drop\", \"act2\", \"act1\"] }, { type = \"activation\" },
   { type = \"linear\", out_features = 10 } ]\n";
 
+/// Convolutions of all families: rectangular, depthwise with strides and dilation, of sets of
+/// channels that are groups of 4 and that are not; with and without a bias, and in front of a batch
+/// norm.
+const WINDOWS_NETWORK: &str = "network.layers = [
+  { type = \"conv\", out_channels = 8, kernel = [3, 4], padding = [1, 0, 2, 1], bias = false }, { type = \"activation\" },
+  { type = \"conv\", out_channels = 8, kernel = 3, padding = \"same\", groups = \"depthwise\" }, { type = \"activation\" },
+  { type = \"conv\", out_channels = 8, kernel = 3, stride = 2, padding = \"same\", groups = \"depthwise\", bias = false },
+  { type = \"conv\", out_channels = 8, kernel = 3, padding = 1, groups = 2 }, { type = \"activation\" },
+  { type = \"conv\", out_channels = 6, kernel = 1, groups = 2, bias = false }, NORM
+  { type = \"activation\" },
+  { type = \"conv\", out_channels = 6, kernel = 3, dilation = 2, padding = 2, groups = \"depthwise\" }, { type = \"activation\" },
+  { type = \"linear\", out_features = 10 } ]\n";
+
 /// Settings that between them ask for every kernel with every option.
 const SETTINGS: &[&str] = &[
     "",
@@ -78,6 +91,11 @@ const SETTINGS: &[&str] = &[
     "SUMS",
     "SUMS\nbits = \"4,4\"\nact-quant = \"lsq-plus\"\nsgt = false",
     "SUMS\nprecision = \"f16\"\nbits = \"4,4\"\nsgt = false",
+    "WINDOWS",
+    "WINDOWS\nbits = \"4,4,4,4,4,4\"\nsgt = false",
+    "WINDOWS\nbits = \"4,4,4,4,4,4\"\nweight-quant = \"lsq\"\nper-channel = true\nsgt = false",
+    "WINDOWS\nprecision = \"f16\"\nsgt = false",
+    "WINDOWS\nprecision = \"f16\"\nbits = \"4,4,4,4,4,4\"\nsgt = false\nNORM",
 ];
 
 /// Devices that run nothing: as software adapters and as GPUs, without what is optional and with
@@ -155,7 +173,10 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             if text.starts_with("ODD") { Shape::new(3, 21, 17) } else { Shape::new(1, 28, 28) };
         let dataset = blank(shape);
         let info = DatasetInfo { name: dataset.name.clone(), shape, classes: dataset.classes };
+        let norm = if text.ends_with("NORM") { "{ type = \"batch-norm\" }," } else { "" };
+        let windows = WINDOWS_NETWORK.replace("NORM", norm);
         let mut toml = text.replace("ODD", ODD_NETWORK).replace("SUMS", SUMS_NETWORK);
+        toml = toml.replace("WINDOWS", &windows);
         if let Some(plain) = toml.strip_suffix("NORM") {
             toml = plain.replace(
                 "{ type = \"activation\", name = \"act3\" }",
@@ -170,9 +191,9 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
             record_explainers(gpu, &config, shape)?;
         }
-        // Sums have no integer form so far.
+        // Sums and convolutions of other windows have no integer form so far.
         let has_levels = config.quantization.bits.iter().any(|bits| bits.quantizes_weights());
-        if has_levels && !text.starts_with("SUMS") {
+        if has_levels && !text.starts_with("SUMS") && !text.starts_with("WINDOWS") {
             record_integers(gpu, trainer.model_config())?;
         }
         if number == 0 || *text == "ODD" {

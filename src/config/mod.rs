@@ -11,6 +11,7 @@
 
 mod bits;
 mod choices;
+mod convolution;
 mod layer_kind;
 mod layers;
 mod misfit;
@@ -31,6 +32,7 @@ pub(crate) use run::short_name;
 pub(crate) use text::{decimal, real, suggestion};
 
 pub use bits::LayerBits;
+pub use convolution::{ChannelGroups, Convolution, Padding};
 pub use layer_kind::{AveragePool, BATCH_NORM_EPSILON, LayerKind};
 pub use layers::{IMAGES, LayerConfig, WeightLayer};
 pub use misfit::NetworkOrigin;

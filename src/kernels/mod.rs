@@ -34,6 +34,9 @@ mod convolution_requantized;
 mod convolution_tiled;
 mod convolution_weight_gradient;
 mod convolution_weight_gradient_tiled;
+mod depthwise_convolution;
+mod depthwise_input_gradient;
+mod depthwise_weight_gradient;
 mod dropout;
 mod fill_masked;
 mod fold_batch_norm;
@@ -42,6 +45,9 @@ mod fully_connected_weight_gradient;
 mod gather_batch;
 mod grad_cam;
 mod grad_cam_plus_plus_weights;
+mod grouped_convolution;
+mod grouped_convolution_input_gradient;
+mod grouped_convolution_weight_gradient;
 mod guided_gradient;
 mod image_statistics;
 mod impute_linear;
@@ -99,9 +105,10 @@ pub use class_score::{ClassScore, Score};
 pub use classify::Classify;
 pub use collect_logits::CollectLogits;
 pub use common::{
-    Activated, AveragePoolShape, BatchStatistics, ELEMENTWISE, Epilogue, Geometry, Gradient,
-    Hiding, ImageRange, LANES, NormIndices, PER_IMAGE, ParameterRules, PoolShape, Pooling,
-    Requantized, Sampling, SlicedWeights, StripTiles, Update, WeightShape, flat_workgroups, grid,
+    Activated, AveragePoolShape, BatchStatistics, DepthwiseTiles, ELEMENTWISE, Epilogue, Geometry,
+    Gradient, GroupedShape, Hiding, ImageRange, LANES, NormIndices, PER_IMAGE, ParameterRules,
+    PoolShape, Pooling, Requantized, Sampling, SlicedWeights, StripTiles, Update, WeightShape,
+    flat_workgroups, grid,
 };
 pub use compare_maps::CompareMaps;
 pub use convolution::Convolution;
@@ -112,6 +119,9 @@ pub use convolution_requantized::ConvolutionRequantized;
 pub use convolution_tiled::ConvolutionTiled;
 pub use convolution_weight_gradient::{ConvolutionWeightGradient, WeightGradientTiles};
 pub use convolution_weight_gradient_tiled::ConvolutionWeightGradientTiled;
+pub use depthwise_convolution::DepthwiseConvolution;
+pub use depthwise_input_gradient::DepthwiseInputGradient;
+pub use depthwise_weight_gradient::DepthwiseWeightGradient;
 pub use dropout::Dropout;
 pub use fill_masked::FillMasked;
 pub use fold_batch_norm::FoldBatchNorm;
@@ -120,6 +130,9 @@ pub use fully_connected_weight_gradient::{FeatureTiles, FullyConnectedWeightGrad
 pub use gather_batch::GatherBatch;
 pub use grad_cam::GradCam;
 pub use grad_cam_plus_plus_weights::GradCamPlusPlusWeights;
+pub use grouped_convolution::GroupedConvolution;
+pub use grouped_convolution_input_gradient::GroupedConvolutionInputGradient;
+pub use grouped_convolution_weight_gradient::GroupedConvolutionWeightGradient;
 pub use guided_gradient::GuidedGradient;
 pub use image_statistics::ImageStatistics;
 pub use impute_linear::ImputeLinear;
