@@ -19,7 +19,8 @@
 // output, so that equal windows give equal bits, which max-pooling relies on. ROWS is 1 if STRIDE
 // is not 1, because the taps of a pixel must be known when linking.
 
-import constants::{ROWS, COLUMNS, GROUPS, KERNEL, STRIDE, PADDING, DEPTH, LANES, WEIGHTS};
+import constants::{ROWS, COLUMNS, GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X};
+import constants::{DILATION_Y, DILATION_X, TOP, LEFT, DEPTH, LANES, WEIGHTS};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::slices::Slice;
@@ -52,12 +53,12 @@ override ACTIVATION: u32;
 @if(pooled_output) @group(0) @binding(8) var<storage, read_write> choice: array<u32>;
 
 // Number of pixels of a row that a strip reads.
-const SPAN = (COLUMNS - 1u) * STRIDE + KERNEL;
+const SPAN = (COLUMNS - 1u) * STRIDE_X + (KERNEL_WIDTH - 1u) * DILATION_X + 1u;
 // Number of pixels per output of the kernel along each axis.
 @if(pooled_output) const SIDE = 2u;
 @if(!pooled_output) const SIDE = 1u;
 // Number of weights of a row of taps, and the number of loads when all lanes share them.
-const ROW_WEIGHTS = KERNEL * 4u * GROUPS;
+const ROW_WEIGHTS = KERNEL_WIDTH * 4u * GROUPS;
 const ROW_LOADS = (ROW_WEIGHTS + LANES - 1u) / LANES;
 
 @compute @workgroup_size(LANES)
@@ -82,21 +83,21 @@ fn main(
         let b = bias[min(first_group + g, OUT_GROUPS - 1u)];
         @unroll for (var c = 0u; c < ROWS * COLUMNS; c++) { sum[c * GROUPS + g] = b; }
     }
-    for (var ky = 0u; ky < KERNEL; ky++) {
+    for (var ky = 0u; ky < KERNEL_HEIGHT; ky++) {
         for (var i = 0u; i < IN_GROUPS; i++) {
             var line: array<vec4f, ROWS * SPAN>;
             @unroll for (var r = 0u; r < ROWS; r++) {
                 // Wraps to a huge number above the first row.
-                let y = (row + r) * STRIDE + ky - PADDING;
+                let y = (row + r) * STRIDE_Y + ky * DILATION_Y - TOP;
                 let row_base =
                     (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
                 @unroll for (var s = 0u; s < SPAN; s++) {
-                    let x = column * STRIDE + s - PADDING;
+                    let x = column * STRIDE_X + s - LEFT;
                     let value = load_input(input[row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS]);
                     line[r * SPAN + s] = select(vec4f(), value, y < IN_HEIGHT && x < IN_WIDTH);
                 }
             }
-            let taps = ((workgroup.z * KERNEL + ky) * IN_GROUPS + i) * ROW_WEIGHTS;
+            let taps = ((workgroup.z * KERNEL_HEIGHT + ky) * IN_GROUPS + i) * ROW_WEIGHTS;
             @if(subgroups) var shares: array<vec4f, ROW_LOADS>;
             @if(subgroups) {
                 @unroll for (var l = 0u; l < ROW_LOADS; l++) {
@@ -104,7 +105,7 @@ fn main(
                 }
             }
             @unroll for (var g = 0u; g < GROUPS; g++) {
-                @unroll for (var kx = 0u; kx < KERNEL; kx++) {
+                @unroll for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
                     var w: array<vec4f, DEPTH>;
                     @unroll for (var j = 0u; j < DEPTH; j++) {
                         const at = (kx * 4u + j) * GROUPS + g;
@@ -115,7 +116,7 @@ fn main(
                         @unroll for (var c = 0u; c < COLUMNS; c++) {
                             @unroll for (var j = 0u; j < DEPTH; j++) {
                                 sum[(r * COLUMNS + c) * GROUPS + g] = fma(
-                                    vec4f(line[r * SPAN + c * STRIDE + kx][j]),
+                                    vec4f(line[r * SPAN + c * STRIDE_X + kx * DILATION_X][j]),
                                     w[j],
                                     sum[(r * COLUMNS + c) * GROUPS + g],
                                 );

@@ -30,9 +30,14 @@ override IN_GROUPS: u32;
 override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
 override OUT_GROUPS: u32;
-override KERNEL: u32;
-override STRIDE: u32;
-override PADDING: u32;
+override KERNEL_HEIGHT: u32;
+override KERNEL_WIDTH: u32;
+override STRIDE_Y: u32;
+override STRIDE_X: u32;
+override DILATION_Y: u32;
+override DILATION_X: u32;
+override TOP: u32;
+override LEFT: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
@@ -97,7 +102,7 @@ fn main(
     let row_count = images.count * pixels;
     let first_row = linear_workgroup(workgroup, count) * TILE_ROWS;
     let first_group = workgroup.z * TILE_GROUPS;
-    let inner = KERNEL * KERNEL * IN_GROUPS;
+    let inner = KERNEL_HEIGHT * KERNEL_WIDTH * IN_GROUPS;
     let input_unit = step_size(INPUT_ACTIVATION, parameters[INPUT_INDEX], INPUT_LEVELS);
 
     // The rows that an invocation loads are the same for all slabs.
@@ -105,7 +110,7 @@ fn main(
     @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
         let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
         origins[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels,
-            OUT_WIDTH, STRIDE, PADDING);
+            OUT_WIDTH, vec2u(STRIDE_Y, STRIDE_X), vec2u(TOP, LEFT));
     }
 
     var sum: array<Sums, ROWS * COLUMNS>;
@@ -114,8 +119,8 @@ fn main(
         let k = first + lane % DEEP;
         let tap = k / IN_GROUPS;
         @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
-            let y = origins[l].y + tap / KERNEL;
-            let x = origins[l].x + tap % KERNEL;
+            let y = origins[l].y + tap / KERNEL_WIDTH * DILATION_Y;
+            let x = origins[l].x + tap % KERNEL_WIDTH * DILATION_X;
             let at = origins[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u))
                 * IN_GROUPS + k % IN_GROUPS;
             let inside = k < inner && y < IN_HEIGHT && x < IN_WIDTH;

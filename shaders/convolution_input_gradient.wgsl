@@ -22,10 +22,11 @@
 //
 // One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers;
 // invocations of a workgroup differ in their pixels. Taps are added in reverse order of the
-// weights. COLUMNS is a multiple of SPACING, because the taps of a pixel must be known when
+// weights. COLUMNS is a multiple of SPACING_X, because the taps of a pixel must be known when
 // linking.
 
-import constants::{ROWS, COLUMNS, GROUPS, KERNEL, SPACING, PADDING, DEPTH, LANES, WEIGHTS};
+import constants::{ROWS, COLUMNS, GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH, SPACING_Y, SPACING_X};
+import constants::{DILATION_Y, DILATION_X, TOP, LEFT, DEPTH, LANES, WEIGHTS};
 import kinds::activation::RELU;
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
@@ -51,14 +52,14 @@ override OUT_GROUPS: u32;
 
 // Number of pixels of padding in front of a row, and the position of the first of them between the
 // spaced pixels.
-const FRONT = (PADDING + SPACING - 1u) / SPACING;
-const OFFSET = FRONT * SPACING - PADDING;
-const SPAN = (COLUMNS - 1u + KERNEL - 1u + OFFSET) / SPACING + 1u;
+const FRONT = (LEFT + SPACING_X - 1u) / SPACING_X;
+const OFFSET = FRONT * SPACING_X - LEFT;
+const SPAN = (COLUMNS - 1u + (KERNEL_WIDTH - 1u) * DILATION_X + OFFSET) / SPACING_X + 1u;
 // Windows that contain a strip's pixels; the first of them starts SKEW pixels before the strip.
 const SKEW = FRONT % 2u;
 const WINDOWS = (SPAN + SKEW + 1u) / 2u;
 // Number of weights of a row of taps, and the number of loads when all lanes share them.
-const ROW_WEIGHTS = KERNEL * 4u * GROUPS;
+const ROW_WEIGHTS = KERNEL_WIDTH * 4u * GROUPS;
 const ROW_LOADS = (ROW_WEIGHTS + LANES - 1u) / LANES;
 
 @compute @workgroup_size(LANES)
@@ -79,21 +80,22 @@ fn main(
     let first_group = slice.first_group + workgroup.z * GROUPS;
 
     var sum: array<vec4f, ROWS * COLUMNS * GROUPS>;
-    for (var tap_row = 0u; tap_row < KERNEL; tap_row++) {
-        let ky = KERNEL - 1u - tap_row;
+    for (var tap_row = 0u; tap_row < KERNEL_HEIGHT; tap_row++) {
+        let ky = KERNEL_HEIGHT - 1u - tap_row;
         for (var i = 0u; i < IN_GROUPS; i++) {
             var line: array<vec4f, ROWS * SPAN>;
             @unroll for (var r = 0u; r < ROWS; r++) {
-                let spaced = row + r + ky - PADDING; // wraps to a huge number above the first row
-                @if(!pooled_input) let y = spaced / SPACING;
-                @if(!pooled_input) let meets = spaced % SPACING == 0u && y < IN_HEIGHT;
+                // Wraps to a huge number above the first row.
+                let spaced = row + r + ky * DILATION_Y - TOP;
+                @if(!pooled_input) let y = spaced / SPACING_Y;
+                @if(!pooled_input) let meets = spaced % SPACING_Y == 0u && y < IN_HEIGHT;
                 @if(pooled_input) let y = spaced / 2u;
                 @if(pooled_input) let first_of_row = spaced % 2u * 2u;
                 let row_base =
                     (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
                 @if(!pooled_input) {
                     @unroll for (var s = 0u; s < SPAN; s++) {
-                        let x = column / SPACING + s - FRONT;
+                        let x = column / SPACING_X + s - FRONT;
                         let at = row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS;
                         line[r * SPAN + s] =
                             select(vec4f(), load_input(output_gradient[at]), meets && x < IN_WIDTH);
@@ -116,7 +118,7 @@ fn main(
                     }
                 }
             }
-            let taps = ((workgroup.z * KERNEL + ky) * IN_GROUPS + i) * ROW_WEIGHTS;
+            let taps = ((workgroup.z * KERNEL_HEIGHT + ky) * IN_GROUPS + i) * ROW_WEIGHTS;
             @if(subgroups) var shares: array<vec4f, ROW_LOADS>;
             @if(subgroups) {
                 @unroll for (var l = 0u; l < ROW_LOADS; l++) {
@@ -124,8 +126,8 @@ fn main(
                 }
             }
             @unroll for (var g = 0u; g < GROUPS; g++) {
-                @unroll for (var tap = 0u; tap < KERNEL; tap++) {
-                    const kx = KERNEL - 1u - tap;
+                @unroll for (var tap = 0u; tap < KERNEL_WIDTH; tap++) {
+                    const kx = KERNEL_WIDTH - 1u - tap;
                     var w: array<vec4f, DEPTH>;
                     @unroll for (var j = 0u; j < DEPTH; j++) {
                         const at = (kx * 4u + j) * GROUPS + g;
@@ -134,10 +136,10 @@ fn main(
                     }
                     @unroll for (var r = 0u; r < ROWS; r++) {
                         @unroll for (var c = 0u; c < COLUMNS; c++) {
-                            if ((c + kx + OFFSET) % SPACING == 0u) {
+                            if ((c + kx * DILATION_X + OFFSET) % SPACING_X == 0u) {
                                 @unroll for (var j = 0u; j < DEPTH; j++) {
                                     sum[(r * COLUMNS + c) * GROUPS + g] = fma(
-                                        vec4f(line[r * SPAN + (c + kx + OFFSET) / SPACING][j]),
+                                        vec4f(line[r * SPAN + (c + kx * DILATION_X + OFFSET) / SPACING_X][j]),
                                         w[j],
                                         sum[(r * COLUMNS + c) * GROUPS + g],
                                     );

@@ -16,7 +16,8 @@
 // invocations of a workgroup differ in their pixels. ROWS is 1 if STRIDE is not 1, because the taps
 // of a pixel must be known when linking.
 
-import constants::{ROWS, COLUMNS, GROUPS, KERNEL, STRIDE, PADDING, DEPTH, LANES, WEIGHTS};
+import constants::{ROWS, COLUMNS, GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X};
+import constants::{DILATION_Y, DILATION_X, TOP, LEFT, DEPTH, LANES, WEIGHTS};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::slices::Slice;
@@ -45,9 +46,9 @@ override PIXEL_OFFSETS: u32;
 @group(0) @binding(6) var<storage, read> offset: array<vec4f>;
 
 // Number of pixels of a row that a strip reads.
-const SPAN = (COLUMNS - 1u) * STRIDE + KERNEL;
+const SPAN = (COLUMNS - 1u) * STRIDE_X + (KERNEL_WIDTH - 1u) * DILATION_X + 1u;
 // Number of weights of a row of taps, and the number of loads when all lanes share them.
-const ROW_WEIGHTS = KERNEL * 4u * GROUPS;
+const ROW_WEIGHTS = KERNEL_WIDTH * 4u * GROUPS;
 const ROW_LOADS = (ROW_WEIGHTS + LANES - 1u) / LANES;
 // Number of images per invocation, and the type of its products and sums.
 @if(paired) const IMAGES = 2u;
@@ -77,16 +78,16 @@ fn main(
     let first_group = slice.first_group + workgroup.z * GROUPS;
 
     var sum: array<Numbers, ROWS * COLUMNS * GROUPS>;
-    for (var ky = 0u; ky < KERNEL; ky++) {
+    for (var ky = 0u; ky < KERNEL_HEIGHT; ky++) {
         for (var i = 0u; i < IN_GROUPS; i++) {
             var line: array<Numbers, ROWS * SPAN>;
             @unroll for (var r = 0u; r < ROWS; r++) {
                 // Wraps to a huge number above the first row.
-                let y = (row + r) * STRIDE + ky - PADDING;
+                let y = (row + r) * STRIDE_Y + ky * DILATION_Y - TOP;
                 let row_base =
                     (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * IN_GROUPS + i;
                 @unroll for (var s = 0u; s < SPAN; s++) {
-                    let x = column * STRIDE + s - PADDING;
+                    let x = column * STRIDE_X + s - LEFT;
                     let at = row_base + min(x, IN_WIDTH - 1u) * IN_GROUPS;
                     @if(paired) let value =
                         load_levels(input[at]) + (load_levels(input[at + to_second]) << vec4u(16u));
@@ -94,7 +95,7 @@ fn main(
                     line[r * SPAN + s] = select(Numbers(), value, y < IN_HEIGHT && x < IN_WIDTH);
                 }
             }
-            let taps = ((workgroup.z * KERNEL + ky) * IN_GROUPS + i) * ROW_WEIGHTS;
+            let taps = ((workgroup.z * KERNEL_HEIGHT + ky) * IN_GROUPS + i) * ROW_WEIGHTS;
             @if(subgroups) var shares: array<Numbers, ROW_LOADS>;
             @if(subgroups) {
                 @unroll for (var l = 0u; l < ROW_LOADS; l++) {
@@ -102,7 +103,7 @@ fn main(
                 }
             }
             @unroll for (var g = 0u; g < GROUPS; g++) {
-                @unroll for (var kx = 0u; kx < KERNEL; kx++) {
+                @unroll for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
                     var w: array<Numbers, DEPTH>;
                     @unroll for (var j = 0u; j < DEPTH; j++) {
                         const at = (kx * 4u + j) * GROUPS + g;
@@ -114,14 +115,14 @@ fn main(
                             @unroll for (var j = 0u; j < DEPTH; j++) {
                                 @if(!paired) {
                                     sum[(r * COLUMNS + c) * GROUPS + g] = fma(
-                                        vec4f(line[r * SPAN + c * STRIDE + kx][j]),
+                                        vec4f(line[r * SPAN + c * STRIDE_X + kx * DILATION_X][j]),
                                         w[j],
                                         sum[(r * COLUMNS + c) * GROUPS + g],
                                     );
                                 }
                                 @if(paired) {
                                     sum[(r * COLUMNS + c) * GROUPS + g] +=
-                                        line[r * SPAN + c * STRIDE + kx][j] * w[j];
+                                        line[r * SPAN + c * STRIDE_X + kx * DILATION_X][j] * w[j];
                                 }
                             }
                         }

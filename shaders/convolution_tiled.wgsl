@@ -35,11 +35,17 @@ override IN_GROUPS: u32;
 override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
 override OUT_GROUPS: u32;
-override KERNEL: u32;
-override STRIDE: u32;
-override PADDING: u32;
+override KERNEL_HEIGHT: u32;
+override KERNEL_WIDTH: u32;
+override STRIDE_Y: u32;
+override STRIDE_X: u32;
+override DILATION_Y: u32;
+override DILATION_X: u32;
+override TOP: u32;
+override LEFT: u32;
 override MIRRORED: u32;
-override SPACING: u32;
+override SPACING_Y: u32;
+override SPACING_X: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
@@ -88,7 +94,7 @@ fn main(
     @if(!sliced) const slice = 0u;
     let row_lane = (lane % SLICE_LANES) / COLUMN_LANES;
     let group = first_group + lane % COLUMN_LANES;
-    let taps = KERNEL * KERNEL;
+    let taps = KERNEL_HEIGHT * KERNEL_WIDTH;
     let inner = taps * IN_GROUPS;
 
     // The rows that an invocation loads are the same for all slabs.
@@ -96,7 +102,7 @@ fn main(
     @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
         let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
         windows[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels,
-            OUT_WIDTH, STRIDE, PADDING);
+            OUT_WIDTH, vec2u(STRIDE_Y, STRIDE_X), vec2u(TOP, LEFT));
     }
 
     var sum: array<vec4f, ROWS>;
@@ -112,11 +118,11 @@ fn main(
         @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
             let element = l * LANES + lane;
             if (element < WINDOWS) {
-                let spaced_y = windows[l].y + tap / KERNEL;
-                let spaced_x = windows[l].x + tap % KERNEL;
-                let y = spaced_y / SPACING;
-                let x = spaced_x / SPACING;
-                let meets = spaced_y % SPACING == 0u && spaced_x % SPACING == 0u;
+                let spaced_y = windows[l].y + tap / KERNEL_WIDTH * DILATION_Y;
+                let spaced_x = windows[l].x + tap % KERNEL_WIDTH * DILATION_X;
+                let y = spaced_y / SPACING_Y;
+                let x = spaced_x / SPACING_X;
+                let meets = spaced_y % SPACING_Y == 0u && spaced_x % SPACING_X == 0u;
                 let at = windows[l].image
                     + (min(y, IN_HEIGHT - 1u) * IN_WIDTH + min(x, IN_WIDTH - 1u)) * IN_GROUPS + i;
                 let inside = meets && k < inner && y < IN_HEIGHT && x < IN_WIDTH;

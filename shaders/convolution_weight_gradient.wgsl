@@ -13,12 +13,13 @@
 // windows, which OUT_HEIGHT and OUT_WIDTH count, and each value belongs to the pixel in `chosen`;
 // the others are 0 (`max_pool_gradient`). COLUMNS is then even.
 //
-// One invocation keeps TAP_ROWS × KERNEL taps of INPUTS groups of input channels and GROUPS groups
-// of output channels in registers. It goes down the image in strips of COLUMNS pixels, so that rows
-// of inputs that two rows of outputs share are loaded once. All lanes need the same inputs; with
-// `subgroups` of LANES invocations, each loads its share.
+// One invocation keeps TAP_ROWS × KERNEL_WIDTH taps of INPUTS groups of input channels and GROUPS
+// groups of output channels in registers. It goes down the image in strips of COLUMNS pixels, so
+// that rows of inputs that two rows of outputs share are loaded once. All lanes need the same
+// inputs; with `subgroups` of LANES invocations, each loads its share.
 
-import constants::{COLUMNS, GROUPS, INPUTS, KERNEL, STRIDE, TAP_ROWS, FRESH, DEPTH, LANES};
+import constants::{COLUMNS, GROUPS, INPUTS, KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X};
+import constants::{DILATION_Y, DILATION_X, TAP_ROWS, FRESH, DEPTH, LANES};
 import package::common::images::Images;
 import package::common::pooling::unpack_positions;
 import package::common::storage::{Input, Output, load_input, load_output};
@@ -29,7 +30,8 @@ override IN_GROUPS: u32;
 override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
 override OUT_GROUPS: u32;
-override PADDING: u32;
+override TOP: u32;
+override LEFT: u32;
 override PARTS: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
@@ -38,10 +40,10 @@ override PARTS: u32;
 @group(0) @binding(3) var<storage, read_write> parts: array<vec4f>;
 @if(pooled) @group(0) @binding(4) var<storage, read> chosen: array<u32>;
 
-const SPAN = (COLUMNS - 1u) * STRIDE + KERNEL;
+const SPAN = (COLUMNS - 1u) * STRIDE_X + (KERNEL_WIDTH - 1u) * DILATION_X + 1u;
 // Number of rows of outputs that reuse rows of inputs of the row before; a row loads FRESH =
-// min(STRIDE, TAP_ROWS) rows itself.
-const KEPT = (TAP_ROWS - FRESH + STRIDE - 1u) / STRIDE;
+// min(STRIDE_Y, TAP_ROWS) rows itself. Rows of dilated taps are not neighbours: TAP_ROWS is 1 then.
+const KEPT = (TAP_ROWS - FRESH + STRIDE_Y - 1u) / STRIDE_Y;
 // Number of loads of fresh inputs, and of those per lane.
 const LOADS = INPUTS * FRESH * SPAN;
 const SHARES = (LOADS + LANES - 1u) / LANES;
@@ -67,7 +69,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let part = workgroup.y;
     let first_group = workgroup.z * LANES * GROUPS + lane;
 
-    var sum: array<vec4f, INPUTS * TAP_ROWS * KERNEL * DEPTH * GROUPS>;
+    var sum: array<vec4f, INPUTS * TAP_ROWS * KERNEL_WIDTH * DEPTH * GROUPS>;
     var bias_sum: array<vec4f, GROUPS>;
     var line: array<vec4f, INPUTS * TAP_ROWS * SPAN>;
     @if(pooled) var window: array<vec4f, GROUPS * WINDOWS>;
@@ -80,9 +82,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 // none.
                 let behind = select(1u, 1u + KEPT, row == 0u);
                 for (var loads = behind; loads > 0u; loads--) {
-                    let y =
-                        (row + 1u - loads) * STRIDE + first_tap_row + TAP_ROWS - FRESH - PADDING;
-                    let x = column * STRIDE - PADDING;
+                    let y = (row + 1u - loads) * STRIDE_Y + first_tap_row * DILATION_Y + TAP_ROWS
+                        - FRESH - TOP;
+                    let x = column * STRIDE_X - LEFT;
                     @if(subgroups) var shares: array<vec4f, SHARES>;
                     @if(subgroups) {
                         @unroll for (var l = 0u; l < SHARES; l++) {
@@ -145,12 +147,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                     }
                     // A sum stays in registers while its COLUMNS products are added.
                     @unroll for (var qt = 0u; qt < INPUTS * TAP_ROWS; qt++) {
-                        @unroll for (var kx = 0u; kx < KERNEL; kx++) {
+                        @unroll for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
                             @unroll for (var j = 0u; j < DEPTH; j++) {
                                 @unroll for (var c = 0u; c < COLUMNS; c++) {
-                                    sum[((qt * KERNEL + kx) * DEPTH + j) * GROUPS + g] = fma(
-                                        vec4f(line[qt * SPAN + c * STRIDE + kx][j]), d[c],
-                                        sum[((qt * KERNEL + kx) * DEPTH + j) * GROUPS + g]);
+                                    sum[((qt * KERNEL_WIDTH + kx) * DEPTH + j) * GROUPS + g] = fma(
+                                        vec4f(line[qt * SPAN + c * STRIDE_X + kx * DILATION_X][j]),
+                                        d[c],
+                                        sum[((qt * KERNEL_WIDTH + kx) * DEPTH + j) * GROUPS + g]);
                                 }
                             }
                         }
@@ -159,21 +162,21 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             }
         }
     }
-    let taps = KERNEL * KERNEL * IN_GROUPS * 4u;
+    let taps = KERNEL_HEIGHT * KERNEL_WIDTH * IN_GROUPS * 4u;
     let base = part * (taps + 1u) * OUT_GROUPS;
     @unroll for (var g = 0u; g < GROUPS; g++) {
         let group = first_group + g * LANES;
         if (group < OUT_GROUPS) {
             @unroll for (var q = 0u; q < INPUTS; q++) {
                 @unroll for (var t = 0u; t < TAP_ROWS; t++) {
-                    if (first_input + q < IN_GROUPS && first_tap_row + t < KERNEL) {
-                        @unroll for (var kx = 0u; kx < KERNEL; kx++) {
+                    if (first_input + q < IN_GROUPS && first_tap_row + t < KERNEL_HEIGHT) {
+                        @unroll for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
                             @unroll for (var j = 0u; j < DEPTH; j++) {
-                                let tap = (((first_tap_row + t) * KERNEL + kx) * IN_GROUPS
+                                let tap = (((first_tap_row + t) * KERNEL_WIDTH + kx) * IN_GROUPS
                                     + first_input + q) * 4u + j;
                                 parts[base + tap * OUT_GROUPS + group] =
-                                    sum[(((q * TAP_ROWS + t) * KERNEL + kx) * DEPTH + j) * GROUPS
-                                        + g];
+                                    sum[(((q * TAP_ROWS + t) * KERNEL_WIDTH + kx) * DEPTH + j)
+                                        * GROUPS + g];
                             }
                         }
                     }

@@ -22,9 +22,14 @@ override IN_GROUPS: u32;
 override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
 override OUT_GROUPS: u32;
-override KERNEL: u32;
-override STRIDE: u32;
-override PADDING: u32;
+override KERNEL_HEIGHT: u32;
+override KERNEL_WIDTH: u32;
+override STRIDE_Y: u32;
+override STRIDE_X: u32;
+override DILATION_Y: u32;
+override DILATION_X: u32;
+override TOP: u32;
+override LEFT: u32;
 override PARTS: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
@@ -49,7 +54,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let first_group = workgroup.z * COLUMN_LANES;
     let row_lane = lane / COLUMN_LANES;
     let group = first_group + lane % COLUMN_LANES;
-    let bias_row = KERNEL * KERNEL * IN_GROUPS;
+    let bias_row = KERNEL_HEIGHT * KERNEL_WIDTH * IN_GROUPS;
     let pixels = OUT_HEIGHT * OUT_WIDTH;
     // Image n belongs to part n mod PARTS.
     let pixel_count = (images.count + PARTS - 1u - part) / PARTS * pixels;
@@ -65,8 +70,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 let at = min(first + element / TILE_ROWS, pixel_count - 1u);
                 let image = images.first + part + at / pixels * PARTS;
                 // Wraps to a huge number above the first row.
-                let y = at % pixels / OUT_WIDTH * STRIDE + tap / KERNEL - PADDING;
-                let x = at % OUT_WIDTH * STRIDE + tap % KERNEL - PADDING;
+                let y = at % pixels / OUT_WIDTH * STRIDE_Y + tap / KERNEL_WIDTH * DILATION_Y - TOP;
+                let x = at % OUT_WIDTH * STRIDE_X + tap % KERNEL_WIDTH * DILATION_X - LEFT;
                 let pixel =
                     (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH + min(x, IN_WIDTH - 1u);
                 let inside = row < bias_row && y < IN_HEIGHT && x < IN_WIDTH;

@@ -8,7 +8,7 @@ import package::common::grid::linear_workgroup;
 override OUT_CHANNELS: u32;
 override IN_ELEMENTS: u32;
 override WEIGHT_INDEX: u32;
-override BIAS_INDEX: u32;
+@if(bias) override BIAS_INDEX: u32;
 
 @group(0) @binding(0) var<storage, read> parameters: array<f32>;
 @group(0) @binding(1) var<storage, read> factors: array<vec4f>;
@@ -25,8 +25,10 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let element = linear_workgroup(workgroup, count) * 64u + lane;
-    if (element < OUT_CHANNELS) {
-        folded[BIAS_INDEX + element] = factor(element) * parameters[BIAS_INDEX + element];
+    @if(bias) {
+        if (element < OUT_CHANNELS) {
+            folded[BIAS_INDEX + element] = factor(element) * parameters[BIAS_INDEX + element];
+        }
     }
     if (element >= OUT_CHANNELS * IN_ELEMENTS) { return; }
     folded[WEIGHT_INDEX + element] =

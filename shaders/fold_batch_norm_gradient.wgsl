@@ -7,7 +7,7 @@ import package::common::sums::ordered_sum;
 
 override IN_ELEMENTS: u32;
 override WEIGHT_INDEX: u32;
-override BIAS_INDEX: u32;
+@if(bias) override BIAS_INDEX: u32;
 override SCALE_INDEX: u32;
 
 @group(0) @binding(0) var<storage, read> parameters: array<f32>;
@@ -24,12 +24,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         sum += gradients[base + e] * parameters[base + e];
         gradients[base + e] *= factor;
     }
-    let bias = BIAS_INDEX + channel;
+    @if(bias) let bias = BIAS_INDEX + channel;
     var first = 0.0;
-    if (lane == 0u) { first = gradients[bias] * parameters[bias]; }
+    @if(bias) {
+        if (lane == 0u) { first = gradients[bias] * parameters[bias]; }
+    }
     let total = ordered_sum(lane, sum, first);
     if (lane == 0u) {
-        gradients[bias] *= factor;
+        @if(bias) { gradients[bias] *= factor; }
         gradients[SCALE_INDEX + channel] += total * factors[2u * (channel / 4u) + 1u][channel % 4u];
     }
 }

@@ -29,9 +29,14 @@ override IN_GROUPS: u32;
 override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
 override OUT_GROUPS: u32;
-override KERNEL: u32;
-override STRIDE: u32;
-override PADDING: u32;
+override KERNEL_HEIGHT: u32;
+override KERNEL_WIDTH: u32;
+override STRIDE_Y: u32;
+override STRIDE_X: u32;
+override DILATION_Y: u32;
+override DILATION_X: u32;
+override TOP: u32;
+override LEFT: u32;
 override LOWEST: f32;
 override HIGHEST: f32;
 // Groups of offsets between two pixels; 0 if offsets do not depend on the position.
@@ -90,14 +95,14 @@ fn main(
     @if(!sliced) const slice = 0u;
     let row_lane = (lane % SLICE_LANES) / COLUMN_LANES;
     let group = first_group + lane % COLUMN_LANES;
-    let inner = KERNEL * KERNEL * IN_GROUPS;
+    let inner = KERNEL_HEIGHT * KERNEL_WIDTH * IN_GROUPS;
 
     // The rows that an invocation loads are the same for all slabs.
     var windows: array<Window, WINDOW_LOADS>;
     @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
         let row = min(first_row + (l * LANES + lane) / DEEP, row_count - 1u);
         windows[l] = window_of(row, images.first, IN_HEIGHT * IN_WIDTH * IN_GROUPS, pixels,
-            OUT_WIDTH, STRIDE, PADDING);
+            OUT_WIDTH, vec2u(STRIDE_Y, STRIDE_X), vec2u(TOP, LEFT));
     }
 
     var sum: array<vec4i, ROWS>;
@@ -109,8 +114,8 @@ fn main(
         @unroll for (var l = 0u; l < WINDOW_LOADS; l++) {
             let element = l * LANES + lane;
             if (element < WINDOWS) {
-                let y = windows[l].y + tap / KERNEL;
-                let x = windows[l].x + tap % KERNEL;
+                let y = windows[l].y + tap / KERNEL_WIDTH * DILATION_Y;
+                let x = windows[l].x + tap % KERNEL_WIDTH * DILATION_X;
                 let at = windows[l].image + (min(y, IN_HEIGHT - 1u) * IN_WIDTH
                     + min(x, IN_WIDTH - 1u)) * IN_GROUPS + k % IN_GROUPS;
                 let word = select(0u, input[at], y < IN_HEIGHT && x < IN_WIDTH) ^ FLIP;

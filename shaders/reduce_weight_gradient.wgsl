@@ -15,7 +15,7 @@ override TAPS: u32;
 override OUT_PADDED: u32;
 override IN_PADDED: u32;
 override WEIGHT_INDEX: u32;
-override BIAS_INDEX: u32;
+@if(bias) override BIAS_INDEX: u32;
 override QUANTIZER: u32;
 override PARTS: u32;
 
@@ -44,8 +44,10 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let element = linear_workgroup(workgroup, count) * 64u + lane;
-    if (element < OUT_CHANNELS) {
-        store(BIAS_INDEX + element, sum_of_parts(TAPS * IN_PADDED * OUT_PADDED + element));
+    @if(bias) {
+        if (element < OUT_CHANNELS) {
+            store(BIAS_INDEX + element, sum_of_parts(TAPS * IN_PADDED * OUT_PADDED + element));
+        }
     }
     if (element >= OUT_CHANNELS * IN_CHANNELS * TAPS) { return; }
     let out_channel = element / (IN_CHANNELS * TAPS);

@@ -10,7 +10,8 @@ import package::common::slices::Slice;
 
 override BLOCKS: u32;
 override GROUPS: u32;
-override KERNEL: u32;
+override KERNEL_HEIGHT: u32;
+override KERNEL_WIDTH: u32;
 override IN_CHANNELS: u32; // padded
 override OUT_GROUPS: u32;
 override MIRRORED: u32;
@@ -26,14 +27,14 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let element = linear_workgroup(workgroup, count) * 64u + lane;
-    if (element >= BLOCKS * KERNEL * KERNEL * IN_CHANNELS * GROUPS) { return; }
-    let kx = element / (4u * GROUPS) % KERNEL;
-    let row = element / (4u * GROUPS * KERNEL); // [block, ky, i / 4]
+    if (element >= BLOCKS * KERNEL_HEIGHT * KERNEL_WIDTH * IN_CHANNELS * GROUPS) { return; }
+    let kx = element / (4u * GROUPS) % KERNEL_WIDTH;
+    let row = element / (4u * GROUPS * KERNEL_WIDTH); // [block, ky, i / 4]
     let i = row % (IN_CHANNELS / 4u) * 4u + element / GROUPS % 4u;
-    let ky = row / (IN_CHANNELS / 4u) % KERNEL;
-    let group = slice.first_group + row / (IN_CHANNELS / 4u * KERNEL) * GROUPS + element % GROUPS;
-    let tap = ky * KERNEL + kx;
-    let source = select(tap, KERNEL * KERNEL - 1u - tap, MIRRORED != 0u);
+    let ky = row / (IN_CHANNELS / 4u) % KERNEL_HEIGHT;
+    let group = slice.first_group + row / (IN_CHANNELS / 4u * KERNEL_HEIGHT) * GROUPS + element % GROUPS;
+    let tap = ky * KERNEL_WIDTH + kx;
+    let source = select(tap, KERNEL_HEIGHT * KERNEL_WIDTH - 1u - tap, MIRRORED != 0u);
     let value = weight[(source * IN_CHANNELS + i) * OUT_GROUPS + min(group, OUT_GROUPS - 1u)];
     sliced[element] = select(vec4f(), value, group < OUT_GROUPS);
 }

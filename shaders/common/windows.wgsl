@@ -7,10 +7,10 @@ struct Window {
 }
 
 // The window of row `row` of the images from `first` on, with `image_groups` groups each, and with
-// outputs of `pixels` pixels in rows of `width`.
+// outputs of `pixels` pixels in rows of `width`; `stride` and zeros in `front` of rows and columns.
 fn window_of(
-    row: u32, first: u32, image_groups: u32, pixels: u32, width: u32, stride: u32, padding: u32
+    row: u32, first: u32, image_groups: u32, pixels: u32, width: u32, stride: vec2u, front: vec2u
 ) -> Window {
-    return Window((first + row / pixels) * image_groups, row % pixels / width * stride - padding,
-        row % width * stride - padding);
+    return Window((first + row / pixels) * image_groups, row % pixels / width * stride.x - front.x,
+        row % width * stride.y - front.y);
 }

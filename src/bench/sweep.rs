@@ -75,11 +75,11 @@ impl Sweep {
             let dataset = noise(Shape::new(1, side, side), batch);
             let mut config = configuration(&dataset, batch)?;
             for layer in &mut config.network.layers {
-                if let LayerKind::Conv { out_channels, .. } = &mut layer.kind
+                if let LayerKind::Conv(own) = &mut layer.kind
                     && self == Sweep::Filters
                     && layer.name.as_deref() == Some("conv2")
                 {
-                    *out_channels = value;
+                    own.out_channels = value;
                 }
             }
             Ok((value, config, dataset))

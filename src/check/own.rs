@@ -71,6 +71,25 @@ const JOINS_NETWORK: &str = "network.layers = [
   { type = \"concat\", inputs = [\"mul2\", \"input\", \"act1\"] },
   { type = \"conv\", out_channels = 10, kernel = 3 }, { type = \"global-average-pool\" } ]\n";
 
+/// Convolutions of all families: rectangular, depthwise with strides and dilation, of sets of
+/// channels that are groups of 4 and that are not; with and without a bias, and in front of a batch
+/// norm.
+const WINDOWS_NETWORK: &str = "network.layers = [
+  { type = \"conv\", out_channels = 8, kernel = [3, 4], padding = [1, 0, 2, 1], bias = false },
+  { type = \"activation\" },
+  { type = \"conv\", out_channels = 8, kernel = 3, padding = \"same\", groups = \"depthwise\" },
+  { type = \"activation\" },
+  { type = \"conv\", out_channels = 8, kernel = 3, stride = 2, padding = \"same\", \
+    groups = \"depthwise\", bias = false },
+  { type = \"conv\", out_channels = 8, kernel = 3, padding = 1, groups = 2 },
+  { type = \"activation\" },
+  { type = \"conv\", out_channels = 6, kernel = 1, groups = 2, bias = false }, NORM
+  { type = \"activation\" },
+  { type = \"conv\", out_channels = 6, kernel = 3, dilation = 2, padding = 2, \
+    groups = \"depthwise\" },
+  { type = \"activation\" },
+  { type = \"linear\", out_features = 10 } ]\n";
+
 /// Settings that together request every kernel with every option.
 const SETTINGS: &[&str] = &[
     "",
@@ -112,14 +131,20 @@ const SETTINGS: &[&str] = &[
     "FUNCTIONS",
     "FUNCTIONS\nbits = \"4,4,4,4,4\"\nsgt = false",
     "FUNCTIONS\nprecision = \"f16\"\nbits = \"4,4,4,4,4\"\nact-quant = \"lsq-plus\"\nsgt = false",
+    "WINDOWS",
+    "WINDOWS\nbits = \"4,4,4,4,4,4\"\nsgt = false",
+    "WINDOWS\nbits = \"4,4,4,4,4,4\"\nweight-quant = \"lsq\"\nper-channel = true\nsgt = false",
+    "WINDOWS\nprecision = \"f16\"\nsgt = false",
+    "WINDOWS\nprecision = \"f16\"\nbits = \"4,4,4,4,4,4\"\nsgt = false\nNORM",
 ];
 
 /// Networks by the words that stand for them in [`SETTINGS`].
-const NETWORKS: [(&str, &str); 4] = [
+const NETWORKS: [(&str, &str); 5] = [
     ("ODD", ODD_NETWORK),
     ("SUMS", SUMS_NETWORK),
     ("FUNCTIONS", FUNCTIONS_NETWORK),
     ("JOINS", JOINS_NETWORK),
+    ("WINDOWS", WINDOWS_NETWORK),
 ];
 
 /// Devices that execute nothing: as software adapters and as GPUs, with and without optional
@@ -197,8 +222,9 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
         let dataset = blank(shape);
         let info = DatasetInfo { name: dataset.name.clone(), shape, classes: dataset.classes };
         let mut toml = text.to_string();
+        let norm = if text.ends_with("NORM") { "{ type = \"batch-norm\" }," } else { "" };
         for (name, network) in NETWORKS {
-            toml = toml.replace(name, network);
+            toml = toml.replace(name, &network.replace("NORM", norm));
         }
         if let Some(plain) = toml.strip_suffix("NORM") {
             toml = plain.replace(
@@ -214,9 +240,11 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
             record_explainers(gpu, &config, shape)?;
         }
-        // Other functions than ReLU, products and concatenations have no integer form so far.
+        // Other functions than ReLU, products, concatenations and convolutions of other windows
+        // have no integer form so far.
         let has_levels = config.quantization.bits.iter().any(|bits| bits.quantizes_weights());
-        if has_levels && !["FUNCTIONS", "JOINS"].iter().any(|name| text.starts_with(name)) {
+        let floats = ["FUNCTIONS", "JOINS", "WINDOWS"];
+        if has_levels && !floats.iter().any(|name| text.starts_with(name)) {
             record_integers(gpu, trainer.model_config())?;
         }
         if number == 0 || *text == "ODD" {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{activation::ActivationFunction, shape::Shape};
+use super::{activation::ActivationFunction, convolution::Convolution, shape::Shape};
 
 /// Largest window of a max-pool: the position of a maximum takes eight bits.
 const MAX_POOL_KERNEL: u32 = 15;
@@ -11,19 +11,8 @@ const MAX_POOL_KERNEL: u32 = 15;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum LayerKind {
-    /// 2-D convolution (cross-correlation) with a square kernel and a bias.
-    Conv {
-        /// Number of filters.
-        out_channels: u32,
-        /// Kernel height and width.
-        kernel: u32,
-        /// Step between outputs.
-        #[serde(default = "one")]
-        stride: u32,
-        /// Zero rows and columns added on each side.
-        #[serde(default)]
-        padding: u32,
-    },
+    /// 2-D convolution (cross-correlation).
+    Conv(Convolution),
     /// Batch normalisation of every channel, torch.nn.BatchNorm2d (or 1d).
     BatchNorm(BatchNorm),
     /// A function of every value, ReLU where a file says nothing; quantized where the preceding
@@ -57,15 +46,11 @@ pub enum LayerKind {
     Concat {},
 }
 
-fn one() -> u32 {
-    1
-}
-
 impl LayerKind {
     /// Its type as files have it.
     pub fn type_name(&self) -> &'static str {
         match self {
-            LayerKind::Conv { .. } => "conv",
+            LayerKind::Conv(_) => "conv",
             LayerKind::BatchNorm(_) => "batch-norm",
             LayerKind::Activation(_) => "activation",
             LayerKind::MaxPool(_) => "max-pool",
@@ -83,7 +68,7 @@ impl LayerKind {
     /// The name of a layer of this kind that has none: `stem` and a number.
     pub(super) fn stem(&self) -> Stem {
         match self {
-            LayerKind::Conv { .. } => Stem::OfType("conv"),
+            LayerKind::Conv(_) => Stem::OfType("conv"),
             LayerKind::BatchNorm(_) => Stem::OfType("bn"),
             LayerKind::Activation(_) => Stem::OfType("act"),
             LayerKind::Linear { .. } => Stem::OfType("fc"),
@@ -101,22 +86,8 @@ impl LayerKind {
     /// Shape of what it makes of values of the shapes `inputs`, or why it makes nothing.
     pub(super) fn output(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let input = inputs[0];
-        let window = |what: &str, size: u32, [kernel, stride, padding]: [u32; 3]| {
-            let padded = size.saturating_add(padding.saturating_mul(2));
-            if kernel == 0 || stride == 0 || padding >= kernel || kernel > padded {
-                return Err(format!(
-                    "a {what} of {kernel} with stride {stride} and padding {padding} does not fit \
-                     {size} pixels"
-                ));
-            }
-            Ok((padded - kernel) / stride + 1)
-        };
         Ok(match *self {
-            LayerKind::Conv { out_channels, kernel, stride, padding } => Shape::new(
-                out_channels,
-                window("convolution", input.height, [kernel, stride, padding])?,
-                window("convolution", input.width, [kernel, stride, padding])?,
-            ),
+            LayerKind::Conv(own) => own.output(input)?,
             LayerKind::MaxPool(MaxPool { kernel, .. }) if kernel > MAX_POOL_KERNEL => {
                 return Err(format!(
                     "pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not \
@@ -198,7 +169,7 @@ impl LayerKind {
 
     /// Whether it is a convolution or a fully connected layer.
     pub fn is_weighted(&self) -> bool {
-        matches!(self, LayerKind::Conv { .. } | LayerKind::Linear { .. })
+        matches!(self, LayerKind::Conv(_) | LayerKind::Linear { .. })
     }
 
     /// Whether it is a dropout, which does nothing in inference.

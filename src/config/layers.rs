@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     activation::ActivationFunction,
+    convolution::Convolution,
     layer_kind::{AveragePool, BatchNorm, LayerKind, MaxPool},
 };
 
@@ -44,10 +45,14 @@ impl LayerConfig {
         LayerConfig { name: Some(name.into()), ..kind.into() }
     }
 
-    /// A convolution by kernel, stride and padding.
+    /// A convolution of all channels by kernel, stride and padding, with a bias.
     pub fn conv(name: &str, out_channels: u32, window: [u32; 3]) -> LayerConfig {
-        let [kernel, stride, padding] = window;
-        LayerConfig::named(name, LayerKind::Conv { out_channels, kernel, stride, padding })
+        LayerConfig::convolution(name, Convolution::square(out_channels, window))
+    }
+
+    /// A convolution.
+    pub fn convolution(name: &str, convolution: Convolution) -> LayerConfig {
+        LayerConfig::named(name, LayerKind::Conv(convolution))
     }
 
     /// A fully connected layer.
@@ -126,12 +131,7 @@ impl Serialize for LayerConfig {
             inputs => map.serialize_entry("inputs", inputs)?,
         }
         match &self.kind {
-            LayerKind::Conv { out_channels, kernel, stride, padding } => {
-                map.serialize_entry("out_channels", out_channels)?;
-                map.serialize_entry("kernel", kernel)?;
-                map.serialize_entry("stride", stride)?;
-                map.serialize_entry("padding", padding)?;
-            }
+            LayerKind::Conv(own) => own.write(&mut map)?,
             LayerKind::MaxPool(MaxPool { kernel, stride, padding, ceil_mode }) => {
                 map.serialize_entry("kernel", kernel)?;
                 map.serialize_entry("stride", stride)?;

@@ -12,6 +12,7 @@
 mod activation;
 mod bits;
 mod choices;
+mod convolution;
 mod layer_kind;
 mod layers;
 mod misfit;
@@ -33,6 +34,7 @@ pub(crate) use text::{decimal, real, suggestion};
 
 pub use activation::ActivationFunction;
 pub use bits::LayerBits;
+pub use convolution::{ChannelGroups, Convolution, Padding};
 pub use layer_kind::{AveragePool, BatchNorm, LayerKind, MaxPool};
 pub use layers::{IMAGES, LayerConfig, WeightLayer};
 pub use misfit::NetworkOrigin;

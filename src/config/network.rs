@@ -71,7 +71,7 @@ impl NetworkConfig {
         let mut layers = Vec::with_capacity(2 * self.layers.len());
         let mut count = 0;
         for layer in self.layers {
-            let convolution = matches!(layer.kind, LayerKind::Conv { .. });
+            let convolution = matches!(layer.kind, LayerKind::Conv(_));
             layers.push(layer);
             if convolution {
                 count += 1;
@@ -191,7 +191,7 @@ impl NetworkConfig {
             }
         }
         let of = |(index, (layer, name)): (usize, (&LayerConfig, String))| {
-            let convolution = matches!(layer.kind, LayerKind::Conv { .. });
+            let convolution = matches!(layer.kind, LayerKind::Conv(_));
             let activation = activations.remove(&index);
             is_weighted(index).then_some(WeightLayer { index, name, convolution, activation })
         };
@@ -260,17 +260,13 @@ impl NetworkConfig {
                 Source::Images => self.input,
                 Source::Layer(place) => shapes[place],
             };
-            let fan_in = match layer.kind {
-                LayerKind::Conv { kernel, .. } => {
-                    u128::from(input.channels) * u128::from(kernel) * u128::from(kernel)
-                }
-                LayerKind::Linear { .. } => u128::from(input.elements()),
-                LayerKind::BatchNorm(_) => 1, // γ and β
+            let per_channel = match layer.kind {
+                LayerKind::Conv(own) => own.fan_in(input.channels) + u128::from(own.bias),
+                LayerKind::Linear { .. } => u128::from(input.elements()) + 1,
+                LayerKind::BatchNorm(_) => 2, // γ and β
                 _ => 0,
             };
-            if fan_in > 0 {
-                total = total.saturating_add(u128::from(shape.channels).saturating_mul(fan_in + 1));
-            }
+            total = total.saturating_add(u128::from(shape.channels).saturating_mul(per_channel));
         }
         total
     }

@@ -4,7 +4,7 @@ use super::{ActivationGrid, DeployableActivation, WeightLevels};
 use crate::{
     Error, Result,
     config::{ActivationFunction, ActivationQuantizer, AveragePool, PixelNormalization, Shape},
-    graph::{Activation, OpKind, Weights, Window},
+    graph::{Activation, OpKind, Weights},
     model::{Model, fold_batch_norm},
 };
 
@@ -156,7 +156,8 @@ impl DeployableLayer {
         let values = |id| graph.values_of(id, &folded.parameters);
         let optional = |id: Option<_>| id.map_or(Ok(&[][..]), values);
         let weights = |weights: &Weights| -> Result<DeployableWeights> {
-            let (latent, bias) = (values(weights.weight)?.to_vec(), values(weights.bias)?.to_vec());
+            let (latent, bias) =
+                (values(weights.weight)?.to_vec(), optional(weights.bias)?.to_vec());
             let (bits, channels) = (weights.bits, bias.len());
             let stored = [optional(weights.level_scale)?, optional(weights.level_zero_point)?];
             let levels = match (bits.quantizes_weights(), quantization.weights_are_levels) {
@@ -182,8 +183,21 @@ impl DeployableLayer {
         for op in &graph.ops {
             let reads: Vec<_> = op.inputs.iter().map(|id| made[id.index()]).collect();
             let operation = match &op.kind {
-                OpKind::Convolution { window, weights: own } => {
-                    let Window { kernel, stride, padding } = *window;
+                OpKind::Convolution { window, groups, weights: own } => {
+                    let name = &op.name;
+                    let unable = |what: &str| {
+                        Error::Model(format!("{name}: {what} cannot be exported so far"))
+                    };
+                    let [kernel, stride, padding] = match (*groups, own.bias, window.square()) {
+                        (1, Some(_), Some(window)) => window,
+                        (2.., ..) => return Err(unable("convolutions of groups of channels")),
+                        (_, _, None) => {
+                            let what = "convolutions whose windows are not square, padded alike \
+                                on all sides and undilated";
+                            return Err(unable(what));
+                        }
+                        _ => return Err(unable("convolutions without a bias")),
+                    };
                     Operation::Convolution { weights: weights(own)?, kernel, stride, padding }
                 }
                 OpKind::Linear { weights: own } => {

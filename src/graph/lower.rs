@@ -10,8 +10,8 @@ use super::{
 use crate::{
     Error, Result,
     config::{
-        self, ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, LayerKind,
-        NetworkConfig, QuantizationConfig, Shape, Source,
+        self, ActivationFunction, ActivationQuantizer, AveragePool, Convolution, LayerBits,
+        LayerKind, NetworkConfig, QuantizationConfig, Shape, Source,
     },
     quant::{ActivationPlan, WeightQuantizerPlan, highest_level},
 };
@@ -107,14 +107,19 @@ impl Lowering<'_> {
     ) -> Result<OpKind> {
         let shape = self.values[input.0].shape;
         Ok(match *kind {
-            LayerKind::Conv { out_channels, kernel, stride, padding } => {
-                let size = [out_channels, shape.channels, kernel, kernel].map(|n| n as usize);
-                let weights = self.weights(name, size.to_vec(), kernel * kernel)?;
-                OpKind::Convolution { window: Window { kernel, stride, padding }, weights }
+            LayerKind::Conv(own) => {
+                let Convolution { kernel, stride, dilation, .. } = own;
+                let window = Window { kernel, stride, dilation, padding: own.sides(shape) };
+                let groups = own.groups.count(shape.channels);
+                let [height, width] = kernel;
+                let size = [own.out_channels, shape.channels / groups, height, width];
+                let size = size.map(|n| n as usize).to_vec();
+                let weights = self.weights(name, size, (window.taps(), own.bias))?;
+                OpKind::Convolution { window, groups, weights }
             }
             LayerKind::Linear { out_features } => {
                 let size = vec![out_features as usize, shape.elements() as usize];
-                OpKind::Linear { weights: self.weights(name, size, shape.pixels())? }
+                OpKind::Linear { weights: self.weights(name, size, (shape.pixels(), true))? }
             }
             LayerKind::BatchNorm(own) => OpKind::BatchNorm(self.batch_norm(name, own, shape)),
             LayerKind::Activation(function) => {
@@ -131,8 +136,13 @@ impl Lowering<'_> {
         })
     }
 
-    /// Weights of `shape` and the bias of the layer `name`.
-    fn weights(&mut self, name: &str, shape: Vec<usize>, taps: u32) -> Result<Weights> {
+    /// Weights of `shape` with `taps` and, where it has one, the bias of the layer `name`.
+    fn weights(
+        &mut self,
+        name: &str,
+        shape: Vec<usize>,
+        (taps, has_bias): (u32, bool),
+    ) -> Result<Weights> {
         let quantization = self.quantization;
         let bits = quantization.layer_bits(self.weighted);
         self.weighted += 1;
@@ -142,8 +152,10 @@ impl Lowering<'_> {
         let per_channel = |yes: bool| vec![if yes { out } else { 1 }];
         let weight = format!("{name}.weight");
         let weight = self.declare(Section::Layers, weight, shape, ParameterRole::Weight, fan_in);
-        let bias = format!("{name}.bias");
-        let bias = self.declare(Section::Layers, bias, vec![out], ParameterRole::Bias, fan_in);
+        let bias = has_bias.then(|| {
+            let name = format!("{name}.bias");
+            self.declare(Section::Layers, name, vec![out], ParameterRole::Bias, fan_in)
+        });
         let step = quantizer.learns_step().then(|| {
             let role = ParameterRole::WeightStep { highest: highest_level(bits.weight) };
             let shape = per_channel(quantizer.is_per_channel());

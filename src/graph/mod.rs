@@ -10,11 +10,13 @@ mod lower;
 mod op;
 mod parameters;
 mod value;
+mod window;
 
 pub use ids::{OpId, ValueId};
-pub use op::{Activation, BatchNorm, Op, OpKind, Weights, Window};
+pub use op::{Activation, BatchNorm, Op, OpKind, Weights};
 pub use parameters::{Parameter, ParameterId, ParameterLayout, ParameterRole};
 pub use value::{Value, ValueQuantizer};
+pub use window::Window;
 
 use crate::{
     Error, Result,

@@ -3,6 +3,7 @@
 use super::{
     ids::{OpId, ValueId},
     parameters::ParameterId,
+    window::Window,
 };
 use crate::{
     config::{ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, MaxPool, PactKind},
@@ -30,8 +31,11 @@ pub struct Op {
 pub enum OpKind {
     /// 2-D convolution (cross-correlation) with zero padding.
     Convolution {
-        /// The window.
+        /// The window, with padding by side.
         window: Window,
+        /// Groups of channels that are convolved on their own: a divisor of input and output
+        /// channels.
+        groups: u32,
         /// Weights and bias.
         weights: Weights,
     },
@@ -87,8 +91,8 @@ impl OpKind {
         let all = match self {
             OpKind::Convolution { weights, .. } | OpKind::Linear { weights } => {
                 let Weights { weight, bias, step, level_scale, level_zero_point, .. } = weights;
-                let optional = [step, level_scale, level_zero_point].into_iter().flatten();
-                [weight, bias].into_iter().chain(optional).collect()
+                let optional = [bias, step, level_scale, level_zero_point].into_iter().flatten();
+                [weight].into_iter().chain(optional).collect()
             }
             OpKind::BatchNorm(BatchNorm { scale, shift, mean, variance, count, .. }) => {
                 vec![scale, shift, mean, variance, count]
@@ -108,17 +112,6 @@ impl OpKind {
     }
 }
 
-/// A square window over pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Height and width.
-    pub kernel: u32,
-    /// Step between outputs.
-    pub stride: u32,
-    /// Zero rows and columns on each side.
-    pub padding: u32,
-}
-
 /// Weights and bias of a convolution or fully connected layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
@@ -126,12 +119,12 @@ pub struct Weights {
     pub bits: LayerBits,
     /// How the weights are quantized.
     pub quantizer: WeightQuantizerPlan,
-    /// Filter taps: kernel², or the pixels that a fully connected layer sees.
+    /// Filter taps: those of the window, or the pixels that a fully connected layer sees.
     pub taps: u32,
-    /// `[out, in, kernel, kernel]` or `[out, in]`.
+    /// `[out, in / groups, height, width]` or `[out, in]`.
     pub weight: ParameterId,
-    /// `[out]`.
-    pub bias: ParameterId,
+    /// `[out]`; absent in convolutions without one.
+    pub bias: Option<ParameterId>,
     /// Learned steps of the weights (LSQ).
     pub step: Option<ParameterId>,
     /// Scale of weights that are on their levels already.

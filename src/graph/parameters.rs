@@ -187,14 +187,27 @@ impl ParameterLayout {
     /// # Errors
     /// As [`Self::gather`], of any other parameter.
     pub fn gather_network(&self, other: &ParameterLayout, values: &[f32]) -> Result<Vec<f32>> {
-        self.gather_but(other, values, ParameterRole::is_quantizers)
+        self.gather_but(other, values, |own| own.role.is_quantizers())
+    }
+
+    /// As [`Self::gather`], with 0 for the biases `missing`.
+    ///
+    /// # Errors
+    /// As [`Self::gather`], of any other parameter.
+    pub fn gather_biases(
+        &self,
+        other: &ParameterLayout,
+        values: &[f32],
+        missing: &[String],
+    ) -> Result<Vec<f32>> {
+        self.gather_but(other, values, |own| missing.contains(&own.name))
     }
 
     fn gather_but(
         &self,
         other: &ParameterLayout,
         values: &[f32],
-        is_free: fn(ParameterRole) -> bool,
+        is_free: impl Fn(&Parameter) -> bool,
     ) -> Result<Vec<f32>> {
         let mut gathered = vec![0.0; self.padded_length() as usize];
         for parameter in &self.parameters {
@@ -202,7 +215,7 @@ impl ParameterLayout {
                 Some(source) if source.shape == parameter.shape => {
                     gathered[parameter.range()].copy_from_slice(&values[source.range()]);
                 }
-                _ if is_free(parameter.role) => {}
+                _ if is_free(parameter) => {}
                 found => {
                     let has = found.map_or("is missing".into(), |source| {
                         format!("has shape {:?}", source.shape)

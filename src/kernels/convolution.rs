@@ -37,9 +37,7 @@ pub struct Convolution<'a> {
 
 impl Launcher for Convolution<'_> {
     fn launch(&self) -> Launch<'_> {
-        let [_, stride, _] = self.geometry.window;
         let specialization = strip_constants(self.tiles, self.geometry)
-            .tile("STRIDE", stride)
             .feature("pooled_output", self.geometry.pooling == Pooling::Output);
         let specialization = self.storage.specialize(self.end.constants(specialization));
         let launch = Launch::new("convolution", specialization)

@@ -37,8 +37,10 @@ pub struct ConvolutionInputGradient<'a> {
 
 impl Launcher for ConvolutionInputGradient<'_> {
     fn launch(&self) -> Launch<'_> {
+        let [spacing_y, spacing_x] = self.geometry.spacing;
         let specialization = strip_constants(self.tiles, self.geometry)
-            .tile("SPACING", self.geometry.spacing)
+            .tile("SPACING_Y", spacing_y)
+            .tile("SPACING_X", spacing_x)
             .feature("pooled_input", self.geometry.pooling == Pooling::Input);
         let specialization = self.storage.specialize(self.end.constants(specialization));
         let launch = Launch::new("convolution_input_gradient", specialization)

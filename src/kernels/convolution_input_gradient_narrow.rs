@@ -1,6 +1,6 @@
 //! Launcher of `shaders/convolution_input_gradient_narrow.wgsl`.
 
-use super::common::{Geometry, ImageRange};
+use super::common::{Geometry, ImageRange, linked_window};
 use crate::{
     gpu::{Binding, Buffer, Launch, Launcher, Work},
     shaders::Specialization,
@@ -41,16 +41,13 @@ pub struct ConvolutionInputGradientNarrow<'a> {
 
 impl Launcher for ConvolutionInputGradientNarrow<'_> {
     fn launch(&self) -> Launch<'_> {
-        let ([height, width, _], [kernel, stride, padding]) =
-            (self.geometry.input, self.geometry.window);
+        let [height, width, _] = self.geometry.input;
         let NarrowTiles { lanes, columns } = self.tiles;
         let specialization = Specialization::new()
             .tile("COLUMNS", columns)
             .tile("LANES", lanes)
-            .tile("KERNEL", kernel)
-            .tile("STRIDE", stride)
-            .tile("PADDING", padding)
             .tile("CHANNELS", self.channels);
+        let specialization = linked_window(specialization, self.geometry.window);
         let specialization = self.storage.specialize(self.geometry.sizes(specialization));
         Launch::new("convolution_input_gradient_narrow", specialization)
             .bind("images", self.images)

@@ -34,10 +34,8 @@ pub struct ConvolutionRequantized<'a> {
 
 impl Launcher for ConvolutionRequantized<'_> {
     fn launch(&self) -> Launch<'_> {
-        let [_, stride, _] = self.geometry.window;
-        let specialization = strip_constants(self.tiles, self.geometry)
-            .tile("STRIDE", stride)
-            .feature("paired", self.tiles.images == 2);
+        let specialization =
+            strip_constants(self.tiles, self.geometry).feature("paired", self.tiles.images == 2);
         let specialization = self.storage.specialize(self.end.by_place(specialization));
         let launch = Launch::new("convolution_requantized", specialization)
             .bind("images", self.images)

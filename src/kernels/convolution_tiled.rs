@@ -43,7 +43,8 @@ impl Launcher for ConvolutionTiled<'_> {
             .tile("DEPTH", geometry.depth)
             .feature("sliced", tiles.slices > 1)
             .constant("MIRRORED", u32::from(self.mirrored))
-            .constant("SPACING", geometry.spacing);
+            .constant("SPACING_Y", geometry.spacing[0])
+            .constant("SPACING_X", geometry.spacing[1]);
         let specialization = self.end.constants(specialization, true);
         let launch = Launch::new("convolution_tiled", self.storage.specialize(specialization))
             .bind("images", self.images)

@@ -1,8 +1,9 @@
 //! Launcher of `shaders/convolution_weight_gradient.wgsl`.
 
-use super::common::{Geometry, ImageRange, Pooling};
+use super::common::{Geometry, ImageRange, Pooling, linked_window};
 use crate::{
     gpu::{Binding, Launch, Launcher, Work},
+    graph::Window,
     shaders::Specialization,
     storage::Storage,
 };
@@ -25,21 +26,22 @@ pub struct WeightGradientTiles {
 }
 
 impl WeightGradientTiles {
-    fn constants(self, stride: u32) -> Specialization {
-        Specialization::new()
+    fn constants(self, window: Window) -> Specialization {
+        linked_window(Specialization::new(), window)
             .tile("COLUMNS", self.columns)
             .tile("GROUPS", self.groups)
             .tile("INPUTS", self.inputs)
             .tile("LANES", self.lanes)
             .tile("TAP_ROWS", self.tap_rows)
-            .tile("FRESH", stride.min(self.tap_rows))
+            .tile("FRESH", window.stride[0].min(self.tap_rows))
             .feature("subgroups", self.subgroups)
     }
 
-    /// (workgroups along the taps' rows and input groups, along the output groups) of one part.
-    pub fn workgroups(self, [in_groups, out_groups]: [u32; 2], kernel: u32) -> (u32, u32) {
+    /// (workgroups along the taps' rows and input groups, along the output groups) of one part,
+    /// for `tap_rows` rows of taps.
+    pub fn workgroups(self, [in_groups, out_groups]: [u32; 2], tap_rows: u32) -> (u32, u32) {
         (
-            in_groups.div_ceil(self.inputs) * kernel.div_ceil(self.tap_rows),
+            in_groups.div_ceil(self.inputs) * tap_rows.div_ceil(self.tap_rows),
             out_groups.div_ceil(self.lanes * self.groups),
         )
     }
@@ -74,16 +76,16 @@ impl Launcher for ConvolutionWeightGradient<'_> {
     fn launch(&self) -> Launch<'_> {
         let geometry = self.geometry;
         let ([_, _, in_groups], [_, _, out_groups]) = (geometry.input, geometry.output);
-        let [kernel, stride, padding] = geometry.window;
+        let window = geometry.window;
+        let [top, left, ..] = window.padding;
         let specialization = geometry
-            .sizes(self.tiles.constants(stride))
+            .sizes(self.tiles.constants(window))
             .feature("pooled", geometry.pooling == Pooling::Output)
-            .tile("KERNEL", kernel)
-            .tile("STRIDE", stride)
             .tile("DEPTH", geometry.depth)
-            .constant("PADDING", padding)
+            .constant("TOP", top)
+            .constant("LEFT", left)
             .constant("PARTS", self.part_count);
-        let (rows, columns) = self.tiles.workgroups([in_groups, out_groups], kernel);
+        let (rows, columns) = self.tiles.workgroups([in_groups, out_groups], window.kernel[0]);
         Launch::new("convolution_weight_gradient", self.storage.specialize(specialization))
             .bind("images", self.images)
             .bind("input", self.input)

@@ -21,10 +21,11 @@ pub struct FoldBatchNorm<'a> {
 
 impl Launcher for FoldBatchNorm<'_> {
     fn launch(&self) -> Launch<'_> {
-        let specialization = Specialization::new()
+        let specialization = self
+            .shape
+            .biased(Specialization::new())
             .constant("IN_ELEMENTS", self.shape.fan_in())
             .constant("WEIGHT_INDEX", self.shape.weight_index)
-            .constant("BIAS_INDEX", self.shape.bias_index)
             .constant("OUT_CHANNELS", self.shape.out_channels);
         Launch::new("fold_batch_norm", specialization)
             .bind("parameters", self.parameters)

@@ -23,10 +23,11 @@ pub struct FoldBatchNormGradient<'a> {
 
 impl Launcher for FoldBatchNormGradient<'_> {
     fn launch(&self) -> Launch<'_> {
-        let specialization = Specialization::new()
+        let specialization = self
+            .shape
+            .biased(Specialization::new())
             .constant("IN_ELEMENTS", self.shape.fan_in())
             .constant("WEIGHT_INDEX", self.shape.weight_index)
-            .constant("BIAS_INDEX", self.shape.bias_index)
             .tile("WORKGROUP", ELEMENTWISE)
             .constant("SCALE_INDEX", self.scale_index);
         Launch::new("fold_batch_norm_gradient", specialization)

@@ -35,6 +35,9 @@ mod convolution_tiled;
 mod convolution_weight_gradient;
 mod convolution_weight_gradient_tiled;
 mod copy_channels;
+mod depthwise_convolution;
+mod depthwise_input_gradient;
+mod depthwise_weight_gradient;
 mod dropout;
 mod fill_masked;
 mod fold_batch_norm;
@@ -43,6 +46,9 @@ mod fully_connected_weight_gradient;
 mod gather_batch;
 mod grad_cam;
 mod grad_cam_plus_plus_weights;
+mod grouped_convolution;
+mod grouped_convolution_input_gradient;
+mod grouped_convolution_weight_gradient;
 mod guided_gradient;
 mod image_statistics;
 mod impute_linear;
@@ -102,9 +108,10 @@ pub use class_score::{ClassScore, Score};
 pub use classify::Classify;
 pub use collect_logits::CollectLogits;
 pub use common::{
-    Activated, AveragePoolShape, BatchStatistics, ELEMENTWISE, Epilogue, Geometry, Gradient,
-    Hiding, ImageRange, LANES, NormIndices, PER_IMAGE, ParameterRules, PoolShape, Pooling,
-    Requantized, Sampling, SlicedWeights, StripTiles, Update, WeightShape, flat_workgroups, grid,
+    Activated, AveragePoolShape, BatchStatistics, DepthwiseTiles, ELEMENTWISE, Epilogue, Geometry,
+    Gradient, GroupedShape, Hiding, ImageRange, LANES, NormIndices, PER_IMAGE, ParameterRules,
+    PoolShape, Pooling, Requantized, Sampling, SlicedWeights, StripTiles, Update, WeightShape,
+    flat_workgroups, grid,
 };
 pub use compare_maps::CompareMaps;
 pub use convolution::Convolution;
@@ -116,6 +123,9 @@ pub use convolution_tiled::ConvolutionTiled;
 pub use convolution_weight_gradient::{ConvolutionWeightGradient, WeightGradientTiles};
 pub use convolution_weight_gradient_tiled::ConvolutionWeightGradientTiled;
 pub use copy_channels::CopyChannels;
+pub use depthwise_convolution::DepthwiseConvolution;
+pub use depthwise_input_gradient::DepthwiseInputGradient;
+pub use depthwise_weight_gradient::DepthwiseWeightGradient;
 pub use dropout::Dropout;
 pub use fill_masked::FillMasked;
 pub use fold_batch_norm::FoldBatchNorm;
@@ -124,6 +134,9 @@ pub use fully_connected_weight_gradient::{FeatureTiles, FullyConnectedWeightGrad
 pub use gather_batch::GatherBatch;
 pub use grad_cam::GradCam;
 pub use grad_cam_plus_plus_weights::GradCamPlusPlusWeights;
+pub use grouped_convolution::GroupedConvolution;
+pub use grouped_convolution_input_gradient::GroupedConvolutionInputGradient;
+pub use grouped_convolution_weight_gradient::GroupedConvolutionWeightGradient;
 pub use guided_gradient::GuidedGradient;
 pub use image_statistics::ImageStatistics;
 pub use impute_linear::ImputeLinear;

@@ -23,9 +23,9 @@ pub struct PrepareWeights<'a> {
     pub parameters: &'a Buffer,
     /// A vec4 of constants an output channel, of [`super::WeightScale`] or [`super::LearnedStep`].
     pub quantizer: &'a Buffer,
-    /// [tap, in channel (padded), out channel (padded)].
+    /// [tap, in channel (padded where not grouped), out channel (padded)].
     pub forward_weight: &'a Buffer,
-    /// [out channel (padded)].
+    /// [out channel (padded)]; as it is in layers without a bias.
     pub bias: &'a Buffer,
     /// Sizes and indices.
     pub shape: WeightShape,
@@ -37,7 +37,7 @@ pub struct PrepareWeights<'a> {
 
 impl Launcher for PrepareWeights<'_> {
     fn launch(&self) -> Launch<'_> {
-        let [inputs, outputs] = [self.shape.in_channels, self.shape.out_channels].map(padded);
+        let [inputs, outputs] = [self.shape.stored_inputs(), padded(self.shape.out_channels)];
         let mut specialization = quantized_levels(self.shape.constants(), self.plan);
         if let Some((_, layout)) = self.backward {
             let [tap, out] = match layout {
@@ -53,7 +53,7 @@ impl Launcher for PrepareWeights<'_> {
             .bind("parameters", self.parameters)
             .bind("quantizer", self.quantizer)
             .bind("forward_weight", self.forward_weight)
-            .bind("bias", self.bias)
+            .bind_some("bias", self.shape.bias_index.map(|_| self.bias))
             .bind_some("backward_weight", self.backward.map(|(buffer, _)| buffer))
             .over(grid(self.shape.count().div_ceil(ELEMENTWISE)))
     }

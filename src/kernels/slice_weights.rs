@@ -13,8 +13,8 @@ pub struct SliceShape {
     pub out_groups: u32,
     /// Padded input channels.
     pub in_channels: u32,
-    /// A side of the filter.
-    pub kernel: u32,
+    /// Height and width of the filter.
+    pub kernel: [u32; 2],
     /// Blocks of output groups per slice.
     pub blocks: u32,
     /// Output groups per block.
@@ -39,14 +39,16 @@ pub struct SliceWeights<'a> {
 impl Launcher for SliceWeights<'_> {
     fn launch(&self) -> Launch<'_> {
         let SliceShape { out_groups, in_channels, kernel, blocks, groups, mirrored } = self.shape;
+        let [height, width] = kernel;
         let specialization = Specialization::new()
             .constant("BLOCKS", blocks)
             .constant("GROUPS", groups)
-            .constant("KERNEL", kernel)
+            .constant("KERNEL_HEIGHT", height)
+            .constant("KERNEL_WIDTH", width)
             .constant("IN_CHANNELS", in_channels)
             .constant("OUT_GROUPS", out_groups)
             .constant("MIRRORED", u32::from(mirrored));
-        let weights = blocks * groups * kernel * kernel * in_channels;
+        let weights = blocks * groups * height * width * in_channels;
         Launch::new("slice_weights", specialization)
             .bind("slice", self.slice)
             .bind("weight", self.weight)

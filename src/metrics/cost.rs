@@ -114,7 +114,8 @@ impl Cost {
                 _ => LayerKind::Linear,
             };
             let fan_in = u64::from(graph.parameter(weights.weight).fan_in);
-            let (count, biases) = (fan_in * u64::from(output.channels), u64::from(output.channels));
+            let count = fan_in * u64::from(output.channels);
+            let biases = weights.bias.map_or(0, |_| u64::from(output.channels));
             let macs = fan_in * u64::from(output.elements());
             let scaled_bits = if kind == LayerKind::Conv { bits.weight } else { 32 };
             let steps = match (bits.quantizes_weights(), quantization.per_channel) {

@@ -5,8 +5,8 @@
 use super::file::Model;
 use crate::{
     Result,
-    config::ModelConfig,
-    graph::{Graph, OpId, OpKind},
+    config::{LayerKind, ModelConfig, NetworkConfig},
+    graph::{Graph, OpId, OpKind, Weights},
 };
 
 /// `model` without the batch norms right behind layers with weights: W ← s·W and b ← s·(b − μ) + β
@@ -19,10 +19,11 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
     // Operations and layers have the same numbers.
     let folded: Vec<usize> =
         model.graph.weighted().filter_map(|(_, own)| own.norm.map(OpId::index)).collect();
-    let network = model.config.network.without_layers(|index| folded.contains(&index));
+    let (network, biases) = biased(model);
+    let network = network.without_layers(|index| folded.contains(&index));
     let graph = Graph::new(&network, &model.config.quantization)?;
     let layout = &graph.layout;
-    let mut parameters = layout.gather(&model.graph.layout, &model.parameters)?;
+    let mut parameters = layout.gather_biases(&model.graph.layout, &model.parameters, &biases)?;
     for (op, weights) in model.graph.weighted() {
         let Some(OpKind::BatchNorm(norm)) = weights.norm.map(|id| &model.graph.op(id).kind) else {
             continue;
@@ -60,14 +61,28 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
     })
 }
 
+/// The network of `model` with a bias in every convolution in front of a batch norm, and the names
+/// of the biases that it has no parameters of.
+fn biased(model: &Model) -> (NetworkConfig, Vec<String>) {
+    let (mut network, mut missing) = (model.config.network.clone(), Vec::new());
+    let has_none = |weights: &Weights| weights.bias.is_none() && weights.norm.is_some();
+    for (op, _) in model.graph.weighted().filter(|(_, weights)| has_none(weights)) {
+        missing.push(format!("{}.bias", op.name));
+        let index = network.names().iter().position(|name| *name == op.name);
+        if let Some(LayerKind::Conv(own)) = index.map(|index| &mut network.layers[index].kind) {
+            own.bias = true;
+        }
+    }
+    (network, missing)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         Error,
         config::{
-            LayerBits, NetworkConfig, PixelNormalization, QuantizationConfig, Shape, WeightInit,
-            WeightQuantizer,
+            LayerBits, PixelNormalization, QuantizationConfig, Shape, WeightInit, WeightQuantizer,
         },
         deploy::DeployableModel,
     };

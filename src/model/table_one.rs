@@ -4,7 +4,7 @@
 use super::tensors::TensorFile;
 use crate::{
     Error, Remedy, Result,
-    config::{LayerKind, NetworkConfig, Shape},
+    config::{LayerKind, NetworkConfig, Padding, Shape},
 };
 
 /// Images that the tensors of a file can belong to, and the padding of its convolutions.
@@ -97,8 +97,8 @@ impl TableOne {
         let input = Shape::new(self.channels, reading.height, reading.width);
         let mut network = NetworkConfig::table_one(input, self.classes, [0.0; 2]);
         for layer in &mut network.layers {
-            if let LayerKind::Conv { padding, .. } = &mut layer.kind {
-                *padding = reading.padding;
+            if let LayerKind::Conv(own) = &mut layer.kind {
+                own.padding = Padding::Sides([reading.padding; 4]);
             }
         }
         if self.batch_norm { network.with_batch_norm() } else { network }

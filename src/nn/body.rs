@@ -3,7 +3,7 @@
 use super::{
     TileTable,
     nodes::{BatchNorm, Node, NodeKind, Source},
-    ops::products::part_workgroups,
+    ops::products::wanted_parts,
     plan::{BackwardPlan, RouteOptions, Routes},
     recorder::Recorder,
 };
@@ -63,7 +63,7 @@ impl Body {
             return BackwardPlan::whole(self.slots);
         }
         let parts = |node: &Node| {
-            let parts = self.wanted_parts(node, BackwardPlan::LEAST);
+            let parts = wanted_parts(&self.tiles, node, BackwardPlan::LEAST);
             Some(node.weights()?.part_bytes() * u64::from(parts))
         };
         let copies: u64 =
@@ -73,16 +73,10 @@ impl Body {
         BackwardPlan::new(&self.nodes, self.kept_bytes(), self.slots, fixed)
     }
 
-    /// Parts that the weight gradient of a weighted node over `images` should be summed in.
-    fn wanted_parts(&self, node: &Node, images: u32) -> u32 {
-        let workgroups = part_workgroups(&self.tiles, node);
-        self.tiles.weight_gradient_parts(workgroups, images, node.geometry().pixels())
-    }
-
     /// Makes room for the partial sums of the weight gradients: of one layer at a time.
     fn allocate_parts(&mut self, gpu: &Gpu, plan: BackwardPlan) -> Result<()> {
         let wanted = |(index, node): (usize, &Node)| match node.weights() {
-            Some(_) => self.wanted_parts(node, plan.images_of(index)),
+            Some(_) => wanted_parts(&self.tiles, node, plan.images_of(index)),
             None => 0,
         };
         let counts: Vec<u32> = self.nodes.iter().enumerate().map(wanted).collect();

@@ -14,7 +14,7 @@ mod requantized;
 mod slices;
 
 pub use crate::gpu::{ProductShape, ProductTiles, TunedProduct, Tuning};
-pub use choices::{StripShape, TileTable};
+pub use choices::{ConvolutionFamily, StripShape, TileTable};
 pub use network::{Layers, Network, WeightQuantizerState};
 pub use nodes::NetworkOptions;
 pub use ops::batch_norm::TrainingPass;

@@ -16,7 +16,7 @@ use crate::{
     config::{NetworkConfig, QuantizationConfig, Shape},
     gpu::{Binding, Buffer, Gpu, Recording},
     graph::Graph,
-    kernels::ImageRange,
+    kernels::{ImageRange, WeightShape},
     layout::groups,
     quant::WeightQuantizerPlan,
     storage::Format,
@@ -359,12 +359,13 @@ impl Network {
     }
 
     /// The layers' weights as the passes use them, fake-quantized (and scaled by a batch norm
-    /// behind them then), under the layers' names: [tap, input channel (padded), output channel
-    /// (padded)], filled by [`Self::record_weights`].
-    pub fn layer_weights(&self) -> impl Iterator<Item = (&str, &Buffer)> {
+    /// behind them then), under the layers' names: [tap, input channel
+    /// ([stored](WeightShape::stored_inputs)), output channel (padded)], filled by
+    /// [`Self::record_weights`].
+    pub fn layer_weights(&self) -> impl Iterator<Item = (&str, WeightShape, &Buffer)> {
         self.body.nodes.iter().filter_map(|node| match &node.kind {
             NodeKind::Convolution { weights, .. } | NodeKind::FullyConnected { weights } => {
-                Some((node.name.as_str(), &weights.forward))
+                Some((node.name.as_str(), weights.shape, &weights.forward))
             }
             _ => None,
         })

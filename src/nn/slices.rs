@@ -33,7 +33,7 @@ impl WeightSlices {
         let shape = SliceShape {
             out_groups: geometry.output[2],
             in_channels: GROUP * geometry.input[2],
-            kernel: geometry.window[0],
+            kernel: geometry.window.kernel,
             blocks: tiles.blocks,
             groups: tiles.groups,
             mirrored,

@@ -35,22 +35,21 @@ pub(super) async fn effective_weights(
     recording.submit(gpu)?;
     let mut found = Vec::new();
     let graph = &network.graph;
-    for (op, weights) in graph.weighted() {
-        let own = network.layer_weights().find(|(name, _)| *name == op.name);
-        let (_, buffer) = own.ok_or_else(|| {
+    for (op, _) in graph.weighted() {
+        let own = network.layer_weights().find(|(name, ..)| *name == op.name);
+        let (_, shape, buffer) = own.ok_or_else(|| {
             Error::Model(format!("the network has no weights of a layer {}", op.name))
         })?;
-        let (input, output, taps) = (graph.input_of(op), graph.output_of(op), weights.taps);
         let (in_padded, out_padded) =
-            (padded(input.channels) as usize, padded(output.channels) as usize);
+            (shape.stored_inputs() as usize, padded(shape.out_channels) as usize);
+        let size = u64::from(shape.taps) * (in_padded * out_padded) as u64;
         // [tap, in channel (padded), out channel (padded)]; the padding contains no weights.
-        let arranged =
-            gpu.read::<f32>(buffer, 0, u64::from(taps) * (in_padded * out_padded) as u64).await?;
+        let arranged = gpu.read::<f32>(buffer, 0, size).await?;
         let rows = || {
             let taps = arranged.chunks_exact(in_padded * out_padded);
-            taps.flat_map(|tap| tap.chunks_exact(out_padded).take(input.channels as usize))
+            taps.flat_map(|tap| tap.chunks_exact(out_padded).take(shape.in_channels as usize))
         };
-        let channels = 0..output.channels as usize;
+        let channels = 0..shape.out_channels as usize;
         found.push(channels.map(|channel| rows().map(|row| row[channel]).collect()).collect());
     }
     Ok(found)

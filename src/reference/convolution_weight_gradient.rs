@@ -40,9 +40,7 @@ mod tests {
             images: 2,
             input: Shape::new(3, 5, 4),
             out_channels: 2,
-            kernel: 3,
-            stride: 2,
-            padding: 1,
+            window: [3, 2, 1].into(),
         };
         let wave = |count: usize, phase: f64| {
             (0..count).map(|i| (i as f64 * 1.7 + phase).sin()).collect::<Vec<_>>()

@@ -27,9 +27,7 @@ mod tests {
             images: 1,
             input: Shape::new(1, 2, 2),
             out_channels: 1,
-            kernel: 2,
-            stride: 1,
-            padding: 1,
+            window: [2, 1, 1].into(),
         };
         let sums = integer_convolution(&shape, &[1, 2, 3, 4], &[1, -10, 100, -1000]);
         assert_eq!(sums, [-1000, -1900, 200, -3010, -3719, 402, -30, -37, 4]);

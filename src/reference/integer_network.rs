@@ -53,7 +53,7 @@ fn layer(
     rounding: bool,
 ) -> Vec<f64> {
     // A fully connected layer is a kernel as large as its input, of one row.
-    let (input_shape, [kernel, stride, padding]) = match weighted.window {
+    let (input_shape, window) = match weighted.window {
         Some(window) => (step.input, window),
         None => (Shape::new(step.input.elements(), 1, 1), [1, 1, 0]),
     };
@@ -61,9 +61,7 @@ fn layer(
         images,
         input: input_shape,
         out_channels: step.output.channels,
-        kernel,
-        stride,
-        padding,
+        window: window.into(),
     };
     let (sums, inside): (Vec<f64>, Vec<f64>) = match &weighted.weights {
         StepWeights::Integer { values, .. } => {

@@ -20,9 +20,15 @@ use super::{
     convolution_input_gradient::convolution_input_gradient,
     convolution_weight_gradient::convolution_weight_gradient,
     copy_channels::copy_channels,
+    depthwise_convolution::depthwise_convolution,
+    depthwise_input_gradient::depthwise_input_gradient,
+    depthwise_weight_gradient::depthwise_weight_gradient,
     fold_batch_norm::fold_batch_norm,
     fold_batch_norm_gradient::fold_batch_norm_gradient,
     fully_connected_weight_gradient::fully_connected_weight_gradient,
+    grouped_convolution::grouped_convolution,
+    grouped_convolution_input_gradient::grouped_convolution_input_gradient,
+    grouped_convolution_weight_gradient::grouped_convolution_weight_gradient,
     learned_step::learned_step,
     learned_step_gradient::{learned_step_gradient, step_gradient_scale},
     matrix_product::{matrix_product, matrix_product_input_gradient},
@@ -41,7 +47,7 @@ use crate::{
     config::{
         ActivationQuantizer, LayerBits, NetworkConfig, PactKind, Precision, QuantizationConfig,
     },
-    graph::{self, BatchNorm, Graph, Op, OpKind, ParameterId, ValueId, Weights, Window},
+    graph::{self, BatchNorm, Graph, Op, OpKind, ParameterId, ValueId, Weights},
 };
 
 /// The network. Parameters are flat, as [`Graph::layout`] says; activations NCHW.
@@ -76,6 +82,47 @@ impl Forward {
     /// The last layer's output, [images, classes].
     pub fn logits(&self) -> &[f64] {
         self.values.last().map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What a convolution sums.
+enum Sums {
+    /// All channels.
+    Dense(Convolution),
+    /// Each channel on its own.
+    Depthwise(Convolution),
+    /// Groups of channels on their own.
+    Grouped(Convolution, usize),
+}
+
+impl Sums {
+    fn forward(&self, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
+        match self {
+            Sums::Dense(shape) => convolution(shape, x, weight, bias),
+            Sums::Depthwise(shape) => depthwise_convolution(shape, x, weight, bias),
+            Sums::Grouped(shape, groups) => grouped_convolution(shape, *groups, x, weight, bias),
+        }
+    }
+
+    fn input_gradient(&self, gradient: &[f64], weight: &[f64]) -> Vec<f64> {
+        match self {
+            Sums::Dense(shape) => convolution_input_gradient(shape, gradient, weight),
+            Sums::Depthwise(shape) => depthwise_input_gradient(shape, gradient, weight),
+            Sums::Grouped(shape, groups) => {
+                grouped_convolution_input_gradient(shape, *groups, gradient, weight)
+            }
+        }
+    }
+
+    /// Of weight and bias.
+    fn weight_gradient(&self, x: &[f64], gradient: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        match self {
+            Sums::Dense(shape) => convolution_weight_gradient(shape, x, gradient),
+            Sums::Depthwise(shape) => depthwise_weight_gradient(shape, x, gradient),
+            Sums::Grouped(shape, groups) => {
+                grouped_convolution_weight_gradient(shape, *groups, x, gradient)
+            }
+        }
     }
 }
 
@@ -315,7 +362,7 @@ impl ReferenceNetwork {
         let of_op = |op: &Op| {
             let Some(own) = op.kind.weights() else { return Vec::new() };
             let weight = &self.latent(parameters, own, own.weight)[..];
-            let (channels, bits) = (self.graph.parameter(own.bias).len(), own.bits);
+            let (channels, bits) = (self.graph.output_of(op).channels as usize, own.bits);
             if let Some(steps) = own.step {
                 return learned_step(self.values(steps, parameters), channels);
             }
@@ -334,11 +381,15 @@ impl ReferenceNetwork {
         self.graph.ops.iter().map(of_op).collect()
     }
 
-    fn convolution(&self, op: &Op, images: usize) -> Option<Convolution> {
-        let OpKind::Convolution { window, .. } = op.kind else { return None };
-        let Window { kernel, stride, padding } = window;
+    fn convolution(&self, op: &Op, images: usize) -> Option<Sums> {
+        let OpKind::Convolution { window, groups, .. } = op.kind else { return None };
         let (input, out_channels) = (self.graph.input_of(op), self.graph.output_of(op).channels);
-        Some(Convolution { images, input, out_channels, kernel, stride, padding })
+        let shape = Convolution { images, input, out_channels, window };
+        Some(match groups {
+            1 => Sums::Dense(shape),
+            _ if [input.channels, out_channels] == [groups; 2] => Sums::Depthwise(shape),
+            _ => Sums::Grouped(shape, groups as usize),
+        })
     }
 
     /// f(X) of `input` [images, channels, height, width], with the weight quantizers `scales`.
@@ -356,7 +407,10 @@ impl ReferenceNetwork {
             if let Some(own) = op.kind.weights() {
                 let quantizer = if self.rounding { quantize } else { clip };
                 let latent = self.latent(parameters, own, own.weight);
-                bias = self.latent(parameters, own, own.bias);
+                bias = match own.bias {
+                    Some(id) => self.latent(parameters, own, id),
+                    None => vec![0.0; self.graph.output_of(op).channels as usize],
+                };
                 let per_channel = latent.len() / scales[index].len();
                 let levels = Self::levels(own);
                 let of =
@@ -367,7 +421,7 @@ impl ReferenceNetwork {
             let output = match &op.kind {
                 OpKind::Convolution { .. } => self
                     .convolution(op, images)
-                    .map(|shape| convolution(&shape, x, &weights, &bias))
+                    .map(|sums| sums.forward(x, &weights, &bias))
                     .unwrap_or_default(),
                 OpKind::Linear { .. } => matrix_product(images, x, &weights, &bias),
                 OpKind::BatchNorm(own) => {
@@ -442,9 +496,9 @@ impl ReferenceNetwork {
             let gradient = match &op.kind {
                 OpKind::Convolution { weights: own, .. } | OpKind::Linear { weights: own } => {
                     let ((weight, bias), input) = match self.convolution(op, images) {
-                        Some(shape) => (
-                            convolution_weight_gradient(&shape, x, &gradient),
-                            convolution_input_gradient(&shape, &gradient, weights),
+                        Some(sums) => (
+                            sums.weight_gradient(x, &gradient),
+                            sums.input_gradient(&gradient, weights),
                         ),
                         None => (
                             fully_connected_weight_gradient(images, x, &gradient),
@@ -462,7 +516,9 @@ impl ReferenceNetwork {
                         reduce_weight_gradient(&[weight], latent, &scales[index], levels, None);
                     let mut bias = bias;
                     if let Some((norm, factors)) = self.folding(parameters, own) {
-                        for (gradient, id) in [(&mut weight, own.weight), (&mut bias, own.bias)] {
+                        let both = [(&mut weight, Some(own.weight)), (&mut bias, own.bias)];
+                        for (gradient, id) in both {
+                            let Some(id) = id else { continue };
                             let values = self.values(id, parameters);
                             let (folded, scale) =
                                 fold_batch_norm_gradient(gradient, values, &factors);
@@ -471,7 +527,9 @@ impl ReferenceNetwork {
                         }
                     }
                     store(own.weight, &weight);
-                    store(own.bias, &bias);
+                    if let Some(id) = own.bias {
+                        store(id, &bias);
+                    }
                     input
                 }
                 OpKind::Activation(own) => {
@@ -666,8 +724,8 @@ mod tests {
     use super::*;
     use crate::{
         config::{
-            ActivationFunction, AveragePool, LayerConfig, LayerKind, MaxPool, PactKind, Shape,
-            WeightQuantizer,
+            ActivationFunction, AveragePool, ChannelGroups, Convolution, LayerConfig, LayerKind,
+            MaxPool, PactKind, Padding, Shape, WeightQuantizer,
         },
         graph::ParameterRole,
     };
@@ -705,15 +763,47 @@ mod tests {
         }
     }
 
+    /// Convolutions of rectangles, of groups, depthwise, dilated, padded to be the same; with and
+    /// without a bias.
+    fn convolutions() -> NetworkConfig {
+        let plain = |channels| Convolution::square(channels, [2, 1, 0]);
+        let convolution = LayerConfig::convolution;
+        let padding = Padding::Same;
+        let depthwise = ChannelGroups::Depthwise;
+        NetworkConfig {
+            input: Shape::new(2, 6, 5),
+            classes: 3,
+            layers: vec![
+                convolution("conv1", Convolution { kernel: [1, 3], padding, ..plain(4) }),
+                LayerConfig::activation("act1"),
+                convolution(
+                    "conv2",
+                    Convolution { bias: false, groups: ChannelGroups::Count(2), ..plain(4) },
+                ),
+                LayerConfig::activation("act2"),
+                convolution(
+                    "conv3",
+                    Convolution { groups: depthwise, dilation: [2, 1], padding, ..plain(4) },
+                ),
+                convolution(
+                    "conv4",
+                    Convolution { bias: false, stride: [2, 1], padding, ..plain(3) },
+                ),
+                LayerConfig::activation("act3"),
+                LayerConfig::linear("fc1", 3),
+            ],
+        }
+    }
+
+    fn check(quantization: &QuantizationConfig) {
+        check_network(&small(), quantization);
+    }
+
     /// Without rounding the straight-through gradients are the true ones: checked against
     /// differences to both sides wherever these agree; where they do not there is a kink, which
     /// only the ends of `affine`'s range (two weights a tensor) are known to be. Learned steps are
     /// left out: inside the levels their gradient is that of the rounding, see
     /// [`learned_step_gradient`].
-    fn check(quantization: &QuantizationConfig) {
-        check_network(&small(), quantization);
-    }
-
     fn check_network(config: &NetworkConfig, quantization: &QuantizationConfig) {
         const STEP: f64 = 1e-6;
         let network = ReferenceNetwork::new(config, quantization, false).unwrap();
@@ -909,6 +999,18 @@ mod tests {
         check_network(&config, &QuantizationConfig::default());
         let bits = LayerBits::parse_list("4,2,3,4,4,4").unwrap();
         check_network(&config, &QuantizationConfig { bits, ..Default::default() });
+    }
+
+    #[test]
+    fn gradients_of_convolutions_are_central_differences() {
+        check_network(&convolutions(), &QuantizationConfig::default());
+        for per_channel in [false, true] {
+            let bits = LayerBits::parse_list("4,4,4,4").unwrap();
+            let weight_quant = WeightQuantizer::Sawb;
+            let quantization =
+                QuantizationConfig { bits, weight_quant, per_channel, ..Default::default() };
+            check_network(&convolutions(), &quantization);
+        }
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(super) fn layer(
     };
     let Some(name) = &options.layer else {
         let is_convolution =
-            |index: &&usize| matches!(network.layers[**index].kind, LayerKind::Conv { .. });
+            |index: &&usize| matches!(network.layers[**index].kind, LayerKind::Conv(_));
         return planes.iter().rfind(is_convolution).copied().ok_or_else(|| {
             let other = if planes.is_empty() {
                 "leave it out".into()
@@ -83,7 +83,7 @@ fn has_plane(network: &NetworkConfig, index: usize) -> bool {
     let is_linear = |layer: &LayerConfig| matches!(layer.kind, LayerKind::Linear { .. });
     match network.layers[index].kind {
         LayerKind::Dropout { .. } | LayerKind::Flatten {} => false,
-        LayerKind::Conv { .. } => true,
+        LayerKind::Conv(_) => true,
         _ => !network.layers[..=index].iter().any(is_linear),
     }
 }

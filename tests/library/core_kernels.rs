@@ -12,16 +12,19 @@ use saliq::{
         PactKind, QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Binding, Buffer, Launch, ProductTiles, Work},
+    graph::Window,
     kernels::{
         self, Activated, ActivationGradient, Add, Addend, AverageOfIntegers,
         AveragePool as Averages, AveragePoolGradient, AveragePoolShape, BackwardLayout,
         ConvolutionCooperative, ConvolutionInputGradient, ConvolutionTiled,
         ConvolutionWeightGradient, ConvolutionWeightGradientTiled, CooperativeTiles, CopyChannels,
-        Epilogue, FeatureTiles, FullyConnectedWeightGradient, Geometry, Gradient, ImageRange,
-        LearnedStep, LearnedStepGradient, MatrixProduct, MaxPool, MaxPoolGradient, Multiply,
-        PoolShape, PrepareWeights, ProductSum, ReduceWeightGradient, RegisterTiles, SliceShape,
-        SliceWeights, SlicedWeights, StripTiles, SumPartials, WeightGradientTiles, WeightRange,
-        WeightShape,
+        DepthwiseConvolution, DepthwiseInputGradient, DepthwiseTiles, DepthwiseWeightGradient,
+        Epilogue, FeatureTiles, FullyConnectedWeightGradient, Geometry, Gradient,
+        GroupedConvolution, GroupedConvolutionInputGradient, GroupedConvolutionWeightGradient,
+        GroupedShape, ImageRange, LearnedStep, LearnedStepGradient, MatrixProduct, MaxPool,
+        MaxPoolGradient, Multiply, PoolShape, PrepareWeights, ProductSum, ReduceWeightGradient,
+        RegisterTiles, SliceShape, SliceWeights, SlicedWeights, StripTiles, SumPartials,
+        WeightGradientTiles, WeightRange, WeightShape,
     },
     layout::{groups, padded},
     nn::{StripShape, TileTable},
@@ -37,6 +40,9 @@ use saliq::{
         convolution_weight_gradient::convolution_weight_gradient,
         copy_channels::copy_channels,
         fully_connected_weight_gradient::fully_connected_weight_gradient,
+        grouped_convolution::grouped_convolution,
+        grouped_convolution_input_gradient::grouped_convolution_input_gradient,
+        grouped_convolution_weight_gradient::grouped_convolution_weight_gradient,
         layout::{pack, packed_elements, padding, unpack},
         learned_step_gradient::learned_step_gradient,
         matrix_product::{matrix_product, matrix_product_input_gradient},
@@ -135,8 +141,7 @@ fn plain(bias: &Buffer) -> Activated<'_> {
 
 /// Sizes of the forward pass.
 fn geometry(shape: &Convolution) -> Geometry {
-    let window = [shape.kernel, shape.stride, shape.padding];
-    Geometry::convolution(shape.input, shape.output(), window)
+    Geometry::convolution(shape.input, shape.output(), shape.window)
 }
 
 /// Tile sizes of the convolution kernels that tile registers.
@@ -264,11 +269,11 @@ fn with_slices(
 ) {
     let StripTiles { groups, blocks, uniform: is_uniform, .. } = tiles;
     let [_, _, out_groups] = geometry.output;
-    let (in_channels, kernel) = (4 * geometry.input[2], geometry.window[0]);
+    let (in_channels, kernel) = (4 * geometry.input[2], geometry.window.kernel);
     let shape = SliceShape { out_groups, in_channels, kernel, blocks, groups, mirrored };
     let expected = slice_weights(
         weight,
-        [kernel, in_channels, out_groups].map(|size| size as usize),
+        (kernel.map(|size| size as usize), in_channels as usize, out_groups as usize),
         [blocks as usize, groups as usize],
         mirrored,
     );
@@ -294,26 +299,58 @@ struct ConvolutionOnGpu {
     input: Vec<f64>,
     weight: Vec<f64>,
     bias: Vec<f64>,
+    /// Groups of channels that are convolved on their own.
+    groups: u32,
+    /// Whether it runs by the kernels for these.
+    is_grouped: bool,
 }
 
 impl ConvolutionOnGpu {
     fn new(
         random: &mut Random,
         shape: [u32; 4],
-        [kernel, stride, padding]: [u32; 3],
+        window: impl Into<Window>,
         images: Images,
     ) -> Self {
         let [in_channels, height, width, out_channels] = shape;
         let input = Shape::new(in_channels, height, width);
         let shape =
-            Convolution { images: images.count, input, out_channels, kernel, stride, padding };
+            Convolution { images: images.count, input, out_channels, window: window.into() };
         ConvolutionOnGpu {
             shape,
             images,
             input: vector(random, images.slots * input.elements() as usize),
             weight: vector(random, shape.weights()),
             bias: vector(random, out_channels as usize),
+            groups: 1,
+            is_grouped: false,
         }
+    }
+
+    /// As [`Self::new`], over `groups` of channels and for the kernels of those.
+    fn grouped(
+        random: &mut Random,
+        shape: [u32; 4],
+        window: Window,
+        groups: u32,
+        images: Images,
+    ) -> Self {
+        let mut case = ConvolutionOnGpu::new(random, shape, window, images);
+        case.weight.truncate(case.shape.weights() / groups as usize);
+        ConvolutionOnGpu { groups, is_grouped: true, ..case }
+    }
+
+    /// The weights as the kernels for groups read them: [tap, input of the group, output (padded)].
+    fn unpadded(&self) -> Buffer {
+        let (taps, outputs) = (self.shape.window.taps() as usize, self.shape.out_channels as usize);
+        let inputs = self.weight.len() / (taps * outputs);
+        let stride = outputs.next_multiple_of(4);
+        let mut arranged = vec![0.0; taps * inputs * stride];
+        for (at, &weight) in self.weight.iter().enumerate() {
+            let (output, input, tap) = (at / (taps * inputs), at / taps % inputs, at % taps);
+            arranged[(tap * inputs + input) * stride + output] = weight;
+        }
+        upload(&floats(&arranged))
     }
 
     fn arranged(&self) -> [Buffer; 2] {
@@ -322,7 +359,7 @@ impl ConvolutionOnGpu {
 
     /// The weights' two arrangements.
     fn arrangements(&self) -> [Vec<f64>; 2] {
-        let shape = [self.shape.out_channels, self.shape.input.channels, self.shape.kernel.pow(2)]
+        let shape = [self.shape.out_channels, self.shape.input.channels, self.shape.window.taps()]
             .map(|size| size as usize);
         arrange(&self.weight, shape, true)
     }
@@ -483,13 +520,14 @@ impl ConvolutionOnGpu {
             upload(&pack(&self.input, shape.input)),
             upload(&pack(output_gradient, shape.output())),
         );
-        let taps = shape.kernel * shape.kernel;
-        let [inputs, outputs] = [shape.input.channels, shape.out_channels].map(padded);
-        let parts = untouched((part_count * (taps * inputs + 1) * outputs) as usize);
+        let taps = shape.window.taps();
+        let sizes = [shape.out_channels, shape.input.channels / self.groups, taps];
+        let weights = WeightShape { grouped: self.is_grouped, ..weight_shape(sizes) };
+        let elements = (taps * weights.stored_inputs() + 1) * padded(shape.out_channels);
+        let parts = untouched((part_count * elements) as usize);
         run(images, [&input, &gradient, &parts].map(Binding::from));
-        let sizes = [shape.out_channels, shape.input.channels, taps];
         let (weight, bias, _) =
-            reduce(images, (&parts, part_count), sizes, before, float(&floats(&self.weight)));
+            reduce(images, (&parts, part_count), weights, before, float(&floats(&self.weight)));
         (weight, bias)
     }
 
@@ -540,13 +578,12 @@ fn float(weight: &[f32]) -> (WeightQuantizerPlan, &[f32], &[[f32; 4]]) {
 fn reduce(
     images: ImageRange<'_>,
     (parts, part_count): (&Buffer, u32),
-    sizes: [u32; 3],
+    shape: WeightShape,
     before: Option<f32>,
     (plan, weight, constants): (WeightQuantizerPlan, &[f32], &[[f32; 4]]),
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-    let shape = weight_shape(sizes);
     let parameters = upload(&[&[0.0; 3], weight].concat());
-    let total = (shape.bias_index + shape.out_channels) as usize;
+    let total = (3 + shape.count() + shape.out_channels) as usize;
     let around = before.unwrap_or(UNTOUCHED);
     let gradients = upload(&vec![around; total + 5]);
     let terms = untouched(shape.count() as usize);
@@ -569,20 +606,20 @@ fn reduce(
 
 /// [out, in, tap] weights at index 3 of the parameters, biases behind them.
 fn weight_shape([out_channels, in_channels, taps]: [u32; 3]) -> WeightShape {
-    let bias_index = 3 + out_channels * in_channels * taps;
-    WeightShape { out_channels, in_channels, taps, weight_index: 3, bias_index }
+    let bias_index = Some(3 + out_channels * in_channels * taps);
+    WeightShape { out_channels, in_channels, grouped: false, taps, weight_index: 3, bias_index }
 }
 
 /// The three passes in registers and as matrix products, with the tiles given or the tables'.
 fn check_convolution(
     seed: u64,
     shape: [u32; 4],
-    window: [u32; 3],
+    window: impl Into<Window>,
     images: Images,
     tiles: Option<(Tiles, Products)>,
     before: Option<f32>,
 ) {
-    let mut random = Random(seed);
+    let (mut random, window) = (Random(seed), window.into());
     let case = ConvolutionOnGpu::new(&mut random, shape, window, images);
     let output = case.shape.output();
     let gradient = vector(&mut random, images.slots * output.elements() as usize);
@@ -714,6 +751,166 @@ fn convolutions_with_the_tables_tiles() {
     }
 }
 
+/// Windows that differ by axis and side, over odd images.
+fn odd_windows() -> [(Window, [u32; 2]); 8] {
+    let window = |kernel, stride, dilation, padding| Window { kernel, stride, dilation, padding };
+    [
+        (window([3, 3], [1, 1], [1, 1], [1, 1, 1, 1]), [7, 9]),
+        (window([3, 1], [1, 2], [1, 1], [2, 0, 1, 0]), [6, 5]),
+        (window([1, 4], [2, 1], [1, 1], [0, 3, 0, 2]), [5, 11]),
+        (window([2, 3], [3, 2], [1, 1], [0, 1, 1, 2]), [8, 7]),
+        (window([3, 2], [1, 1], [2, 3], [3, 1, 2, 3]), [9, 8]),
+        (window([4, 3], [2, 3], [1, 2], [0, 4, 3, 0]), [9, 10]),
+        (window([5, 5], [2, 2], [3, 1], [6, 2, 6, 2]), [13, 6]),
+        (window([1, 1], [3, 2], [1, 1], [0, 0, 0, 0]), [7, 12]),
+    ]
+}
+
+#[test]
+fn convolutions_of_rectangles() {
+    for (index, (window, [height, width])) in odd_windows().into_iter().enumerate() {
+        let channels = [[3, 7], [5, 33], [9, 6]][index % 3];
+        let shape = [channels[0], height, width, channels[1]];
+        check_convolution(150 + index as u64, shape, window, Images::FEW, None, None);
+    }
+}
+
+/// The three passes of a convolution over groups by its own kernels: depthwise ones for tables of
+/// both kinds of adapters where it is one, and those for any sizes.
+fn check_grouped(seed: u64, shape: [u32; 4], window: Window, groups: u32, before: Option<f32>) {
+    let (mut random, images) = (Random(seed), Images::FEW);
+    let case = ConvolutionOnGpu::grouped(&mut random, shape, window, groups, images);
+    let what = format!("{shape:?} {window:?} {groups} groups");
+    let output = case.shape.output();
+    let gradient = vector(&mut random, images.slots * output.elements() as usize);
+    let (input, own_gradient) = (images.of(&case.input), images.of(&gradient));
+    let of = (&case.shape, groups as usize);
+    let expected = grouped_convolution(of.0, of.1, &input, &case.weight, &case.bias);
+    let expected_input =
+        grouped_convolution_input_gradient(of.0, of.1, &own_gradient, &case.weight);
+    let (mut expected_weight, mut expected_bias) =
+        grouped_convolution_weight_gradient(of.0, of.1, &input, &own_gradient);
+    for value in expected_weight.iter_mut().chain(&mut expected_bias) {
+        *value += f64::from(before.unwrap_or(0.0));
+    }
+    let check =
+        |what: &str, values: &[f32], actual: &[f32], (weight, bias): (Vec<f32>, Vec<f32>)| {
+            images.check(&format!("forward {what}"), values, output, &expected, FORWARD);
+            let input = case.shape.input;
+            let label = format!("input gradient {what}");
+            images.check(&label, actual, input, &expected_input, GRADIENT);
+            assert_close(&format!("weight gradient {what}"), &weight, &expected_weight, GRADIENT);
+            assert_close(&format!("bias gradient {what}"), &bias, &expected_bias, GRADIENT);
+        };
+    let (storage, work, weight) = (Storage::default(), Work::default(), &case.unpadded());
+    let shape = GroupedShape { input: case.shape.input, output, window, sets: groups };
+    let [values, _] = case.forward_by(None, |images, [input, output], end| {
+        let own = GroupedConvolution { images, input, weight, output, end, shape, storage, work };
+        launch_in_two_rows(&own);
+    });
+    let actual = case.input_gradient_by(&gradient, |images, [output_gradient, input_gradient]| {
+        launch_in_two_rows(&GroupedConvolutionInputGradient {
+            images,
+            output_gradient,
+            weight,
+            input_gradient,
+            end: Gradient::Plain,
+            shape,
+            storage,
+            work,
+        });
+    });
+    let gradients = case.weight_gradient_by(2, &gradient, before, |images, buffers| {
+        let [input, output_gradient, parts] = buffers;
+        launch_in_two_rows(&GroupedConvolutionWeightGradient {
+            images,
+            input,
+            output_gradient,
+            parts,
+            part_count: 2,
+            shape,
+            storage,
+            work,
+        });
+    });
+    check(&what, &values, &actual, gradients);
+    if shape.set_channels() != [1, 1] {
+        return;
+    }
+    for software in [true, false] {
+        let table = TileTable::for_kind(software);
+        let (geometry, channels) = (geometry(&case.shape), case.shape.out_channels);
+        let tiles = table.depthwise(geometry);
+        // Bands of fewer rows than there are.
+        for tiles in [tiles, DepthwiseTiles { rows: 2, lanes: 3, ..tiles }] {
+            let [values, _] = case.forward_by(None, |images, [input, output], end| {
+                launch_in_two_rows(&DepthwiseConvolution {
+                    images,
+                    input,
+                    weight,
+                    output,
+                    end,
+                    geometry,
+                    tiles,
+                    storage,
+                    work,
+                });
+            });
+            let mirrored = geometry.mirrored(channels);
+            let back = DepthwiseTiles { columns: table.depthwise(mirrored).columns, ..tiles };
+            let actual =
+                case.input_gradient_by(&gradient, |images, [output_gradient, input_gradient]| {
+                    launch_in_two_rows(&DepthwiseInputGradient {
+                        images,
+                        output_gradient,
+                        weight,
+                        input_gradient,
+                        end: Gradient::Plain,
+                        geometry: mirrored,
+                        tiles: back,
+                        storage,
+                        work,
+                    });
+                });
+            let gradients = case.weight_gradient_by(4, &gradient, before, |images, buffers| {
+                let [input, output_gradient, parts] = buffers;
+                launch_in_two_rows(&DepthwiseWeightGradient {
+                    images,
+                    input,
+                    output_gradient,
+                    parts,
+                    part_count: 4,
+                    geometry,
+                    tiles,
+                    storage,
+                    work,
+                });
+            });
+            check(&format!("{what} {tiles:?}"), &values, &actual, gradients);
+        }
+    }
+}
+
+#[test]
+fn convolutions_of_groups() {
+    let channels = [[6, 9, 3], [8, 8, 2], [12, 6, 6], [5, 5, 1], [10, 20, 5], [4, 24, 2]];
+    for (index, (window, [height, width])) in odd_windows().into_iter().enumerate() {
+        let [inputs, outputs, groups] = channels[index % channels.len()];
+        let before = (index % 2 == 1).then_some(0.5);
+        check_grouped(170 + index as u64, [inputs, height, width, outputs], window, groups, before);
+    }
+}
+
+#[test]
+fn depthwise_convolutions() {
+    for (index, (window, [height, width])) in odd_windows().into_iter().enumerate() {
+        let channels = [5, 8, 1, 34][index % 4];
+        let before = (index % 2 == 0).then_some(0.5);
+        let shape = [channels, height, width, channels];
+        check_grouped(190 + index as u64, shape, window, channels, before);
+    }
+}
+
 #[test]
 fn convolution_applies_pact_and_keeps_its_input() {
     let case = ConvolutionOnGpu::new(&mut Random(7), [3, 6, 7, 5], [3, 1, 1], Images::FEW);
@@ -783,8 +980,7 @@ fn cooperative_sums(
     let (input, weight, output) = (half(input), half(weight), shape.output());
     let [channels, height, width] = <[u32; 3]>::from(shape.input).map(|size| size as usize);
     let [out_channels, out_height, out_width] = <[u32; 3]>::from(output).map(|size| size as usize);
-    let (kernel, stride, padding) =
-        (shape.kernel as usize, shape.stride as usize, shape.padding as usize);
+    let (kernel, stride, padding) = shape.window.square().unwrap().map(|size| size as usize).into();
     let mut sums = Vec::with_capacity(shape.images * output.elements() as usize);
     for image in 0..shape.images {
         for channel in 0..out_channels {
@@ -1051,8 +1247,13 @@ fn matrix_products_and_their_gradients() {
         let [input, output_gradient, all_parts] =
             [&packed_input, &packed_gradient, &parts].map(Binding::from);
         let check = |what: &str| {
-            let (actual, actual_bias, _) =
-                reduce(range, (&parts, part_count), sizes, None, float(&floats(&weight)));
+            let (actual, actual_bias, _) = reduce(
+                range,
+                (&parts, part_count),
+                weight_shape(sizes),
+                None,
+                float(&floats(&weight)),
+            );
             let (expected, expected_bias) =
                 fully_connected_weight_gradient(images.count, &own_input, &own_gradient);
             assert_close(
@@ -1668,7 +1869,7 @@ fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bo
                 parameters: &parameters,
                 quantizer: &constants,
                 channels: out_channels,
-                step_index: shape.bias_index + out_channels,
+                step_index: 3 + shape.count() + out_channels,
                 plan,
             });
         } else {
@@ -1913,7 +2114,7 @@ fn weight_gradients_pass_through_the_quantizers() {
             let quantizer = (plan, &floats(&weight)[..], &constants[..]);
             let images = Images::FEW.range(&record);
             let (actual, bias, terms) =
-                reduce(images, (&parts, part_count), QUANTIZED, before, quantizer);
+                reduce(images, (&parts, part_count), weight_shape(QUANTIZED), before, quantizer);
             if plan.learns_step() {
                 check_step_gradients(&terms, &gradients, &weight, (0.125, plan));
             }

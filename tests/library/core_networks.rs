@@ -7,8 +7,9 @@ use crate::common::{Random, activation, assert_close, conv, gpu, read};
 use saliq::{
     Error,
     config::{
-        ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, LayerConfig, LayerKind,
-        MaxPool, NetworkConfig, PactKind, Precision, QuantizationConfig, Shape, WeightQuantizer,
+        ActivationFunction, ActivationQuantizer, AveragePool, ChannelGroups, Convolution,
+        LayerBits, LayerConfig, LayerKind, MaxPool, NetworkConfig, PactKind, Padding, Precision,
+        QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Buffer, Recording},
     graph::{Parameter, ParameterLayout, ParameterRole},
@@ -336,6 +337,73 @@ fn functions_network() -> NetworkConfig {
             linear("fc1", 9),
             act("act8", ActivationFunction::Tanh),
             linear("fc2", 3),
+        ],
+    }
+}
+
+/// Convolutions of every kind: rectangular, with zeros on some sides, dilated, of groups of
+/// channels, depthwise with and without a bias, "same" with a stride; pools and sums between them.
+fn convolutions_network() -> NetworkConfig {
+    let plain = |channels| Convolution::square(channels, [3, 1, 1]);
+    let depthwise = |channels| Convolution { groups: ChannelGroups::Depthwise, ..plain(channels) };
+    let convolution = LayerConfig::convolution;
+    NetworkConfig {
+        input: Shape::new(3, 14, 11),
+        classes: 3,
+        layers: vec![
+            convolution(
+                "conv1",
+                Convolution { kernel: [3, 4], padding: Padding::Sides([1, 0, 2, 3]), ..plain(6) },
+            ),
+            activation("act1"),
+            convolution("deep1", depthwise(6)),
+            activation("act2"),
+            convolution(
+                "conv2",
+                Convolution { kernel: [1, 3], stride: [1, 2], bias: false, ..plain(10) },
+            ),
+            activation("act3"),
+            convolution(
+                "deep2",
+                Convolution {
+                    stride: [2, 2],
+                    padding: Padding::Same,
+                    bias: false,
+                    ..depthwise(10)
+                },
+            ),
+            convolution(
+                "wide",
+                Convolution {
+                    dilation: [2, 1],
+                    padding: Padding::Same,
+                    groups: ChannelGroups::Count(2),
+                    ..plain(8)
+                },
+            ),
+            activation("act4"),
+            convolution(
+                "deep3",
+                Convolution {
+                    kernel: [2, 3],
+                    dilation: [3, 2],
+                    padding: Padding::Sides([2, 1, 1, 3]),
+                    ..depthwise(8)
+                },
+            ),
+            LayerConfig::add("add1", &["deep3", "act4"]),
+            activation("act5"),
+            convolution(
+                "far",
+                Convolution {
+                    dilation: [1, 17],
+                    padding: Padding::Sides([1, 17, 1, 18]),
+                    bias: false,
+                    ..plain(5)
+                },
+            ),
+            activation("act6"),
+            linear("fc1", 3),
         ],
     }
 }
@@ -678,6 +746,31 @@ fn average_pools() {
         let what = format!("averaged, f16, {bits}");
         check_in(Precision::F16, &what, &averaged_network(), &quantization, &[true]);
     }
+}
+
+#[test]
+fn convolutions_of_every_kind() {
+    let network = convolutions_network();
+    check("convolutions, float", &network, &QuantizationConfig::default(), &[true, false]);
+    for (weight_quant, pact, tables) in [
+        (WeightQuantizer::Affine, PactKind::Unsigned, &[true, false][..]),
+        (WeightQuantizer::Lsq, PactKind::Signed, &[true]),
+    ] {
+        let bits = "4,4,4,4,4,4,4,w4a32";
+        for per_channel in [false, true] {
+            let quantization = quantized(bits, weight_quant, per_channel, pact);
+            let what = format!("convolutions, {weight_quant:?}, per channel {per_channel}");
+            check(&what, &network, &quantization, tables);
+        }
+    }
+    let quantization = quantized("4,4,4,4,4", WeightQuantizer::Sawb, true, PactKind::Unsigned);
+    let float = QuantizationConfig::default();
+    // Its first blocks: every layer more rounds gradients to 8 bits once more.
+    let mut blocks = network.clone();
+    blocks.layers.truncate(9);
+    blocks.layers.push(linear("fc1", 3));
+    check_in(Precision::F16, "convolutions, float, f16", &blocks, &float, &[true, false]);
+    check_in(Precision::F16, "convolutions, quantized, f16", &blocks, &quantization, &[true]);
 }
 
 #[test]

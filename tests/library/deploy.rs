@@ -49,7 +49,7 @@ fn kernel_weights(model: &Model) -> Vec<Vec<f32>> {
     let mut recording = Recording::new();
     network.record_weights(gpu(), &mut recording).unwrap();
     recording.submit(gpu()).unwrap();
-    let of_layer = |(name, buffer)| {
+    let of_layer = |(name, _, buffer)| {
         let shape = &model.graph.layout.find(&format!("{name}.weight")).unwrap().shape;
         let (out_channels, in_channels, taps) = match shape[..] {
             [out, input, height, width] => (out, input, height * width),

@@ -174,8 +174,8 @@ fn quantized_forward_and_input_gradients() {
         let alphas = ["act1", "act2"].map(|layer| tensors.f32(&format!("{name}.{layer}.alpha"))[0]);
         let pass = Pass::new(&table_one(Some((quantizer, alphas))), &tensors, 16);
         for (layer, out_channels, in_channels) in [("conv1", 32, 1), ("conv2", 64, 32)] {
-            let (_, buffer) =
-                pass.network.layer_weights().find(|(found, _)| *found == layer).unwrap();
+            let (_, _, buffer) =
+                pass.network.layer_weights().find(|(found, ..)| *found == layer).unwrap();
             // [tap, in (padded), out] to PyTorch's [out, in, tap].
             let stored = read::<f32>(buffer, 9 * padded(in_channels) as usize * out_channels);
             let at = |out: usize, input: usize, tap: usize| {

@@ -52,18 +52,12 @@ struct Case {
 
 impl Case {
     fn shape(&self) -> Convolution {
-        let (input, [kernel, stride, padding]) = match self.window {
+        let (input, window) = match self.window {
             Some(window) => (self.input, window),
             None => (Shape::new(self.input.elements(), 1, 1), [1, 1, 0]),
         };
-        Convolution {
-            images: COUNT,
-            input,
-            out_channels: self.out_channels,
-            kernel,
-            stride,
-            padding,
-        }
+        let window = window.into();
+        Convolution { images: COUNT, input, out_channels: self.out_channels, window }
     }
 
     /// Checks the layer with the kernels of `tiles`. Sums are announced as at most `bound`: where

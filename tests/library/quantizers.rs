@@ -282,7 +282,7 @@ fn kernels_put_any_weights_on_levels() {
             recording.submit(gpu()).unwrap();
             let (_, [low, high]) = pollster::block_on(network.weight_ranges(gpu())).unwrap()[0];
             let (low, high) = (f64::from(low), f64::from(high));
-            let (_, buffer) = network.layer_weights().next().unwrap();
+            let (_, _, buffer) = network.layer_weights().next().unwrap();
             // [pixel, 4 input channels of which 1 is real, output channel].
             let quantized: Vec<f32> = read(buffer, 8 * 16);
             for (pixel, channel) in

@@ -13,9 +13,9 @@ use crate::support::{
 use safetensors::Dtype;
 use saliq::{
     config::{
-        ActivationQuantizer, AveragePool, BatchNorm as NormConfig, LayerBits, LayerConfig,
-        LayerKind, NetworkConfig, PactKind, QuantizationConfig, QuantizationOverrides, Shape,
-        WeightQuantizer,
+        ActivationQuantizer, AveragePool, BatchNorm as NormConfig, ChannelGroups, Convolution,
+        LayerBits, LayerConfig, LayerKind, NetworkConfig, PactKind, Padding, QuantizationConfig,
+        QuantizationOverrides, Shape, WeightQuantizer,
     },
     data::{self, Dataset},
     gpu::{Buffer, Recording},
@@ -605,9 +605,10 @@ fn folded_weights() {
         let shape = WeightShape {
             out_channels: channels as u32,
             in_channels: in_elements as u32,
+            grouped: false,
             taps: 1,
             weight_index: weight_index as u32,
-            bias_index: bias_index as u32,
+            bias_index: Some(bias_index as u32),
         };
         let (folded, on_gpu) = (upload(&vec![UNTOUCHED; length]), upload(&parameters));
         let factors_on_gpu = upload_factors(&case, &factors);
@@ -937,6 +938,59 @@ fn residual_networks() {
             check_config(what, residual_network(), quantization, freeze_after, true);
         }
         check_config(what, residual_network(), quantization, Some(None), false);
+    }
+}
+
+/// A residual block of depthwise and pointwise convolutions without biases, with batch norms, behind
+/// a rectangular convolution.
+fn separable_network() -> NetworkConfig {
+    let (activation, norm) = (LayerConfig::activation, LayerConfig::batch_norm);
+    let convolution = |name: &str, own: Convolution| {
+        LayerConfig::convolution(name, Convolution { bias: false, ..own })
+    };
+    let depthwise = |stride| Convolution {
+        groups: ChannelGroups::Depthwise,
+        padding: Padding::Same,
+        ..Convolution::square(6, [3, stride, 0])
+    };
+    let pointwise = |channels| Convolution::square(channels, [1, 1, 0]);
+    NetworkConfig {
+        input: Shape::new(3, 10, 9),
+        classes: 4,
+        layers: vec![
+            convolution(
+                "conv1",
+                Convolution { kernel: [3, 2], stride: [1, 2], ..Convolution::square(6, [3, 1, 1]) },
+            ),
+            norm("bn1"),
+            activation("act1"),
+            convolution("deep1", depthwise(1)),
+            norm("bn2"),
+            activation("act2"),
+            convolution("point1", pointwise(6)),
+            norm("bn3"),
+            LayerConfig::add("add1", &["bn3", "act1"]),
+            activation("act3"),
+            convolution("deep2", depthwise(2)),
+            norm("bn4"),
+            activation("act4"),
+            convolution("point2", Convolution { groups: ChannelGroups::Count(3), ..pointwise(9) }),
+            norm("bn5"),
+            activation("act5"),
+            LayerConfig::linear("fc2", 4),
+        ],
+    }
+}
+
+#[test]
+fn separable_networks() {
+    let float = QuantizationConfig::default();
+    let sawb = quantized("4,4,4,4,4", WeightQuantizer::Sawb, true);
+    for (what, quantization) in [("separable, float", &float), ("separable, sawb", &sawb)] {
+        for freeze_after in [None, Some(None), Some(Some(4))] {
+            check_config(what, separable_network(), quantization, freeze_after, true);
+        }
+        check_config(what, separable_network(), quantization, Some(None), false);
     }
 }
 

@@ -206,8 +206,8 @@ mod tests {
     fn the_operators_are_the_layers() {
         for (kernel, stride, padding) in [(1, 1, 0), (3, 1, 1), (3, 2, 2), (4, 3, 0), (5, 2, 4)] {
             let (input, filters, images) = (Shape::new(3, 7, 5), 4, 2);
-            let shape =
-                Convolution { images, input, out_channels: filters, kernel, stride, padding };
+            let window = [kernel, stride, padding].into();
+            let shape = Convolution { images, input, out_channels: filters, window };
             let (x, weight, bias) = (numbers(210, 1), numbers(shape.weights(), 2), numbers(4, 3));
             let window = Window { kernel, stride, padding };
             assert_eq!(window.output(input, filters), shape.output());

@@ -2,6 +2,7 @@
 
 use crate::{
     config::Shape,
+    graph::Window,
     layout::{GROUP, groups},
     shaders::Specialization,
 };
@@ -10,6 +11,29 @@ use crate::{
 /// single group.
 fn depth(channels: u32) -> u32 {
     channels.min(GROUP)
+}
+
+/// The constants that tell kernels of a window.
+fn axes(window: Window) -> [(&'static str, u32); 8] {
+    let Window { kernel, stride, dilation, padding: [top, left, ..] } = window;
+    [
+        ("KERNEL_HEIGHT", kernel[0]),
+        ("KERNEL_WIDTH", kernel[1]),
+        ("STRIDE_Y", stride[0]),
+        ("STRIDE_X", stride[1]),
+        ("DILATION_Y", dilation[0]),
+        ("DILATION_X", dilation[1]),
+        ("TOP", top),
+        ("LEFT", left),
+    ]
+}
+
+/// `specialization` with the constants of `window`, which are known when kernels are linked.
+pub(in crate::kernels) fn linked_window(
+    specialization: Specialization,
+    window: Window,
+) -> Specialization {
+    axes(window).into_iter().fold(specialization, |own, (name, size)| own.tile(name, size))
 }
 
 /// The position of a max-pool of 2 × 2 windows that is part of the kernel.
@@ -24,36 +48,36 @@ pub enum Pooling {
     Input,
 }
 
-/// Sizes of a weighted layer as its kernels see it: images are [height, width, groups], windows
-/// [kernel, stride, padding]. Behind a max-pool that is part of the layer, the sizes are those of
-/// the pixels that its windows cover.
+/// Sizes of a weighted layer as its kernels see it: images are [height, width, groups]. Behind a
+/// max-pool that is part of the layer, the sizes are those of the pixels that its windows cover.
 #[derive(Clone, Copy, Debug)]
 pub struct Geometry {
     /// Sizes of an image that is read.
     pub input: [u32; 3],
     /// Sizes of an image that is written.
     pub output: [u32; 3],
-    /// Sizes of the filter.
-    pub window: [u32; 3],
+    /// Of the filter; the padding below and to the right follows from the sizes.
+    pub window: Window,
     /// Real channels of an input group.
     pub depth: u32,
-    /// Distance between the pixels of the input; 1 except for mirrored convolutions.
-    pub spacing: u32,
+    /// Distance between the pixels of the input along each axis; 1 except for mirrored
+    /// convolutions.
+    pub spacing: [u32; 2],
     /// The position of a max-pool that is part of the layer.
     pub pooling: Pooling,
 }
 
 impl Geometry {
-    /// A convolution between two shapes, `window` as [kernel, stride, padding].
-    pub fn convolution(input: Shape, output: Shape, window: [u32; 3]) -> Self {
+    /// A convolution of all channels between two shapes.
+    pub fn convolution(input: Shape, output: Shape, window: impl Into<Window>) -> Self {
         let size = |shape: Shape| [shape.height, shape.width, groups(shape.channels)];
         let [input_size, output] = [size(input), size(output)];
         Geometry {
             input: input_size,
             output,
-            window,
+            window: window.into(),
             depth: depth(input.channels),
-            spacing: 1,
+            spacing: [1; 2],
             pooling: Pooling::None,
         }
     }
@@ -64,9 +88,9 @@ impl Geometry {
         Geometry {
             input,
             output,
-            window: [1, 1, 0],
+            window: [1, 1, 0].into(),
             depth: GROUP,
-            spacing: 1,
+            spacing: [1; 2],
             pooling: Pooling::None,
         }
     }
@@ -80,9 +104,12 @@ impl Geometry {
 
     /// The convolution of the output's gradient that gives the input's.
     pub fn mirrored(self, out_channels: u32) -> Self {
-        let [kernel, stride, padding] = self.window;
+        let Window { kernel, stride, dilation, padding } = self.window;
+        let [height, width] = self.window.extent();
+        let [top, left, bottom, right] = padding;
+        let padding = [height - 1 - top, width - 1 - left, height - 1 - bottom, width - 1 - right];
         let pooling = if self.pooling == Pooling::Output { Pooling::Input } else { Pooling::None };
-        let window = [kernel, 1, kernel - 1 - padding];
+        let window = Window { kernel, stride: [1; 2], dilation, padding };
         Geometry {
             input: self.output,
             output: self.input,
@@ -105,7 +132,7 @@ impl Geometry {
 
     /// Number of groups of inputs that are summed for an output.
     pub fn inner(self) -> u32 {
-        self.window[0] * self.window[0] * self.input[2]
+        self.window.taps() * self.input[2]
     }
 
     /// `specialization` with the sizes of what is stored: windows behind a max-pool.
@@ -124,10 +151,7 @@ impl Geometry {
 
     /// As [`Self::sizes`], with the filter.
     pub(in crate::kernels) fn windows(self, specialization: Specialization) -> Specialization {
-        let [kernel, stride, padding] = self.window;
-        self.sizes(specialization)
-            .constant("KERNEL", kernel)
-            .constant("STRIDE", stride)
-            .constant("PADDING", padding)
+        let constants = axes(self.window).into_iter();
+        constants.fold(self.sizes(specialization), |own, (name, size)| own.constant(name, size))
     }
 }

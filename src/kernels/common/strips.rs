@@ -1,6 +1,6 @@
 //! Register tiles of the convolutions for software drivers.
 
-use super::{Geometry, ImageRange, grid};
+use super::{Geometry, ImageRange, grid, linked_window};
 use crate::{
     gpu::{Buffer, Launch, Work},
     layout::GROUP,
@@ -71,13 +71,10 @@ pub struct SlicedWeights<'a> {
 
 /// Constants of a convolution by strips.
 pub(in crate::kernels) fn strip_constants(tiles: StripTiles, geometry: Geometry) -> Specialization {
-    let [kernel, _, padding] = geometry.window;
     let specialization = tiles
         .specialize(Specialization::new(), tiles.weights(GROUP * geometry.inner()))
-        .tile("KERNEL", kernel)
-        .tile("PADDING", padding)
         .tile("DEPTH", geometry.depth);
-    geometry.sizes(specialization)
+    geometry.sizes(linked_window(specialization, geometry.window))
 }
 
 /// The `launch` of a convolution by strips over `images` and the blocks of a slice, with the

@@ -35,12 +35,14 @@ pub struct StripShape {
     pub depth: u32,
     /// Output pixels, [height, width], in front of a max-pool.
     pub pixels: [u32; 2],
-    /// A side of the filter.
-    pub kernel: u32,
-    /// Input pixels from an output to the next.
-    pub stride: u32,
+    /// Height and width of the filter, in taps.
+    pub kernel: [u32; 2],
+    /// Pixels that a row of taps spreads over.
+    pub extent: u32,
+    /// Input pixels from an output to the next along each axis.
+    pub stride: [u32; 2],
     /// Distance of the input's pixels, zeros in between; 1 where `stride` is not.
-    pub spacing: u32,
+    pub spacing: [u32; 2],
     /// Whether a max-pool takes part.
     pub pooling: Pooling,
     /// Images that an invocation takes at once: 2 where its sums are packed integers.
@@ -50,14 +52,15 @@ pub struct StripShape {
 impl StripShape {
     /// Of a layer, an image at a time.
     pub fn of(geometry: Geometry) -> StripShape {
-        let ([height, width, out_groups], [kernel, stride, _]) = (geometry.output, geometry.window);
+        let ([height, width, out_groups], window) = (geometry.output, geometry.window);
         StripShape {
             out_groups,
             in_groups: geometry.input[2],
             depth: geometry.depth,
             pixels: [height, width],
-            kernel,
-            stride,
+            kernel: window.kernel,
+            extent: window.extent()[1],
+            stride: window.stride,
             spacing: geometry.spacing,
             pooling: geometry.pooling,
             images: 1,
@@ -70,9 +73,10 @@ impl StripShape {
         let shape = self;
         let [height, width] = shape.pixels;
         // Both pixels of a window along a row are in a strip.
-        let multiple = if shape.pooling == Pooling::None { shape.spacing } else { 2 };
+        let multiple = if shape.pooling == Pooling::None { shape.spacing[1] } else { 2 };
         let least_rows = if shape.pooling == Pooling::Output { 2 } else { 1 };
-        let most_rows = if shape.stride == 1 { MOST_ROWS.min(height.max(least_rows)) } else { 1 };
+        let most_rows =
+            if shape.stride == [1; 2] { MOST_ROWS.min(height.max(least_rows)) } else { 1 };
         let mut best = None;
         for rows in least_rows..=most_rows {
             for groups in 1..=MOST_GROUPS.min(shape.out_groups) {
@@ -82,7 +86,7 @@ impl StripShape {
                         StripTiles { rows, columns, ..shape.sliced(groups, lanes, subgroups) };
                     let sums = rows * columns * groups;
                     let long =
-                        sums > ACCUMULATORS || sums * shape.kernel * shape.depth > UNROLL_LIMIT;
+                        sums > ACCUMULATORS || sums * shape.kernel[1] * shape.depth > UNROLL_LIMIT;
                     let price = (long.then_some(sums), shape.price(tiles));
                     if best.is_none_or(|(least, _)| price < least) {
                         best = Some((price, tiles));
@@ -97,7 +101,7 @@ impl StripShape {
     /// One pixel, with the weights of `groups` groups in slices of about equal size.
     fn sliced(self, groups: u32, lanes: u32, subgroups: bool) -> StripTiles {
         let shape = self;
-        let block_bytes = shape.kernel * shape.kernel * shape.in_groups * 4 * groups * 16;
+        let block_bytes = shape.kernel[0] * shape.kernel[1] * shape.in_groups * 4 * groups * 16;
         let all = shape.out_groups.div_ceil(groups);
         let uniform = block_bytes <= UNIFORM_BYTES;
         let blocks =
@@ -119,12 +123,12 @@ impl StripShape {
     fn price(self, own: StripTiles) -> u64 {
         let shape = self;
         let StripTiles { rows, columns, groups, .. } = own;
-        let StripShape { kernel, depth, spacing, .. } = shape;
+        let StripShape { kernel: [tap_rows, taps], depth, spacing: [_, spacing], .. } = shape;
         let [height, width] = shape.pixels;
         let tiles =
             height.div_ceil(rows) * width.div_ceil(columns) * shape.out_groups.div_ceil(groups);
         let (input_rows, span) =
-            (rows * kernel, ((columns - 1) * shape.stride + kernel).div_ceil(spacing));
+            (rows * tap_rows, ((columns - 1) * shape.stride[1] + shape.extent).div_ceil(spacing));
         let inputs = match shape.pooling {
             // A window's position is a quarter of its gradient.
             Pooling::Input => {
@@ -133,12 +137,12 @@ impl StripShape {
             }
             _ => u64::from(shape.images * input_rows * span) * STORAGE_LOAD,
         };
-        let weights = u64::from(kernel * kernel * depth * groups);
+        let weights = u64::from(tap_rows * taps * depth * groups);
         let load = if own.uniform { UNIFORM_LOAD } else { STORAGE_LOAD };
         let weight_loads = match own.subgroups {
             true => {
                 weights * BROADCAST
-                    + u64::from(kernel * (kernel * 4 * groups).div_ceil(own.lanes)) * load
+                    + u64::from(tap_rows * (taps * 4 * groups).div_ceil(own.lanes)) * load
             }
             false => weights * load,
         };
@@ -174,9 +178,10 @@ mod tests {
                         in_groups,
                         depth: 4,
                         pixels,
-                        kernel,
-                        stride,
-                        spacing,
+                        kernel: [kernel; 2],
+                        extent: kernel,
+                        stride: [stride; 2],
+                        spacing: [spacing; 2],
                         pooling,
                         images,
                     };

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use super::StripShape;
 use crate::{
     gpu::{Abilities, Gpu, ProductShape, ProductTiles, Tuning},
+    graph::Window,
     kernels::{
-        CooperativeTiles, FeatureTiles, Geometry, NarrowTiles, Pooling, RegisterTiles, StripTiles,
-        WeightGradientTiles,
+        CooperativeTiles, DepthwiseTiles, FeatureTiles, Geometry, NarrowTiles, Pooling,
+        RegisterTiles, StripTiles, WeightGradientTiles,
     },
 };
 
@@ -24,6 +25,10 @@ const VECTOR: u32 = 8;
 const UNROLL_LIMIT: u32 = 1200;
 /// The same for weight gradients, which hold many numbers over all of it.
 const GRADIENT_UNROLL_LIMIT: u32 = 576;
+/// Unrolled multiply-adds of groups in a depthwise kernel.
+const DEPTHWISE_UNROLL_LIMIT: u32 = 288;
+/// Parts of a depthwise convolution's weight gradient at most: one invocation adds them all.
+const MOST_DEPTHWISE_PARTS: u32 = 256;
 /// Invocations of a matrix product's workgroup on a GPU.
 const PRODUCT_LANES: u32 = 128;
 /// Groups of 4 columns in a matrix product's tile at most.
@@ -201,32 +206,34 @@ impl TileTable {
         self.software.then(|| shape.cheapest(VECTOR, self.shares_loads()))
     }
 
-    /// Whether a max-pool of 2 × 2 windows is part of the convolution in front of it, with a stride
-    /// of `stride` and `in_groups` groups of input channels: where `convolution` makes all its
+    /// Whether a max-pool of 2 × 2 windows is part of the convolution in front of it, with windows
+    /// of `window` and `in_groups` groups of input channels: where `convolution` makes all its
     /// passes.
-    pub fn joins_pool(&self, stride: u32, in_groups: u32) -> bool {
-        self.software && stride == 1 && in_groups > 1
+    pub fn joins_pool(&self, window: Window, in_groups: u32) -> bool {
+        self.software && window.stride == [1; 2] && window.dilation == [1; 2] && in_groups > 1
     }
 
     /// Tiles of the input gradient of a convolution whose input of `channels` has a single group of
     /// them.
     pub fn narrow_input_gradient(&self, geometry: Geometry, channels: u32) -> NarrowTiles {
-        let ([_, width, _], [kernel, stride, _]) = (geometry.input, geometry.window);
-        let most =
-            (UNROLL_LIMIT / (kernel * channels)).clamp(1, if self.software { 28 } else { 4 });
+        let ([_, width, _], window) = (geometry.input, geometry.window);
+        let most = (UNROLL_LIMIT / (window.kernel[1] * channels))
+            .clamp(1, if self.software { 28 } else { 4 });
         let strips = width.div_ceil(most);
         NarrowTiles {
             lanes: if self.software { VECTOR } else { 32 },
-            columns: width.div_ceil(strips).next_multiple_of(stride),
+            columns: width.div_ceil(strips).next_multiple_of(window.stride[1]),
         }
     }
 
     /// Tiles of `convolution_weight_gradient`.
     pub fn convolution_weight_gradient(&self, geometry: Geometry) -> WeightGradientTiles {
         let ([_, _, in_groups], [_, width, out_groups]) = (geometry.input, geometry.output);
-        let ([kernel, ..], depth) = (geometry.window, geometry.depth);
+        let ([tap_rows, kernel], depth) = (geometry.window.kernel, geometry.depth);
         let groups = TileTable::groups(out_groups, 2);
-        let tap_rows = (72 / (kernel * depth * groups)).clamp(1, kernel);
+        // Rows of dilated taps are not neighbours.
+        let most_rows = if geometry.window.dilation[0] == 1 { tap_rows } else { 1 };
+        let tap_rows = (72 / (kernel * depth * groups)).clamp(1, most_rows);
         let sums = tap_rows * kernel * depth * groups;
         let inputs = (144 / sums).clamp(1, in_groups.min(2));
         let columns = (GRADIENT_UNROLL_LIMIT / (sums * inputs)).clamp(1, 8).min(width);
@@ -235,6 +242,27 @@ impl TileTable {
         let columns = if pooled { columns.next_multiple_of(2) } else { columns };
         let subgroups = self.shares_loads();
         WeightGradientTiles { lanes: VECTOR, groups, inputs, tap_rows, columns, subgroups }
+    }
+
+    /// Tiles of the depthwise kernels over `geometry`, that of the input's gradient where it is
+    /// mirrored.
+    pub fn depthwise(&self, geometry: Geometry) -> DepthwiseTiles {
+        let [height, width, _] = geometry.output;
+        let [_, spacing] = geometry.spacing;
+        let (taps, most) = (geometry.window.taps(), if self.software { 8 } else { 4 });
+        let columns = (DEPTHWISE_UNROLL_LIMIT / taps).clamp(1, most).min(width);
+        DepthwiseTiles {
+            lanes: if self.software { VECTOR } else { 64 },
+            rows: height.min(if self.software { 64 } else { 8 }),
+            columns: columns.next_multiple_of(spacing),
+        }
+    }
+
+    /// Parts of a depthwise convolution's weight gradient with `channel_groups` groups, which are
+    /// summed over `bands` of rows: enough invocations for the adapter.
+    pub fn depthwise_parts(&self, channel_groups: u32, bands: u32) -> u32 {
+        let wanted = if self.software { 32 * VECTOR } else { 1 << 14 };
+        (wanted / channel_groups.max(1)).clamp(1, bands.clamp(1, MOST_DEPTHWISE_PARTS))
     }
 
     /// Parts of a weight gradient over `images` of `pixels` outputs: enough workgroups for the

@@ -8,10 +8,10 @@ use crate::{
     Result,
     config::{MaxPool, Precision, Shape},
     gpu::{Buffer, Gpu},
-    graph::{self, Graph, Op, OpKind, ValueId},
-    kernels::{AveragePoolShape, BackwardLayout, Geometry, PoolShape, WeightShape},
+    graph::{self, Graph, Op, OpKind, ValueId, Window},
+    kernels::{AveragePoolShape, BackwardLayout, Geometry, GroupedShape, PoolShape, WeightShape},
     layout::groups,
-    nn::TileTable,
+    nn::{ConvolutionFamily, TileTable},
     quant::ActivationPlan,
     storage::{Format, Storage},
 };
@@ -133,8 +133,9 @@ impl<'a> Builder<'a> {
             activation = (Some(own.name.clone()), plan);
             last = own;
         }
-        if let NodeKind::Convolution { pool, window, .. } = &mut kind
-            && let Some((own, joined)) = self.joined_pool(last, window.stride, input)?
+        if let NodeKind::Convolution { pool, window, weights, .. } = &mut kind
+            && !weights.shape.grouped
+            && let Some((own, joined)) = self.joined_pool(last, *window, input)?
         {
             taken += 1;
             *pool = Some(joined);
@@ -183,12 +184,16 @@ impl<'a> Builder<'a> {
     fn kind(&mut self, op: &Op, source: Option<usize>) -> Result<NodeKind> {
         let (input, output) = (self.graph.input_of(op), self.graph.output_of(op));
         Ok(match &op.kind {
-            OpKind::Convolution { window, weights } => {
-                // The gradient of a narrow input has a kernel that reads the forward pass's copy.
-                let copied = self.options.gradients && groups(input.channels) > 1;
+            &OpKind::Convolution { window, groups: sets, ref weights } => {
+                let shape = GroupedShape { input, output, window, sets };
+                let is_dense = ConvolutionFamily::of(shape) == ConvolutionFamily::Dense;
+                // The gradient of a narrow input, and that of a grouped convolution, have kernels
+                // that read the forward pass's copy.
+                let copied = self.options.gradients && is_dense && groups(input.channels) > 1;
                 let layout = copied.then_some(BackwardLayout::TapsFirst);
-                let weights = self.weights(weights, [input, output], layout)?;
-                NodeKind::Convolution { weights, window: *window, pool: None }
+                let [inputs, _] = shape.set_channels();
+                let weights = self.weights(weights, (inputs, !is_dense), output, layout)?;
+                NodeKind::Convolution { weights, window, sets, pool: None }
             }
             OpKind::Linear { weights } => {
                 let [inputs, outputs] =
@@ -197,7 +202,7 @@ impl<'a> Builder<'a> {
                 let copied = self.options.gradients && self.tiles.product_of(geometry).is_some();
                 let layout = copied.then_some(BackwardLayout::OutputsFirst);
                 NodeKind::FullyConnected {
-                    weights: self.weights(weights, [input, output], layout)?,
+                    weights: self.weights(weights, (input.channels, false), output, layout)?,
                 }
             }
             OpKind::BatchNorm(norm) => {
@@ -226,20 +231,23 @@ impl<'a> Builder<'a> {
         self.graph.value(op.inputs[0]).consumers.len() == 1
     }
 
-    /// Buffers of the weights `own` of a layer between two shapes.
+    /// Buffers of the weights `own` of a layer that makes `output` of sums over `inputs`, which are
+    /// `grouped` or all that there are.
     fn weights(
         &self,
         own: &graph::Weights,
-        [input, output]: [Shape; 2],
+        (inputs, grouped): (u32, bool),
+        output: Shape,
         layout: Option<BackwardLayout>,
     ) -> Result<Weights> {
         let offset = |id| self.graph.parameter(id).offset;
         let shape = WeightShape {
             out_channels: output.channels,
-            in_channels: input.channels,
+            in_channels: inputs,
+            grouped,
             taps: own.taps,
             weight_index: offset(own.weight),
-            bias_index: offset(own.bias),
+            bias_index: own.bias.map(offset),
         };
         Weights::new(self.gpu, shape, layout, own.step.map(offset), own.quantizer)
     }
@@ -306,7 +314,7 @@ impl<'a> Builder<'a> {
     fn joined_pool(
         &self,
         last: &Op,
-        stride: u32,
+        window: Window,
         input: Shape,
     ) -> Result<Option<(&'a Op, JoinedPool)>> {
         let windows = OpKind::MaxPool(MaxPool::inside(2, 2));
@@ -315,7 +323,7 @@ impl<'a> Builder<'a> {
         };
         let joins = self.options.keeps_windows_only()
             && !self.layer_by_layer
-            && self.tiles.joins_pool(stride, groups(input.channels));
+            && self.tiles.joins_pool(window, groups(input.channels));
         if !joins {
             return Ok(None);
         }

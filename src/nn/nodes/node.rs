@@ -5,8 +5,9 @@ use crate::{
     config::Shape,
     gpu::Buffer,
     graph::Window,
-    kernels::{AveragePoolShape, Geometry, Gradient, PoolShape},
+    kernels::{AveragePoolShape, Geometry, Gradient, GroupedShape, PoolShape},
     layout::groups,
+    nn::ConvolutionFamily,
     quant::ActivationPlan,
     storage::{Format, Storage},
 };
@@ -22,7 +23,7 @@ pub(in crate::nn) struct JoinedPool {
 
 /// What a node computes.
 pub(in crate::nn) enum NodeKind {
-    Convolution { weights: Weights, window: Window, pool: Option<JoinedPool> },
+    Convolution { weights: Weights, window: Window, sets: u32, pool: Option<JoinedPool> },
     FullyConnected { weights: Weights },
     BatchNorm(BatchNorm),
     Activation,
@@ -119,12 +120,27 @@ impl Node {
     pub fn geometry(&self) -> Geometry {
         match &self.kind {
             &NodeKind::Convolution { window, ref pool, .. } => {
-                let window = [window.kernel, window.stride, window.padding];
                 let geometry = Geometry::convolution(self.input, self.output, window);
                 if pool.is_some() { geometry.pooled() } else { geometry }
             }
             _ => Geometry::fully_connected(self.input_elements(), self.output_elements()),
         }
+    }
+
+    /// A convolution's sizes with its sets of channels.
+    pub fn grouped(&self) -> Option<GroupedShape> {
+        let (input, output) = (self.input, self.output);
+        match self.kind {
+            NodeKind::Convolution { window, sets, .. } => {
+                Some(GroupedShape { input, output, window, sets })
+            }
+            _ => None,
+        }
+    }
+
+    /// The kernels of a convolution; fully connected layers have those of dense ones.
+    pub fn family(&self) -> ConvolutionFamily {
+        self.grouped().map_or(ConvolutionFamily::Dense, ConvolutionFamily::of)
     }
 
     /// What its activation is applied to.

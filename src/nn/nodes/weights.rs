@@ -13,14 +13,14 @@ use crate::{
 pub(in crate::nn) struct Weights {
     pub shape: WeightShape,
     pub quantizer: WeightQuantizerPlan,
-    /// [tap, in channel (padded), out channel (padded)].
+    /// [tap, in channel (padded where not grouped), out channel (padded)].
     pub forward: Buffer,
     /// In channels contiguous, where the input's gradient wants a copy of its own.
     pub backward: Option<(Buffer, BackwardLayout)>,
     /// `forward` and `backward` in slices, where the kernel wants them.
     pub forward_slices: Option<WeightSlices>,
     pub backward_slices: Option<WeightSlices>,
-    /// [out channel (padded)].
+    /// [out channel (padded)]; zeros in layers without one.
     pub bias: Buffer,
     /// Where its learned steps are in the parameters, if it has any.
     pub step_index: Option<u32>,
@@ -47,8 +47,7 @@ impl Weights {
         step_index: Option<u32>,
         quantizer: WeightQuantizerPlan,
     ) -> Result<Self> {
-        let [inputs, outputs] =
-            [shape.in_channels, shape.out_channels].map(|channels| u64::from(padded(channels)));
+        let [inputs, outputs] = [shape.stored_inputs(), padded(shape.out_channels)].map(u64::from);
         let bytes = u64::from(shape.taps) * inputs * outputs * 4;
         let copy =
             |layout| Ok::<_, Error>((gpu.buffer("weights for the input gradient", bytes)?, layout));
@@ -76,8 +75,8 @@ impl Weights {
 
     /// Bytes of one part of the weight gradient.
     pub fn part_bytes(&self) -> u64 {
-        let [inputs, outputs] = [self.shape.in_channels, self.shape.out_channels]
-            .map(|channels| u64::from(padded(channels)));
+        let [inputs, outputs] =
+            [self.shape.stored_inputs(), padded(self.shape.out_channels)].map(u64::from);
         (u64::from(self.shape.taps) * inputs + 1) * outputs * 4
     }
 

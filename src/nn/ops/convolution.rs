@@ -9,11 +9,13 @@ use crate::{
     gpu::{Binding, Buffer, Gpu},
     kernels::{
         Convolution, ConvolutionInputGradient, ConvolutionInputGradientNarrow, ConvolutionTiled,
-        ConvolutionWeightGradient, ConvolutionWeightGradientTiled, Epilogue, Gradient,
+        ConvolutionWeightGradient, ConvolutionWeightGradientTiled, DepthwiseConvolution,
+        DepthwiseInputGradient, DepthwiseWeightGradient, Epilogue, Gradient, GroupedConvolution,
+        GroupedConvolutionInputGradient, GroupedConvolutionWeightGradient,
     },
     layout::groups,
     nn::{
-        StripShape, TileTable,
+        ConvolutionFamily, StripShape, TileTable,
         nodes::{Node, NodeKind, Weights},
         recorder::Recorder,
         slices::WeightSlices,
@@ -22,6 +24,9 @@ use crate::{
 
 /// Gives a convolution the slices of weights that its kernels read, where they do.
 pub fn slice_weights(gpu: &Gpu, node: &mut Node, tiles: &TileTable, gradients: bool) -> Result<()> {
+    if node.family() != ConvolutionFamily::Dense {
+        return Ok(());
+    }
     let geometry = node.geometry();
     let mirrored = geometry.mirrored(node.output.channels);
     let has_groups = groups(node.input.channels) > 1;
@@ -60,6 +65,30 @@ pub fn forward(
     let work = work(node, weights, images.most);
     let end = end(node, weights, recorder.parameters);
     let (input, output) = (input.into(), Binding::from(&node.value));
+    match (node.family(), node.grouped()) {
+        (ConvolutionFamily::Depthwise, _) => {
+            let (weight, tiles) = (&weights.forward, recorder.tiles.depthwise(geometry));
+            let own = DepthwiseConvolution {
+                images,
+                input,
+                weight,
+                output,
+                end,
+                geometry,
+                tiles,
+                storage,
+                work,
+            };
+            return recorder.add(label, &own);
+        }
+        (ConvolutionFamily::Grouped, Some(shape)) => {
+            let weight = &weights.forward;
+            let own =
+                GroupedConvolution { images, input, weight, output, end, shape, storage, work };
+            return recorder.add(label, &own);
+        }
+        _ => {}
+    }
     if let Some(slices) = &weights.forward_slices {
         let choice = node.joined_pool().map(|pool| Binding::from(&pool.choice));
         return slices.iter().try_for_each(|own| {
@@ -109,6 +138,37 @@ pub fn input_gradient(
     let work = work(node, weights, images.most);
     // But for an image's, the pass is a convolution whose input is the output's gradient.
     let mirrored = geometry.mirrored(node.output.channels);
+    let (weight, storage) = (&weights.forward, node.input_gradient_storage(end));
+    match (node.family(), node.grouped()) {
+        (ConvolutionFamily::Depthwise, _) => {
+            let own = DepthwiseInputGradient {
+                images,
+                output_gradient: from,
+                weight,
+                input_gradient: to,
+                end,
+                geometry: mirrored,
+                tiles: recorder.tiles.depthwise(mirrored),
+                storage,
+                work,
+            };
+            return recorder.add(label, &own);
+        }
+        (ConvolutionFamily::Grouped, Some(shape)) => {
+            let own = GroupedConvolutionInputGradient {
+                images,
+                output_gradient: from,
+                weight,
+                input_gradient: to,
+                end,
+                shape,
+                storage,
+                work,
+            };
+            return recorder.add(label, &own);
+        }
+        _ => {}
+    }
     if let Some(slices) = &weights.backward_slices {
         let chosen = joined_choice(recorder, node);
         return slices.iter().try_for_each(|own| {
@@ -121,7 +181,7 @@ pub fn input_gradient(
                 end,
                 geometry: mirrored,
                 tiles: slices.tiles,
-                storage: node.input_gradient_storage(end),
+                storage,
                 work,
             };
             recorder.add(label.as_str(), &slice)
@@ -131,7 +191,7 @@ pub fn input_gradient(
         let narrow = ConvolutionInputGradientNarrow {
             images,
             output_gradient: from,
-            weight: &weights.forward,
+            weight,
             input_gradient: to,
             geometry,
             channels: node.input.channels,
@@ -150,7 +210,7 @@ pub fn input_gradient(
         geometry: mirrored,
         mirrored: true,
         tiles: recorder.tiles.product_of(mirrored).ok_or_else(no_kernel)?,
-        storage: node.input_gradient_storage(end),
+        storage,
         work,
     };
     recorder.add(label, &product)
@@ -169,6 +229,38 @@ pub fn weight_gradient(
     let (buffer, part_count) = parts(weights)?;
     let (images, geometry) = (recorder.images, node.geometry());
     let (storage, work) = (node.parameter_gradient_storage(), work(node, weights, images.most));
+    match (node.family(), node.grouped()) {
+        (ConvolutionFamily::Depthwise, _) => {
+            let own = DepthwiseWeightGradient {
+                images,
+                input,
+                output_gradient,
+                parts: buffer.into(),
+                part_count,
+                geometry,
+                tiles: recorder.tiles.depthwise(geometry),
+                storage,
+                work,
+            };
+            recorder.add(label, &own)?;
+            return weights::reduce(recorder, &node.name, weights, gradients);
+        }
+        (ConvolutionFamily::Grouped, Some(shape)) => {
+            let own = GroupedConvolutionWeightGradient {
+                images,
+                input,
+                output_gradient,
+                parts: buffer.into(),
+                part_count,
+                shape,
+                storage,
+                work,
+            };
+            recorder.add(label, &own)?;
+            return weights::reduce(recorder, &node.name, weights, gradients);
+        }
+        _ => {}
+    }
     match recorder.tiles.weight_gradient_product_of(geometry) {
         Some(tiles) => recorder.add(
             label,

@@ -5,10 +5,11 @@ use crate::{
     Result,
     gpu::{Binding, Gpu, Launcher, Recording, Work},
     kernels::{
-        ConvolutionCooperative, ConvolutionTiled, Epilogue, Geometry, ImageRange, MatrixProduct,
+        ConvolutionCooperative, ConvolutionTiled, Epilogue, Geometry, GroupedShape, ImageRange,
+        MatrixProduct,
     },
     nn::{
-        ProductShape, TileTable,
+        ConvolutionFamily, ProductShape, TileTable,
         nodes::{Node, NodeKind, Weights},
         recorder::Recorder,
     },
@@ -88,6 +89,9 @@ impl Product<'_> {
 
 /// The products that a weighted node's passes are on GPUs, under the labels of their dispatches.
 pub fn products(node: &Node) -> Vec<(String, ProductShape)> {
+    if node.family() != ConvolutionFamily::Dense {
+        return Vec::new();
+    }
     let geometry = node.geometry();
     let product = |geometry: Geometry| {
         let [_, _, column_groups] = geometry.output;
@@ -160,15 +164,32 @@ pub fn cooperative<'a>(
     })
 }
 
-/// Workgroups of one part of a node's weight gradient, whatever its kind.
-pub fn part_workgroups(tiles: &TileTable, node: &Node) -> u32 {
+/// Parts that the weight gradient of a weighted node over `images` should be summed in.
+pub fn wanted_parts(tiles: &TileTable, node: &Node, images: u32) -> u32 {
     let geometry = node.geometry();
+    let workgroups = match (node.family(), node.grouped()) {
+        (ConvolutionFamily::Depthwise, _) => {
+            let [height, _, channel_groups] = geometry.output;
+            let bands = height.div_ceil(tiles.depthwise(geometry).rows);
+            return tiles.depthwise_parts(channel_groups, images.saturating_mul(bands));
+        }
+        (ConvolutionFamily::Grouped, Some(shape)) => {
+            let [workgroups, rows, _] = GroupedShape::workgroups(1, shape.part_elements());
+            workgroups.saturating_mul(rows)
+        }
+        _ => part_workgroups(tiles, node, geometry),
+    };
+    tiles.weight_gradient_parts(workgroups, images, geometry.pixels())
+}
+
+/// Workgroups of one part of a dense node's weight gradient, whatever its kind.
+fn part_workgroups(tiles: &TileTable, node: &Node, geometry: Geometry) -> u32 {
     let ([_, _, in_groups], [_, _, out_groups]) = (geometry.input, geometry.output);
     let (rows, columns) = match tiles.weight_gradient_product_of(geometry) {
         Some(own) => own.workgroups(geometry.inner() + 1, out_groups),
         None if matches!(node.kind, NodeKind::Convolution { .. }) => {
             let own = tiles.convolution_weight_gradient(geometry);
-            own.workgroups([in_groups, out_groups], geometry.window[0])
+            own.workgroups([in_groups, out_groups], geometry.window.kernel[0])
         }
         None => {
             tiles.fully_connected_weight_gradient(out_groups).workgroups([in_groups, out_groups])
