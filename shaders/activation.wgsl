@@ -1,8 +1,8 @@
 // An activation on its own: output = activate(input), a function or a quantizer with fake
 // quantization (common/activation.wgsl), elementwise over ELEMENTS groups of 4 values an image.
 // Where it follows a convolution or fully connected layer, their kernels apply it instead. With
-// `padded` the function has a value other than 0 at 0: what is beyond CHANNELS stays 0. In integer inference it
-// is `requantize` with one multiplier and offset.
+// `padded` the function has a value other than 0 at 0: what is beyond CHANNELS stays 0. In integer
+// inference it is `requantize` with one multiplier and offset.
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
@@ -38,7 +38,8 @@ fn main(
     let at = images.first * ELEMENTS + element;
     @if(pact) let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
     @if(pact) let value = activate(ACTIVATION, load_input(input[at]), learned, LEVELS);
-    @if(!pact && !requantized) let value = activate(ACTIVATION, load_input(input[at]), vec2f(), 1.0);
+    @if(!pact && !requantized)
+    let value = activate(ACTIVATION, load_input(input[at]), vec2f(), 1.0);
     @if(!requantized && !padded) { output[at] = store_output(value); }
     @if(padded) {
         let group = element % ((CHANNELS + 3u) / 4u);

@@ -139,7 +139,8 @@ fn main(
                             if ((c + kx * DILATION_X + OFFSET) % SPACING_X == 0u) {
                                 @unroll for (var j = 0u; j < DEPTH; j++) {
                                     sum[(r * COLUMNS + c) * GROUPS + g] = fma(
-                                        vec4f(line[r * SPAN + (c + kx * DILATION_X + OFFSET) / SPACING_X][j]),
+                                        vec4f(line[r * SPAN
+                                            + (c + kx * DILATION_X + OFFSET) / SPACING_X][j]),
                                         w[j],
                                         sum[(r * COLUMNS + c) * GROUPS + g],
                                     );

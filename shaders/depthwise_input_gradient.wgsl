@@ -1,6 +1,7 @@
 // Gradient of a depthwise convolution with respect to its input (torch.nn.grad.conv2d_input):
-//   input_gradient[n, y, x, c] = Σ_{ky, kx} output_gradient[n, (y + P − ky·D)/S, (x + P − kx·D)/S, c]
-//     · weight[ky, kx, c], where the divisions have no remainder.
+//   input_gradient[n, y, x, c] =
+//     Σ_{ky, kx} output_gradient[n, (y + P − ky·D)/S, (x + P − kx·D)/S, c] · weight[ky, kx, c],
+// where the divisions have no remainder.
 // It is a depthwise convolution by the mirrored taps over the output's gradient with S − 1 zeros
 // between its pixels, which are SPACING apart. Here "input" is that gradient: IN_ and OUT_ sizes,
 // TOP and LEFT are of what the kernel reads and writes.
@@ -9,8 +10,8 @@
 // values before, and their gradient after.
 //
 // Gradients are [image, row, column, channel / 4] vec4f, weights [ky, kx, channel / 4] vec4f. An
-// invocation goes down ROWS rows of a strip of COLUMNS pixels as in `depthwise_convolution`. COLUMNS
-// is a multiple of SPACING_X: which taps meet a pixel is known when linked.
+// invocation goes down ROWS rows of a strip of COLUMNS pixels as in `depthwise_convolution`.
+// COLUMNS is a multiple of SPACING_X: which taps meet a pixel is known when linked.
 
 import constants::{COLUMNS, LANES, FRESH, KERNEL_HEIGHT, KERNEL_WIDTH, SPACING_Y, SPACING_X};
 import constants::{DILATION_Y, DILATION_X, TOP, LEFT};

@@ -5,8 +5,8 @@
 //   bias_gradient[c] = Σ_{n, y, x} output_gradient[n, y, x, c].
 //
 // Bands of ROWS rows of outputs of all images are dealt to PARTS parts, band b to part b mod PARTS;
-// `reduce_weight_gradient` adds the parts in order, so the sum does not depend on scheduling. A part
-// is [ky, kx, channel / 4] vec4f followed by the bias's [channel / 4].
+// `reduce_weight_gradient` adds the parts in order, so the sum does not depend on scheduling. A
+// part is [ky, kx, channel / 4] vec4f followed by the bias's [channel / 4].
 //
 // An invocation makes a group of channels of one part. It goes down strips of COLUMNS pixels with
 // all sums and KERNEL_HEIGHT rows of inputs in registers, as in `depthwise_convolution`.
@@ -63,8 +63,8 @@ fn main(
                         // Wraps to a huge number above the first row.
                         let y = (row + 1u - loads) * STRIDE_Y
                             + (KERNEL_HEIGHT - FRESH + t) * DILATION_Y - TOP;
-                        let row_base =
-                            (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH * GROUPS + group;
+                        let row_base = (image * IN_HEIGHT + min(y, IN_HEIGHT - 1u)) * IN_WIDTH
+                            * GROUPS + group;
                         @unroll for (var s = 0u; s < SPAN; s++) {
                             let x = column * STRIDE_X + s - LEFT;
                             let value =

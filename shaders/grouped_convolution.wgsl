@@ -66,7 +66,8 @@ fn main(
     let image = images.first + index;
     let y = pixel / OUT_WIDTH % OUT_HEIGHT;
     let x = pixel % OUT_WIDTH;
-    // The first inputs of the outputs' sets; outputs behind the last are padding, with weights of 0.
+    // The first inputs of the outputs' sets; outputs behind the last are padding, with weights of
+    // 0.
     let own_sets = min((group * 4u + vec4u(0u, 1u, 2u, 3u)) / SET_OUTPUTS, vec4u(SETS - 1u));
     let first = own_sets * SET_INPUTS;
 

@@ -5,9 +5,9 @@
 //   bias_gradient[o] = Σ_{n, y, x} output_gradient[n, y, x, o].
 //
 // The images are dealt to PARTS parts, image n to part n mod PARTS; `reduce_weight_gradient` adds
-// the parts in order, so the sum does not depend on scheduling. A part is [ky, kx, input of the set,
-// out channel / 4] vec4f followed by the bias's [out channel / 4]. One invocation a group of 4 of a
-// part.
+// the parts in order, so the sum does not depend on scheduling. A part is [ky, kx, input of the
+// set, out channel / 4] vec4f followed by the bias's [out channel / 4]. One invocation a group of 4
+// of a part.
 
 import constants::LANES;
 import package::common::grid::linear_workgroup;

@@ -1,9 +1,9 @@
 // Max-pooling over KERNEL × KERNEL windows with stride STRIDE and PADDING rows and columns in front
 // of the image (torch.nn.MaxPool2d): the maximum of the window's pixels inside the image, of which
-// there is one at least; ties go to the first element in row-major order. Values are [image, row, column, channel / 4]
-// vec4f. `choice` keeps, for each output, the position ky · KERNEL + kx of its maximum: one byte a
-// channel, so KERNEL ≤ 15; integer inference has no use for it. One invocation a group of 4
-// outputs.
+// there is one at least; ties go to the first element in row-major order. Values are [image, row,
+// column, channel / 4] vec4f. `choice` keeps, for each output, the position ky · KERNEL + kx of its
+// maximum: one byte a channel, so KERNEL ≤ 15; integer inference has no use for it. One invocation
+// a group of 4 outputs.
 
 import package::common::averages::inside;
 import package::common::grid::linear_workgroup;
@@ -43,11 +43,13 @@ fn main(
     let columns = inside(column * STRIDE, IN_WIDTH, KERNEL, PADDING);
     // The position of the image's first pixel, from which the window's wrap where that is in front.
     let origin = (PADDING - row * STRIDE) * KERNEL + PADDING - column * STRIDE;
-    var best = load_input(input[((image * IN_HEIGHT + rows.x) * IN_WIDTH + columns.x) * GROUPS + group]);
+    let first = ((image * IN_HEIGHT + rows.x) * IN_WIDTH + columns.x) * GROUPS + group;
+    var best = load_input(input[first]);
     var position = vec4u(origin + rows.x * KERNEL + columns.x);
     for (var y = rows.x; y < rows.y; y++) {
         for (var x = columns.x; x < columns.y; x++) {
-            let value = load_input(input[((image * IN_HEIGHT + y) * IN_WIDTH + x) * GROUPS + group]);
+            let at = ((image * IN_HEIGHT + y) * IN_WIDTH + x) * GROUPS + group;
+            let value = load_input(input[at]);
             let larger = value > best;
             best = select(best, value, larger);
             position = select(position, vec4u(origin + y * KERNEL + x), larger);

@@ -38,8 +38,8 @@ override ACTIVATION: u32;
 @if(pact) @group(0) @binding(6) var<storage, read_write> partial_sums: array<f32>;
 @if(offset) @group(0) @binding(7) var<storage, read_write> offset_sums: array<f32>;
 
-// Σ of the gradients of the windows that chose element (row, column) of the padded image: the last window that starts
-// at or above it, and WINDOWS − 1 before.
+// Σ of the gradients of the windows that chose element (row, column) of the padded image: the last
+// window that starts at or above it, and WINDOWS − 1 before.
 fn chosen(image: u32, row: u32, column: u32, group: u32) -> vec4f {
     var sum = vec4f();
     @unroll for (var wy = 0u; wy < WINDOWS; wy++) {

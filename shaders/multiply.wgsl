@@ -1,7 +1,7 @@
-// The product of two values: output = SCALE · left · right, over PIXELS pixels of GROUPS groups of 4
-// channels an image. With `broadcast` right has one pixel an image, which meets all of left's. With
-// `twins` right is the sum of an image's value and its baseline's, which is behind the images, in
-// the same order: SCALE 0.5 makes it their mean.
+// The product of two values: output = SCALE · left · right, over PIXELS pixels of GROUPS groups of
+// 4 channels an image. With `broadcast` right has one pixel an image, which meets all of left's.
+// With `twins` right is the sum of an image's value and its baseline's, which is behind the images,
+// in the same order: SCALE 0.5 makes it their mean.
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;

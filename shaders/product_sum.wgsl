@@ -1,6 +1,6 @@
 // The sum of a product over the pixels of an image: output[image, group] = SCALE · Σ left · right,
-// over PIXELS pixels of GROUPS groups of 4 channels, row by row: the gradient of a factor that meets
-// all pixels. `twins` as in `multiply`. One invocation an image and group.
+// over PIXELS pixels of GROUPS groups of 4 channels, row by row: the gradient of a factor that
+// meets all pixels. `twins` as in `multiply`. One invocation an image and group.
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;

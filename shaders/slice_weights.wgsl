@@ -32,7 +32,8 @@ fn main(
     let row = element / (4u * GROUPS * KERNEL_WIDTH); // [block, ky, i / 4]
     let i = row % (IN_CHANNELS / 4u) * 4u + element / GROUPS % 4u;
     let ky = row / (IN_CHANNELS / 4u) % KERNEL_HEIGHT;
-    let group = slice.first_group + row / (IN_CHANNELS / 4u * KERNEL_HEIGHT) * GROUPS + element % GROUPS;
+    let group = slice.first_group + row / (IN_CHANNELS / 4u * KERNEL_HEIGHT) * GROUPS
+        + element % GROUPS;
     let tap = ky * KERNEL_WIDTH + kx;
     let source = select(tap, KERNEL_HEIGHT * KERNEL_WIDTH - 1u - tap, MIRRORED != 0u);
     let value = weight[(source * IN_CHANNELS + i) * OUT_GROUPS + min(group, OUT_GROUPS - 1u)];

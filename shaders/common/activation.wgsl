@@ -10,8 +10,8 @@
 // zero points of ONNX and integer inference are exact with that.
 
 //
-// Functions and derivatives are torch.nn's: ReLU6 has the derivative 0 at both ends, LeakyReLU SLOPE
-// at 0, Hardswish 0 at −3 and 1 at 3.
+// Functions and derivatives are torch.nn's: ReLU6 has the derivative 0 at both ends, LeakyReLU
+// SLOPE at 0, Hardswish 0 at −3 and 1 at 3.
 
 import kinds::activation::{RELU, RELU6, LEAKY_RELU, TANH, SIGMOID, SILU, HARD_SWISH};
 import kinds::activation::{PACT_UNSIGNED, PACT_SIGNED, PACT_SIGNED_AFTER_RELU};
@@ -28,7 +28,8 @@ fn logistic(x: vec4f) -> vec4f {
 // Near 0 a polynomial, where 1 − e^−2|x| has few bits left, and the built-in function no more.
 fn hyperbolic_tangent(x: vec4f) -> vec4f {
     let square = x * x;
-    let near = x * (1.0 + square * (-1.0 / 3.0 + square * (2.0 / 15.0 + square * (-17.0 / 315.0 + square * (62.0 / 2835.0)))));
+    let near = x * (1.0 + square * (-1.0 / 3.0
+        + square * (2.0 / 15.0 + square * (-17.0 / 315.0 + square * (62.0 / 2835.0)))));
     let decay = exp(-2.0 * min(abs(x), vec4f(40.0)));
     let far = sign(x) * (1.0 - decay) / (1.0 + decay);
     return select(far, near, abs(x) < vec4f(0.25));

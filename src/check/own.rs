@@ -50,7 +50,8 @@ const SUMS_NETWORK: &str = "network.layers = [
 /// Every function of an activation: behind a convolution, on its own, and in front of a pool.
 const FUNCTIONS_NETWORK: &str = "network.layers = [
   { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"relu6\" },
-  { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"leaky-relu\" },
+  { type = \"conv\", out_channels = 6, kernel = 3 },
+  { type = \"activation\", kind = \"leaky-relu\" },
   { type = \"max-pool\", kernel = 2, stride = 2 },
   { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"sigmoid\" },
   { type = \"conv\", out_channels = 6, kernel = 3 }, { type = \"activation\", kind = \"silu\" },

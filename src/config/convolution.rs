@@ -302,8 +302,10 @@ mod tests {
                 r#""kernel":3,"stride":1,"padding":1}"#,
             ),
             (
-                "kernel = 3\npadding = \"same\"\ndilation = [1, 2]\ngroups = \"depthwise\"\nbias = false",
-                r#""kernel":3,"stride":1,"padding":"same","dilation":[1,2],"groups":"depthwise","bias":false}"#,
+                "kernel = 3\npadding = \"same\"\ndilation = [1, 2]\ngroups = \"depthwise\"\n\
+                 bias = false",
+                "\"kernel\":3,\"stride\":1,\"padding\":\"same\",\"dilation\":[1,2],\
+                 \"groups\":\"depthwise\",\"bias\":false}",
             ),
             (
                 "kernel = 1\ngroups = 4\ndilation = 1",

@@ -118,8 +118,8 @@ impl NetworkConfig {
             None => String::new(),
         };
         let reason = format!(
-            "the last layer must put out a number a class ({wanted}, at least 2){found}; a `linear` \
-             one does, or a `global-average-pool` of as many channels"
+            "the last layer must put out a number a class ({wanted}, at least 2){found}; a \
+             `linear` one does, or a `global-average-pool` of as many channels"
         );
         Err(match self.layers.last() {
             Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer.name.as_deref(), reason),

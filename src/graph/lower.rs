@@ -272,7 +272,8 @@ impl Lowering<'_> {
         output
     }
 
-    /// Tells layers with weights of the batch norms right behind them that nothing else reads beside.
+    /// Tells layers with weights of the batch norms right behind them that nothing else reads
+    /// beside.
     fn find_norms(&mut self) {
         for index in 0..self.ops.len() {
             let OpKind::BatchNorm(_) = self.ops[index].kind else { continue };

@@ -131,7 +131,8 @@ pub struct Weights {
     pub level_scale: Option<ParameterId>,
     /// Zero point of weights that are on their levels already.
     pub level_zero_point: Option<ParameterId>,
-    /// The batch norm right behind, the only reader, which scales the weights where they are quantized.
+    /// The batch norm right behind, the only reader, which scales the weights where they are
+    /// quantized.
     pub norm: Option<OpId>,
     /// The first activation between this layer and the next one with weights.
     pub activation: Option<OpId>,

@@ -116,8 +116,8 @@ pub async fn observe_unquantized(
     .await
 }
 
-/// `network` without its quantized activations in whose place a quantizer stands, and of each the name of the layer whose output it
-/// would have read.
+/// `network` without its quantized activations in whose place a quantizer stands, and of each the
+/// name of the layer whose output it would have read.
 fn without_quantized(
     network: &NetworkConfig,
     quantization: &QuantizationConfig,

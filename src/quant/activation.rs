@@ -46,9 +46,9 @@ impl ActivationPlan {
     }
 
     /// `function` with the quantizer of `bits.activation` bits that has its α or step at the first
-    /// index of the flat parameters and its offset, if it has one, at the second; the function alone
-    /// at 32 bits. Signed grids of a ReLU, or of a ReLU6, stand in its place, and so do PACT's and
-    /// LSQ's unsigned ones.
+    /// index of the flat parameters and its offset, if it has one, at the second; the function
+    /// alone at 32 bits. Signed grids of a ReLU, or of a ReLU6, stand in its place, and so do
+    /// PACT's and LSQ's unsigned ones.
     ///
     /// # Errors
     /// [`Error::Usage`] for signed activations at 1 bit, which have no levels but 0.

@@ -1,6 +1,7 @@
 //! 2-D convolution (cross-correlation) with bias, torch.nn.Conv2d: `output[n, o, y, x] = bias[o] +
 //! Σ_{i, ky, kx} input[n, i, y·S + ky·D − P, x·S + kx·D − P] · weight[o, i, ky, kx]`, zero outside
-//! the image, with stride S, dilation D and padding P of either axis. The activation that the kernel applies on top is [`super::activation`].
+//! the image, with stride S, dilation D and padding P of either axis. The activation that the
+//! kernel applies on top is [`super::activation`].
 
 use crate::{config::Shape, graph::Window};
 

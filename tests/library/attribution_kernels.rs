@@ -438,8 +438,8 @@ fn grad_cam_plus_plus_divides_by_nothing() {
     assert_eq!(to_f32(&expected), found);
 }
 
-/// ReLU, the three kinds of PACT with α = 0.6 and 3 levels, LSQ+ with steps of 0.6, other functions,
-/// and their plans; α or step is parameter 1, the offset 2.
+/// ReLU, the three kinds of PACT with α = 0.6 and 3 levels, LSQ+ with steps of 0.6, other
+/// functions, and their plans; α or step is parameter 1, the offset 2.
 fn activations() -> Vec<(Activation, ActivationPlan)> {
     let mut all = vec![(Activation::Relu, ActivationPlan::RELU)];
     for (bits, kind) in

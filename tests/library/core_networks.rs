@@ -220,8 +220,8 @@ fn concatenated_network() -> NetworkConfig {
     }
 }
 
-/// Products: by a value a channel, from either side; of values of one shape, of a value with itself,
-/// of images; of what others read too.
+/// Products: by a value a channel, from either side; of values of one shape, of a value with
+/// itself, of images; of what others read too.
 fn multiplied_network() -> NetworkConfig {
     let multiply = LayerConfig::multiply;
     let pool = LayerConfig::global_average_pool;
@@ -255,8 +255,8 @@ fn multiplied_network() -> NetworkConfig {
     }
 }
 
-/// No linear layer at all: a mean of every channel of a plane that is not square is the head; another
-/// one, of a value with other readers, in front of a convolution and an activation.
+/// No linear layer at all: a mean of every channel of a plane that is not square is the head;
+/// another one, of a value with other readers, in front of a convolution and an activation.
 fn headless_network() -> NetworkConfig {
     let pool = LayerConfig::global_average_pool;
     NetworkConfig {

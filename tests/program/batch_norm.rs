@@ -941,8 +941,8 @@ fn residual_networks() {
     }
 }
 
-/// A residual block of depthwise and pointwise convolutions without biases, with batch norms, behind
-/// a rectangular convolution.
+/// A residual block of depthwise and pointwise convolutions without biases, with batch norms,
+/// behind a rectangular convolution.
 fn separable_network() -> NetworkConfig {
     let (activation, norm) = (LayerConfig::activation, LayerConfig::batch_norm);
     let convolution = |name: &str, own: Convolution| {

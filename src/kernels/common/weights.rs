@@ -2,7 +2,8 @@
 
 use crate::{layout::padded, shaders::Specialization};
 
-/// Weights `[out, in, tap]` and a bias `[out]`, where there is one, in the flat array of parameters.
+/// Weights `[out, in, tap]` and a bias `[out]`, where there is one, in the flat array of
+/// parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WeightShape {
     /// Output channels.

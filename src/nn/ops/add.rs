@@ -36,9 +36,9 @@ pub fn forward(
     })
 }
 
-/// Adds `part`, the share of `node` in the gradient of its input `input`, to `gradient`, which has the
-/// shares of the layers behind it; or sets `gradient` to it, where it is the first. `formats` are
-/// those of both.
+/// Adds `part`, the share of `node` in the gradient of its input `input`, to `gradient`, which has
+/// the shares of the layers behind it; or sets `gradient` to it, where it is the first. `formats`
+/// are those of both.
 pub fn share(
     recorder: &mut Recorder<'_>,
     (node, input): (&Node, usize),

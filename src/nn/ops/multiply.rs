@@ -46,8 +46,8 @@ pub fn forward(
     recorder.add(format!("{} forward", node.name), &product)
 }
 
-/// Adds the gradient with respect to input `number`, `to`, from the output's, `from`; `other` is the
-/// value of the other input.
+/// Adds the gradient with respect to input `number`, `to`, from the output's, `from`; `other` is
+/// the value of the other input.
 pub fn input_gradient(
     recorder: &mut Recorder<'_>,
     node: &Node,

@@ -269,8 +269,8 @@ impl<'a> Way<'a, '_> {
         }
     }
 
-    /// The gradient with respect to input `number` of node `index`, which computes one, from that of
-    /// its output.
+    /// The gradient with respect to input `number` of node `index`, which computes one, from that
+    /// of its output.
     fn to_input(
         &self,
         recorder: &mut Recorder<'_>,

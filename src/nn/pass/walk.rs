@@ -47,8 +47,8 @@ impl<'a> Walk<'a> {
 
     /// What a product hands back to its values a and b. DeepLIFT's multipliers are the other's mean
     /// of image and baseline, so that contributions add up: Δ(ab) = b̄·Δa + ā·Δb. Relevance goes to
-    /// the larger value, the first of two of one shape, as if the other was a constant ("signal takes
-    /// all", Arras et al. 2019).
+    /// the larger value, the first of two of one shape, as if the other was a constant ("signal
+    /// takes all", Arras et al. 2019).
     pub fn factor(self) -> Factor {
         match self.rule {
             BackwardRule::Gradient | BackwardRule::Guided => Factor::Value,
