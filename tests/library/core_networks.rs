@@ -732,7 +732,7 @@ fn concatenations_and_products() {
         let float = QuantizationConfig::default();
         check(&format!("{name}, float"), network, &float, &[true, false]);
         let quantization =
-            quantized("4,4,3,32,4,32", WeightQuantizer::Affine, false, PactKind::Unsigned);
+            quantized("4,4,32,32,4,32", WeightQuantizer::Affine, false, PactKind::Unsigned);
         check(&format!("{name}, unsigned"), network, &quantization, &[true]);
         check_in(Precision::F16, &format!("{name}, f16"), network, &float, &[true]);
     }
