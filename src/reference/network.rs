@@ -796,7 +796,7 @@ mod tests {
     }
 
     fn check(quantization: &QuantizationConfig) {
-        check_network(&small(), quantization);
+        check_network(&small(), quantization, 1.25);
     }
 
     /// Without rounding the straight-through gradients are the true ones: checked against
@@ -804,7 +804,7 @@ mod tests {
     /// only the ends of `affine`'s range (two weights a tensor) are known to be. Learned steps are
     /// left out: inside the levels their gradient is that of the rounding, see
     /// [`learned_step_gradient`].
-    fn check_network(config: &NetworkConfig, quantization: &QuantizationConfig) {
+    fn check_network(config: &NetworkConfig, quantization: &QuantizationConfig, threshold: f64) {
         const STEP: f64 = 1e-6;
         let network = ReferenceNetwork::new(config, quantization, false).unwrap();
         let logit_gradient = wave(2 * config.classes as usize, 300.2, 1.0);
@@ -815,7 +815,7 @@ mod tests {
                 let mut parameters =
                     wave(network.graph.layout.length as usize, f64::from(attempt), 0.4);
                 for alpha in network.graph.layout.alphas() {
-                    parameters[alpha.offset as usize] = 1.25;
+                    parameters[alpha.offset as usize] = threshold;
                 }
                 for step in network.graph.layout.steps() {
                     parameters[step.range()].fill(0.11);
@@ -996,20 +996,20 @@ mod tests {
                 LayerConfig::global_average_pool("head"),
             ],
         };
-        check_network(&config, &QuantizationConfig::default());
+        check_network(&config, &QuantizationConfig::default(), 0.25);
         let bits = LayerBits::parse_list("4,2,3,4,4,4").unwrap();
-        check_network(&config, &QuantizationConfig { bits, ..Default::default() });
+        check_network(&config, &QuantizationConfig { bits, ..Default::default() }, 0.25);
     }
 
     #[test]
     fn gradients_of_convolutions_are_central_differences() {
-        check_network(&convolutions(), &QuantizationConfig::default());
+        check_network(&convolutions(), &QuantizationConfig::default(), 1.25);
         for per_channel in [false, true] {
             let bits = LayerBits::parse_list("4,4,4,4").unwrap();
             let weight_quant = WeightQuantizer::Sawb;
             let quantization =
                 QuantizationConfig { bits, weight_quant, per_channel, ..Default::default() };
-            check_network(&convolutions(), &quantization);
+            check_network(&convolutions(), &quantization, 1.25);
         }
     }
 
