@@ -1,7 +1,8 @@
 // 2-D convolution (cross-correlation) with bias and activation for software drivers
 // (torch.nn.Conv2d followed by ReLU or PACT):
-//   x[n, y, x, o] = bias[o] + Σ_{ky, i, kx} input[n, y·S + ky − P, x·S + kx − P, i]
-//     · weight[ky, kx, i, o], output = activate(x).
+//   x[n, y, x, o] = bias[o] + Σ_{ky, i, kx} input[n, y·S + ky·D − P, x·S + kx·D − P, i]
+//     · weight[ky, kx, i, o], output = activate(x),
+// with stride S, dilation D and padding P of either axis.
 //
 // With `pooled_output` a max-pool of 2 × 2 windows is part of it: kept are of every window the
 // first of the largest activated values, the x it came from, and its position in `choice`, as
@@ -14,8 +15,8 @@
 //
 // One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers;
 // invocations of a workgroup differ in their pixels. The order of additions is the same for every
-// output: equal windows give equal bits, which max-pooling relies on. ROWS is 1 where STRIDE is
-// not: which taps meet a pixel is known when linked.
+// output: equal windows give equal bits, which max-pooling relies on. ROWS is 1 where strides
+// are not: which taps meet a pixel is known when linked.
 
 import constants::{ROWS, COLUMNS, GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X};
 import constants::{DILATION_Y, DILATION_X, TOP, LEFT, DEPTH, LANES, WEIGHTS};

@@ -1,9 +1,10 @@
 // Gradient of a convolution with respect to its input for software drivers
 // (torch.nn.grad.conv2d_input):
-//   input_gradient[n, y, x, i] = Σ_{ky, o, kx} output_gradient[n, (y + P − ky)/S, (x + P − kx)/S, o]
-//     · weight[ky, kx, i, o], where the divisions have no remainder.
+//   input_gradient[n, y, x, i] =
+//     Σ_{ky, o, kx} output_gradient[n, (y + P − ky·D)/S, (x + P − kx·D)/S, o] · weight[ky, kx, i, o],
+//   where the divisions have no remainder.
 // It is a convolution by the mirrored taps over the output's gradient with SPACING − 1 zeros
-// between its pixels, SPACING the layer's stride S, and PADDING = K − 1 − P. Here "input" is that
+// between its pixels, SPACING the layer's stride S, padded by (K − 1)·D − P. Here "input" is that
 // gradient: IN_ and OUT_ sizes are of what the kernel reads and writes.
 //
 // With `pooled_input` a max-pool of 2 × 2 windows stands behind the layer: the kernel reads the

@@ -1,6 +1,6 @@
 // 2-D convolution (cross-correlation) of integer inference for software drivers: sums of integers,
 // exact in f32 below 2^24, that `requantize` turns into the levels of what comes out:
-//   output[n, y, x, o] = requantize(Σ_{ky, i, kx} input[n, y·S + ky − P, x·S + kx − P, i]
+//   output[n, y, x, o] = requantize(Σ_{ky, i, kx} input[n, y·S + ky·D − P, x·S + kx·D − P, i]
 //     · weight[ky, kx, i, o], multiplier[o], offset[place, o]).
 //
 // With `paired`, for sums below 2^15, an invocation takes two images at once: a + 2^16·b of their
@@ -13,8 +13,8 @@
 // row of taps, and all get it from there.
 //
 // One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers;
-// invocations of a workgroup differ in their pixels. ROWS is 1 where STRIDE is not: which taps meet
-// a pixel is known when linked.
+// invocations of a workgroup differ in their pixels. ROWS is 1 where strides are not: which taps
+// meet a pixel is known when linked.
 
 import constants::{ROWS, COLUMNS, GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X};
 import constants::{DILATION_Y, DILATION_X, TOP, LEFT, DEPTH, LANES, WEIGHTS};

@@ -1,6 +1,7 @@
 // Gradient of a 2-D convolution with respect to its weights and bias (torch.nn.grad.conv2d_weight),
 // first of two stages:
-//   weight_gradient[ky, kx, i, o] = Σ_{n, y, x} input[n, y·S + ky − P, x·S + kx − P, i] · output_gradient[n, y, x, o],
+//   weight_gradient[ky, kx, i, o] = Σ_{n, y, x} input[n, y·S + ky·D − P, x·S + kx·D − P, i]
+//     · output_gradient[n, y, x, o],
 //   bias_gradient[o] = Σ_{n, y, x} output_gradient[n, y, x, o].
 //
 // The images are dealt to PARTS workgroups, image n to part n mod PARTS; `reduce_weight_gradient`
@@ -11,10 +12,10 @@
 // windows, OUT_HEIGHT and OUT_WIDTH count them, and each is for the pixel in `chosen`, the others
 // being 0 (`max_pool_gradient`). COLUMNS is even then.
 //
-// One invocation keeps TAP_ROWS × KERNEL_WIDTH taps of INPUTS groups of input channels and GROUPS groups
-// of output channels in registers, and goes down the image in strips of COLUMNS pixels: the rows of
-// inputs that two rows of outputs share are loaded once. All lanes need the same inputs: with
-// `subgroups` of LANES invocations each loads its share.
+// One invocation keeps TAP_ROWS × KERNEL_WIDTH taps of INPUTS groups of input channels and GROUPS
+// groups of output channels in registers, and goes down the image in strips of COLUMNS pixels: the
+// rows of inputs that two rows of outputs share are loaded once. All lanes need the same inputs:
+// with `subgroups` of LANES invocations each loads its share.
 
 import constants::{COLUMNS, GROUPS, INPUTS, KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X};
 import constants::{DILATION_Y, DILATION_X, TAP_ROWS, FRESH, DEPTH, LANES};

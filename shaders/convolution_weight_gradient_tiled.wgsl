@@ -1,7 +1,8 @@
 // Gradient of a 2-D convolution with respect to its weights and bias as one matrix product, for
 // GPUs, first of two stages: the sums of `convolution_weight_gradient`, in the same layout of
 // parts, dealt to parts in the same way:
-//   weight_gradient[ky, kx, i, o] = Σ_{n, y, x} input[n, y·S + ky − P, x·S + kx − P, i] · output_gradient[n, y, x, o],
+//   weight_gradient[ky, kx, i, o] = Σ_{n, y, x} input[n, y·S + ky·D − P, x·S + kx·D − P, i]
+//     · output_gradient[n, y, x, o],
 //   bias_gradient[o] = Σ_{n, y, x} output_gradient[n, y, x, o].
 // Rows of the product are (ky, kx, i) and, behind them, a row of ones that makes the bias's
 // gradient; columns are output channels; the inner dimension is the pixels of the part's images. A

@@ -77,15 +77,15 @@ fn main(
         for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
             let column = x * STRIDE_X + kx * DILATION_X - LEFT;
             if (column >= IN_WIDTH) { continue; }
-            let from = ((image * IN_HEIGHT + row) * IN_WIDTH + column) * IN_GROUPS;
+            let pixel_base = ((image * IN_HEIGHT + row) * IN_WIDTH + column) * IN_GROUPS;
             let taps = (ky * KERNEL_WIDTH + kx) * SET_INPUTS * OUT_GROUPS + group;
             for (var i = 0u; i < SET_INPUTS; i++) {
-                @if(one_set) let values = vec4f(input_at(from, first.x + i));
+                @if(one_set) let values = vec4f(input_at(pixel_base, first.x + i));
                 @if(!one_set) let values = vec4f(
-                    input_at(from, first.x + i),
-                    input_at(from, first.y + i),
-                    input_at(from, first.z + i),
-                    input_at(from, first.w + i),
+                    input_at(pixel_base, first.x + i),
+                    input_at(pixel_base, first.y + i),
+                    input_at(pixel_base, first.z + i),
+                    input_at(pixel_base, first.w + i),
                 );
                 sum = fma(values, weight[taps + i * OUT_GROUPS], sum);
             }

@@ -87,13 +87,13 @@ fn main(
             let shifted_x = column + LEFT - kx * DILATION_X;
             let x = shifted_x / STRIDE_X;
             if (shifted_x % STRIDE_X != 0u || x >= OUT_WIDTH) { continue; }
-            let from = ((image * OUT_HEIGHT + y) * OUT_WIDTH + x) * OUT_GROUPS;
+            let pixel_base = ((image * OUT_HEIGHT + y) * OUT_WIDTH + x) * OUT_GROUPS;
             let tap = ky * KERNEL_WIDTH + kx;
             sum += vec4f(
-                sum_of_outputs(from, tap, own_sets.x, inputs.x),
-                sum_of_outputs(from, tap, own_sets.y, inputs.y),
-                sum_of_outputs(from, tap, own_sets.z, inputs.z),
-                sum_of_outputs(from, tap, own_sets.w, inputs.w),
+                sum_of_outputs(pixel_base, tap, own_sets.x, inputs.x),
+                sum_of_outputs(pixel_base, tap, own_sets.y, inputs.y),
+                sum_of_outputs(pixel_base, tap, own_sets.z, inputs.z),
+                sum_of_outputs(pixel_base, tap, own_sets.w, inputs.w),
             );
         }
     }

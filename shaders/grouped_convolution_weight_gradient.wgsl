@@ -73,13 +73,13 @@ fn main(
                 if (line == bias_row) {
                     sum += gradient;
                 } else if (row < IN_HEIGHT && column < IN_WIDTH) {
-                    let from = ((image * IN_HEIGHT + row) * IN_WIDTH + column) * IN_GROUPS;
-                    @if(one_set) let values = vec4f(input_at(from, inputs.x));
+                    let pixel_base = ((image * IN_HEIGHT + row) * IN_WIDTH + column) * IN_GROUPS;
+                    @if(one_set) let values = vec4f(input_at(pixel_base, inputs.x));
                     @if(!one_set) let values = vec4f(
-                        input_at(from, inputs.x),
-                        input_at(from, inputs.y),
-                        input_at(from, inputs.z),
-                        input_at(from, inputs.w),
+                        input_at(pixel_base, inputs.x),
+                        input_at(pixel_base, inputs.y),
+                        input_at(pixel_base, inputs.z),
+                        input_at(pixel_base, inputs.w),
                     );
                     sum = fma(values, gradient, sum);
                 }

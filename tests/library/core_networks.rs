@@ -196,7 +196,13 @@ fn convolutions_network() -> NetworkConfig {
             activation("act2"),
             convolution(
                 "conv2",
-                Convolution { kernel: [1, 3], stride: [1, 2], bias: false, ..plain(10) },
+                Convolution {
+                    kernel: [1, 3],
+                    stride: [1, 2],
+                    padding: Padding::Same,
+                    bias: false,
+                    ..plain(10)
+                },
             ),
             activation("act3"),
             convolution(
