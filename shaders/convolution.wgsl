@@ -1,6 +1,6 @@
 // 2-D convolution (cross-correlation) with bias and activation for software drivers
 // (torch.nn.Conv2d followed by ReLU or PACT):
-//   x[n, y, x, o] = bias[o] + Σ_{ky, i, kx} input[n, y·S + ky − P, x·S + kx − P, i]
+//   x[n, y, x, o] = bias[o] + Σ_{ky, i, kx} input[n, y·S + ky·D − P, x·S + kx·D − P, i]
 //     · weight[ky, kx, i, o], output = activate(x).
 //
 // With `pooled_output` a max-pool of 2 × 2 windows is part of the kernel. For every window, the
@@ -16,7 +16,7 @@
 //
 // One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers;
 // invocations of a workgroup differ in their pixels. The order of additions is the same for every
-// output, so that equal windows give equal bits, which max-pooling relies on. ROWS is 1 if STRIDE
+// output, so that equal windows give equal bits, which max-pooling relies on. ROWS is 1 if a stride
 // is not 1, because the taps of a pixel must be known when linking.
 
 import constants::{ROWS, COLUMNS, GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X};

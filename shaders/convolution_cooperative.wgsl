@@ -1,7 +1,7 @@
 // 2-D convolution of quantized inputs by quantized weights, with bias and activation, as one
 // product of cooperative matrices, for GPUs that have them: the sum of `convolution_tiled`,
 //   x[n, y, x, o] = bias[o]
-//     + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
+//     + Σ_{ky, kx, i} input[n, y·S + ky·D − P, x·S + kx·D − P, i] · weight[ky, kx, i, o],
 //   output = activate(x),
 // over the same layouts, with factors in f16 and sums in f32.
 //

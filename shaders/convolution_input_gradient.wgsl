@@ -1,11 +1,11 @@
 // Gradient of a convolution with respect to its input for software drivers
 // (torch.nn.grad.conv2d_input):
-//   input_gradient[n, y, x, i] =
-//     Σ_{ky, o, kx} output_gradient[n, (y + P − ky)/S, (x + P − kx)/S, o] · weight[ky, kx, i, o],
+//   input_gradient[n, y, x, i] = Σ_{ky, o, kx} weight[ky, kx, i, o]
+//     · output_gradient[n, (y + P − ky·D)/S, (x + P − kx·D)/S, o],
 // over the terms whose divisions have no remainder. It is a convolution with the mirrored taps over
 // the output's gradient, with SPACING − 1 zeros between its pixels, where SPACING is the layer's
-// stride S, and with PADDING = K − 1 − P. Here "input" is that gradient: IN_ and OUT_ are the sizes
-// of the tensors that the kernel reads and writes.
+// stride S, and with PADDING = (K − 1)·D − P. Here "input" is that gradient: IN_ and OUT_ are the
+// sizes of the tensors that the kernel reads and writes.
 //
 // With `pooled_input` a max-pool of 2 × 2 windows follows the layer. The kernel reads the gradient
 // of each window and assigns it to the pixel that was `chosen`; the others are 0, as in

@@ -1,6 +1,6 @@
 // 2-D convolution (cross-correlation) of integer inference for software drivers: sums of integers,
 // exact in f32 below 2^24, which `requantize` turns into the levels of the output:
-//   output[n, y, x, o] = requantize(Σ_{ky, i, kx} input[n, y·S + ky − P, x·S + kx − P, i]
+//   output[n, y, x, o] = requantize(Σ_{ky, i, kx} input[n, y·S + ky·D − P, x·S + kx·D − P, i]
 //     · weight[ky, kx, i, o], multiplier[o], offset[place, o]).
 //
 // With `paired`, for sums below 2^15, an invocation processes two images at once: a + 2^16·b of
@@ -13,8 +13,8 @@
 // row of taps, and all read it from there.
 //
 // One invocation keeps ROWS rows of COLUMNS pixels by GROUPS groups of 4 channels in registers;
-// invocations of a workgroup differ in their pixels. ROWS is 1 if STRIDE is not 1, because the taps
-// of a pixel must be known when linking.
+// invocations of a workgroup differ in their pixels. ROWS is 1 if a stride is not 1, because the
+// taps of a pixel must be known when linking.
 
 import constants::{ROWS, COLUMNS, GROUPS, KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X};
 import constants::{DILATION_Y, DILATION_X, TOP, LEFT, DEPTH, LANES, WEIGHTS};

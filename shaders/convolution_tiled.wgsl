@@ -1,13 +1,13 @@
 // 2-D convolution with bias and activation as one matrix product, for GPUs: the sum of
 // `convolution` over the same layouts,
 //   x[n, y, x, o] = bias[o]
-//     + Σ_{ky, kx, i} input[n, y·S + ky − P, x·S + kx − P, i] · weight[ky, kx, i, o],
+//     + Σ_{ky, kx, i} input[n, y·S + ky·D − P, x·S + kx·D − P, i] · weight[ky, kx, i, o],
 //   output = activate(x).
 // Rows of the product are the pixels of all images, columns are the output channels, and the inner
 // dimension is (ky, kx, i). The matrix of windows ("im2col") is never stored. A fully connected
 // layer is the convolution of 1 × 1 pixels by one tap. The gradient with respect to the input is
 // the same sum with stride 1 over the output's gradient, whose pixels are SPACING = S apart with
-// zeros between them. It has MIRRORED taps, padding KERNEL − 1 − P, the backward weights, and
+// zeros between them. It has MIRRORED taps, padding (KERNEL − 1)·D − P, the backward weights, and
 // neither bias nor activation. `rectified` multiplies it by the derivative of the ReLU in front,
 // whose values the output holds before. In integer inference `requantize` replaces bias and
 // activation.

@@ -1,7 +1,7 @@
 // Gradient of a 2-D convolution with respect to its weights and bias (torch.nn.grad.conv2d_weight),
 // first of two stages:
 //   weight_gradient[ky, kx, i, o] =
-//     Σ_{n, y, x} input[n, y·S + ky − P, x·S + kx − P, i] · output_gradient[n, y, x, o],
+//     Σ_{n, y, x} input[n, y·S + ky·D − P, x·S + kx·D − P, i] · output_gradient[n, y, x, o],
 //   bias_gradient[o] = Σ_{n, y, x} output_gradient[n, y, x, o].
 //
 // The images are divided between PARTS workgroups, image n to part n mod PARTS.

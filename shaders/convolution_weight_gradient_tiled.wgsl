@@ -2,7 +2,7 @@
 // GPUs, first of two stages. The sums, the layout of parts and the assignment of images to parts
 // are those of `convolution_weight_gradient`:
 //   weight_gradient[ky, kx, i, o] =
-//     Σ_{n, y, x} input[n, y·S + ky − P, x·S + kx − P, i] · output_gradient[n, y, x, o],
+//     Σ_{n, y, x} input[n, y·S + ky·D − P, x·S + kx·D − P, i] · output_gradient[n, y, x, o],
 //   bias_gradient[o] = Σ_{n, y, x} output_gradient[n, y, x, o].
 // Rows of the product are (ky, kx, i), followed by a row of ones for the bias's gradient. Columns
 // are output channels, and the inner dimension is the pixels of the part's images. A fully

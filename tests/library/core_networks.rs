@@ -366,7 +366,7 @@ fn convolutions_network() -> NetworkConfig {
                 Convolution {
                     kernel: [1, 3],
                     stride: [1, 2],
-                    padding: Padding::Sides([0, 1, 0, 1]),
+                    padding: Padding::Same,
                     bias: false,
                     ..plain(10)
                 },
