@@ -5,7 +5,7 @@ use crate::{
     Error, Result,
     batch::Chunked,
     gpu::{Binding, Gpu, Recording},
-    kernels::{Addend, Gradient},
+    kernels::Gradient,
     nn::{
         body::Body,
         nodes::{Node, NodeKind, Source},
@@ -133,16 +133,12 @@ impl<'a> Way<'a, '_> {
             match route.passing {
                 Passing::Alias => {}
                 Passing::Write(_) => self.to_input(recorder, index, [gradient, to], end)?,
-                Passing::Copy(_) => {
-                    add::share(recorder, node, [gradient, to], Addend::None, own)?;
-                }
-                Passing::Add => {
-                    add::share(recorder, node, [gradient, sum], Addend::Output, own)?;
-                }
+                Passing::Copy(_) => add::first_share(recorder, node, [gradient, to], own)?,
+                Passing::Add => add::share(recorder, node, [gradient, sum], own)?,
                 Passing::WriteAndAdd(_) => {
                     let share = route.beside.as_ref().map_or(to, |region| region.after(0));
                     self.to_input(recorder, index, [gradient, share], end)?;
-                    add::share(recorder, node, [share, sum], Addend::Output, written)?;
+                    add::share(recorder, node, [share, sum], written)?;
                 }
             }
             if let Some(front) = front {

@@ -60,8 +60,9 @@ pub fn forward(
                 add::forward(recorder, node, &inputs)?;
             }
             &NodeKind::Dropout { rate, stream } => {
+                // Others read what goes in too: a copy of it is changed in place.
                 if !node.value.is(input) {
-                    add::copy(recorder, node, (input, node.storage.input))?;
+                    activation::forward(recorder, node, input)?;
                 }
                 if let Some(TrainingPass { step, .. }) = training {
                     let values = ((&node.value).into(), node.storage.output);
