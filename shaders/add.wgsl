@@ -1,6 +1,6 @@
 // The sum of two values of one shape: output = activate(left + right), elementwise over ELEMENTS
-// groups of 4 values an image. With `onto` it is output += left, for the terms of a longer sum and
-// for a gradient that several layers have a share of. With neither `right` nor `onto` it is a copy.
+// groups of 4 values an image. Without `right` it is output += left, for the terms of a longer sum
+// and for a gradient that several layers have a share of.
 //
 // PACT and LSQ keep the sum, which is their input, in `pre_activation`. In integer inference
 // (`requantized`) numbers of both values are brought to the output's scale, and their sum becomes a
@@ -19,7 +19,6 @@ override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
 @if(pact) override OFFSET_INDEX: u32;
-
 @if(requantized) override CHANNELS: u32;
 @if(requantized) override LEFT_MULTIPLIER: f32;
 @if(requantized) override RIGHT_MULTIPLIER: f32;
@@ -53,7 +52,7 @@ fn main(
     }
     var sum = load_input(left[at]);
     @if(right && !requantized) { sum += load_state(right[at]); }
-    @if(onto) { sum += load_output(output[at]); }
+    @if(!right) { sum += load_output(output[at]); }
     @if(pact) {
         pre_activation[at] = store_output(sum);
         let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);

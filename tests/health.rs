@@ -133,7 +133,7 @@ fn little_memory() {
     assert!(
         message.contains("asked for")
             && message.contains("bytes")
-            && message.contains("--train-limit"),
+            && message.contains("train-limit"),
         "{message}"
     );
     let normalized = format!("{settings}batch-norm = true\n");
@@ -141,7 +141,7 @@ fn little_memory() {
     let small = own_gpu();
     small.limit_memory(4_000_000);
     let error = Trainer::new(&small, &config, mini()).err().unwrap().to_string();
-    assert!(error.contains("batch norm") && error.contains("--batch-size"), "{error}");
+    assert!(error.contains("batch norm") && error.contains("batch-size"), "{error}");
 }
 
 /// A network, its step and its batches, with verdicts on every step.
@@ -343,7 +343,7 @@ fn numbers_that_end() {
     let (out, _, outcome) = train("stop", "stop", 6);
     let message = outcome.unwrap_err();
     assert!(
-        message.contains("step 1: the update of act1.alpha") && message.contains("--lr"),
+        message.contains("step 1: the update of act1.alpha") && message.contains("lower lr"),
         "{message}"
     );
     assert!(!out.join("model.safetensors").exists());
@@ -439,7 +439,7 @@ fn what_no_longer_learns_is_said_once() {
         "{notes:?}"
     );
     assert!(
-        notes[0].contains("--lr") && epochs.iter().all(|line| line["at_floor"].is_null()),
+        notes[0].contains("a lower lr") && epochs.iter().all(|line| line["at_floor"].is_null()),
         "{epochs:?}"
     );
 

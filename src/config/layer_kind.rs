@@ -1,6 +1,6 @@
 //! What a layer computes: its type with its settings, and the shape of its output.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{activation::ActivationFunction, convolution::Convolution, shape::Shape};
 
@@ -293,7 +293,7 @@ fn count_windows(size: u32, window: [u32; 3], ceil_mode: bool) -> Option<u32> {
 }
 
 /// Means over square windows, torch.nn.AvgPool2d, with what a file leaves out filled in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "AveragePoolText")]
 pub struct AveragePool {
     /// Height and width of a window, in pixels.
@@ -317,9 +317,9 @@ struct AveragePoolText {
     stride: Option<u32>,
     #[serde(default)]
     padding: u32,
-    #[serde(default, alias = "ceil-mode")]
+    #[serde(default)]
     ceil_mode: bool,
-    #[serde(default = "yes", alias = "count-include-pad")]
+    #[serde(default = "yes")]
     count_include_pad: bool,
 }
 

@@ -87,14 +87,6 @@ impl NetworkConfig {
         names(&self.layers)
     }
 
-    /// Names and sources of all layers.
-    ///
-    /// # Errors
-    /// [`Error::Model`](crate::Error::Model) with the layer's number and name.
-    pub fn wiring(&self) -> Result<Wiring> {
-        Ok(Wiring::new(&self.layers)?)
-    }
-
     /// The output shape of every layer, or what is wrong with the network.
     ///
     /// # Errors
@@ -108,8 +100,8 @@ impl NetworkConfig {
         self.flow().ok()?.1.last().map(|shape| shape.channels)
     }
 
-    /// [`Self::wiring`] and [`Self::shapes`], or which layer does not fit.
-    pub(super) fn fit(&self) -> Result<(Wiring, Vec<Shape>), Misfit> {
+    /// Names, sources and [`Self::shapes`] of all layers, or which layer does not fit.
+    pub(crate) fn fit(&self) -> Result<(Wiring, Vec<Shape>), Misfit> {
         let (wiring, shapes) = self.flow()?;
         let wanted = Shape::new(self.classes, 1, 1);
         let found = match shapes.last() {
@@ -176,24 +168,19 @@ impl NetworkConfig {
 
     /// The convolution and linear layers in order.
     pub fn weight_layers(&self) -> Vec<WeightLayer> {
-        let is_weighted = |index: usize| self.layers[index].kind.is_weighted();
         let mut activations: HashMap<usize, String> = HashMap::new();
         // A network that cannot be wired has no activations; it is refused elsewhere.
-        if let Ok(wiring) = Wiring::new(&self.layers) {
-            for (index, layer) in self.layers.iter().enumerate() {
-                let weighted = match layer.kind {
-                    LayerKind::Activation(_) => wiring.nearest(index, &is_weighted),
-                    _ => None,
-                };
-                if let Some(weighted) = weighted {
-                    activations.entry(weighted).or_insert_with(|| wiring.names[index].clone());
+        if let Ok(Wiring { names, weighted, .. }) = Wiring::new(&self.layers) {
+            for ((layer, name), weighted) in self.layers.iter().zip(names).zip(weighted) {
+                if let (LayerKind::Activation(_), Some(weighted)) = (&layer.kind, weighted) {
+                    activations.entry(weighted).or_insert(name);
                 }
             }
         }
         let of = |(index, (layer, name)): (usize, (&LayerConfig, String))| {
             let convolution = matches!(layer.kind, LayerKind::Conv(_));
             let activation = activations.remove(&index);
-            is_weighted(index).then_some(WeightLayer { index, name, convolution, activation })
+            layer.kind.is_weighted().then_some(WeightLayer { index, name, convolution, activation })
         };
         self.layers.iter().zip(self.names()).enumerate().filter_map(of).collect()
     }

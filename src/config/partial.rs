@@ -41,9 +41,15 @@ pub struct PartialNetwork {
     pub origin: NetworkOrigin,
 }
 
-/// One definition for the flags, the keys, and the laying of one over the other.
+/// One definition for the flags, the keys, and the laying of one over the other. A number is
+/// followed by what parses it and what its value is called, a switch by its values.
 macro_rules! settings {
-    ($($heading:literal { $($(#[$meta:meta])* $name:ident: $kind:ty,)+ })+) => {
+    ($($heading:literal {
+        $(
+            $(#[$meta:meta])*
+            $name:ident: $kind:ty $(= $parser:ident($value:literal))? $(as switch($values:literal))?,
+        )+
+    })+) => {
         /// Settings of a run as given: by flags of `saliq train`, by a `--config` file, or by the
         /// `config.toml` of a run folder. Keys are the flags without their dashes, plus
         /// `[network]`. Ranges are checked by [`validate`](Self::validate).
@@ -54,6 +60,19 @@ macro_rules! settings {
             $($(
                 $(#[$meta])*
                 #[cfg_attr(feature = "cli", arg(long, help_heading = $heading))]
+                $(#[cfg_attr(
+                    feature = "cli",
+                    arg(value_name = $value, value_parser = $parser, allow_negative_numbers = true)
+                )])?
+                $(#[cfg_attr(
+                    feature = "cli",
+                    arg(
+                        value_name = $values,
+                        num_args = 0..=1,
+                        default_missing_value = "true",
+                        hide_possible_values = true
+                    )
+                )])?
                 #[serde(skip_serializing_if = "Option::is_none")]
                 pub $name: Option<$kind>,
             )+)+
@@ -88,23 +107,11 @@ settings! {
         #[cfg_attr(feature = "cli", arg(value_name = "DIR"))]
         data_dir: PathBuf,
         /// Train on the first N images only
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
-        )]
-        train_limit: i64,
+        train_limit: i64 = whole("N"),
         /// Test on the first N images only
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
-        )]
-        test_limit: i64,
+        test_limit: i64 = whole("N"),
         /// Share of the training set, its end, that is held out for validation [default: 0]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true)
-        )]
-        validation_share: f64,
+        validation_share: f64 = real("SHARE"),
         /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: that of
         /// --init, else standard]
         ///
@@ -117,16 +124,7 @@ settings! {
         #[cfg_attr(feature = "cli", arg(value_name = "LIST"))]
         augment: AugmentList,
         /// Visit the training images in file order, every epoch [default: false]
-        #[cfg_attr(
-            feature = "cli",
-            arg(
-                value_name = "true|false",
-                num_args = 0..=1,
-                default_missing_value = "true",
-                hide_possible_values = true
-            )
-        )]
-        no_shuffle: bool,
+        no_shuffle: bool as switch("true|false"),
     }
     "Network & quantization" {
         /// Bits a layer: one value for the convolutions, or a list for the layers in order
@@ -141,16 +139,7 @@ settings! {
         ///
         /// The output of the last layer stays float. With a list of bits, whose values belong to
         /// layers already, it is refused.
-        #[cfg_attr(
-            feature = "cli",
-            arg(
-                value_name = "true|false",
-                num_args = 0..=1,
-                default_missing_value = "true",
-                hide_possible_values = true
-            )
-        )]
-        all_layers: bool,
+        all_layers: bool as switch("true|false"),
         /// Weight quantizer [default: sawb]
         ///
         /// dorefa's levels go from -1 to 1 whatever the scale of the weights is: it is for networks
@@ -159,16 +148,7 @@ settings! {
         weight_quant: WeightQuantizer,
         /// A range for every output channel of a weight instead of one for the tensor [default:
         /// false]
-        #[cfg_attr(
-            feature = "cli",
-            arg(
-                value_name = "true|false",
-                num_args = 0..=1,
-                default_missing_value = "true",
-                hide_possible_values = true
-            )
-        )]
-        per_channel: bool,
+        per_channel: bool as switch("true|false"),
         /// What is learned of the activations: PACT's clipping value α, the step between levels
         /// (LSQ), or step and offset of the levels (LSQ+) [default: pact]
         #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
@@ -178,30 +158,14 @@ settings! {
         #[cfg_attr(feature = "cli", arg(value_name = "KIND"))]
         pact: PactKind,
         /// Initial clipping value α [default: calibrated from the first batches]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "ALPHA", value_parser = real, allow_negative_numbers = true)
-        )]
-        alpha_init: f64,
+        alpha_init: f64 = real("ALPHA"),
         /// L2 penalty on α [default: 0]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true)
-        )]
-        alpha_decay: f64,
+        alpha_decay: f64 = real("DECAY"),
         /// Factor on the learning rate for α; 0 keeps α as it is [default: 1]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)
-        )]
-        alpha_lr_factor: f64,
+        alpha_lr_factor: f64 = real("FACTOR"),
         /// Factor on the learning rate for learned steps (LSQ); 0 keeps them as they are [default:
         /// 1]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)
-        )]
-        step_lr_factor: f64,
+        step_lr_factor: f64 = real("FACTOR"),
         /// Dropout rate after the pool and after fc1: P for both, or P1,P2 [default: 0]
         ///
         /// The reference code of Saliency Guided Training uses 0.25,0.5. With a `[network]` of your
@@ -211,23 +175,10 @@ settings! {
         /// A batch norm behind every convolution of the network [default: false]
         ///
         /// With a `[network]` of your own, say where: layers with type = "batch-norm".
-        #[cfg_attr(
-            feature = "cli",
-            arg(
-                value_name = "true|false",
-                num_args = 0..=1,
-                default_missing_value = "true",
-                hide_possible_values = true
-            )
-        )]
-        batch_norm: bool,
+        batch_norm: bool as switch("true|false"),
         /// Steps after which batch norms use their running statistics, which stay as they are
         /// [default: never]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "STEPS", value_parser = whole, allow_negative_numbers = true)
-        )]
-        freeze_bn_after: i64,
+        freeze_bn_after: i64 = whole("STEPS"),
         /// Initialisation of the weights [default: kaiming-uniform, PyTorch's]
         #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
         weight_init: WeightInit,
@@ -237,22 +188,9 @@ settings! {
     }
     "Saliency guided training" {
         /// Saliency guided training; `false` is plain training [default: true]
-        #[cfg_attr(
-            feature = "cli",
-            arg(
-                value_name = "true|false",
-                num_args = 0..=1,
-                default_missing_value = "true",
-                hide_possible_values = true
-            )
-        )]
-        sgt: bool,
+        sgt: bool as switch("true|false"),
         /// Share of the features, those of lowest saliency, that is masked [default: 0.5]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "SHARE", value_parser = real, allow_negative_numbers = true)
-        )]
-        mask_ratio: f64,
+        mask_ratio: f64 = real("SHARE"),
         /// What the masked features become [default: uniform]
         #[cfg_attr(feature = "cli", arg(value_name = "FILL"))]
         mask_fill: MaskFill,
@@ -261,26 +199,13 @@ settings! {
         mask_rank: MaskRank,
         /// Weight λ of the KL divergence between the predictions for the whole and the masked image
         /// [default: 1]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "LAMBDA", value_parser = real, allow_negative_numbers = true)
-        )]
-        lambda: f64,
+        lambda: f64 = real("LAMBDA"),
         /// What the saliency is the gradient of [default: log-softmax]
         #[cfg_attr(feature = "cli", arg(value_name = "WHAT"))]
         saliency_target: SaliencyTarget,
         /// Let no gradient of the KL term flow through the prediction for the whole image [default:
         /// false]
-        #[cfg_attr(
-            feature = "cli",
-            arg(
-                value_name = "true|false",
-                num_args = 0..=1,
-                default_missing_value = "true",
-                hide_possible_values = true
-            )
-        )]
-        stop_gradient: bool,
+        stop_gradient: bool as switch("true|false"),
         /// Variant: Algorithm 1, or one in the style of HLGM or SMOOT [default: standard]
         ///
         /// HLGM and SMOOT are from the same research group; their exact schedules are not
@@ -296,11 +221,7 @@ settings! {
         sgt_variant: SgtVariant,
         /// Epochs before masking begins: plain training until then [default: 1 with --sgt-variant
         /// hlgm, else 0]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
-        )]
-        sgt_warmup_epochs: i64,
+        sgt_warmup_epochs: i64 = whole("N"),
     }
     "Optimiser" {
         /// Update rule, with torch.optim's semantics [default: sgd; momentum where --momentum or
@@ -310,78 +231,33 @@ settings! {
         /// Learning rate, the peak one of a schedule [default: 0.2; 0.1 for the Fashion sets]
         ///
         /// The paper's, for sgd. momentum: a tenth of that; adam and adamw: 0.001; adadelta: 1.
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "RATE", value_parser = real, allow_negative_numbers = true)
-        )]
-        lr: f64,
+        lr: f64 = real("RATE"),
         /// Momentum of the rule `momentum` [default: 0.9]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "M", value_parser = real, allow_negative_numbers = true)
-        )]
-        momentum: f64,
+        momentum: f64 = real("M"),
         /// Nesterov's form of momentum [default: false]
-        #[cfg_attr(
-            feature = "cli",
-            arg(
-                value_name = "true|false",
-                num_args = 0..=1,
-                default_missing_value = "true",
-                hide_possible_values = true
-            )
-        )]
-        nesterov: bool,
+        nesterov: bool as switch("true|false"),
         /// Weight decay of weights and biases, never of α [default: 0]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "DECAY", value_parser = real, allow_negative_numbers = true)
-        )]
-        weight_decay: f64,
+        weight_decay: f64 = real("DECAY"),
         /// β₁ and β₂ of adam and adamw [default: 0.9,0.999]
         #[cfg_attr(feature = "cli", arg(value_name = "B1,B2"))]
         betas: Betas,
         /// ε of adam, adamw [default: 1e-8] and adadelta [default: 1e-6]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "EPSILON", value_parser = real, allow_negative_numbers = true)
-        )]
-        epsilon: f64,
+        epsilon: f64 = real("EPSILON"),
         /// ρ of adadelta [default: 0.9]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "RHO", value_parser = real, allow_negative_numbers = true)
-        )]
-        rho: f64,
+        rho: f64 = real("RHO"),
         /// Learning-rate schedule [default: constant]
         #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
         schedule: ScheduleKind,
         /// Steps over which the rate first rises from 0 [default: 0]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
-        )]
-        warmup_steps: i64,
+        warmup_steps: i64 = whole("N"),
         /// Factor of the schedule `step` [default: 0.1]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "FACTOR", value_parser = real, allow_negative_numbers = true)
-        )]
-        gamma: f64,
+        gamma: f64 = real("FACTOR"),
         /// Epochs between two drops of the schedule `step` [default: 1]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
-        )]
-        step_epochs: i64,
+        step_epochs: i64 = whole("N"),
     }
     "Run" {
         /// Images a step [default: 256; 128 for the Fashion sets]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
-        )]
-        batch_size: i64,
+        batch_size: i64 = whole("N"),
         /// Storage of activations and their gradients: f32, or f16 for half the memory and traffic
         /// [default: f32]
         ///
@@ -390,37 +266,17 @@ settings! {
         #[cfg_attr(feature = "cli", arg(value_name = "f32|f16", hide_possible_values = true))]
         precision: Precision,
         /// Passes over the training images [default: 10]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
-        )]
-        epochs: i64,
+        epochs: i64 = whole("N"),
         /// Steps in all, in place of --epochs
-        #[cfg_attr(
-            feature = "cli",
-            arg(
-                value_name = "N",
-                value_parser = whole,
-                allow_negative_numbers = true,
-                conflicts_with = "epochs"
-            )
-        )]
-        steps: i64,
+        #[cfg_attr(feature = "cli", arg(conflicts_with = "epochs"))]
+        steps: i64 = whole("N"),
         /// Seed of every random number; one seed, one result on one adapter [default: 0]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
-        )]
-        seed: i64,
+        seed: i64 = whole("N"),
         /// Run folder to write [default: runs/DATASET-BITS-SEED]
         #[cfg_attr(feature = "cli", arg(value_name = "DIR"))]
         out: PathBuf,
         /// Steps between two step lines of metrics.jsonl; 0 for epochs only [default: 1]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
-        )]
-        log_every: i64,
+        log_every: i64 = whole("N"),
         /// Steps (500) or time (30s, 5m, 2h) between two checkpoints [default: at the end of each
         /// epoch]
         #[cfg_attr(feature = "cli", arg(value_name = "N|TIME"))]
@@ -437,11 +293,7 @@ settings! {
         on_non_finite: OnNonFinite,
         /// Steps between two saliency maps of a few fixed images, kept in snapshots.png and
         /// snapshots.safetensors; 0 for none [default: 0]
-        #[cfg_attr(
-            feature = "cli",
-            arg(value_name = "N", value_parser = whole, allow_negative_numbers = true)
-        )]
-        snapshot_every: i64,
+        snapshot_every: i64 = whole("N"),
     }
 }
 

@@ -24,6 +24,9 @@ pub struct Wiring {
     pub names: Vec<String>,
     /// What every layer reads, at least one source each.
     pub sources: Vec<Vec<Source>>,
+    /// The nearest layer with weights on the way back from every layer, which counts itself. A sum
+    /// is left by its first input that leads to one.
+    pub weighted: Vec<Option<usize>>,
 }
 
 /// The name of every layer: its own, or its type and number.
@@ -52,6 +55,7 @@ impl Wiring {
     pub(super) fn new(layers: &[LayerConfig]) -> Result<Wiring, Misfit> {
         let names = names(layers);
         let mut sources: Vec<Vec<Source>> = Vec::with_capacity(layers.len());
+        let mut weighted: Vec<Option<usize>> = Vec::with_capacity(layers.len());
         let mut places: HashMap<&str, usize> = HashMap::new();
         let mut is_read = vec![false; layers.len()];
         for (index, (layer, name)) in layers.iter().zip(&names).enumerate() {
@@ -91,11 +95,16 @@ impl Wiring {
                 }
                 _ => {}
             }
-            for source in &own {
-                if let Source::Layer(place) = source {
-                    is_read[*place] = true;
-                }
-            }
+            let fronts = own.iter().filter_map(|source| match *source {
+                Source::Images => None,
+                Source::Layer(place) => Some(place),
+            });
+            let fronts: Vec<usize> = fronts.collect();
+            fronts.iter().for_each(|&place| is_read[place] = true);
+            weighted.push(match layer.kind.is_weighted() {
+                true => Some(index),
+                false => fronts.iter().find_map(|&place| weighted[place]),
+            });
             sources.push(own);
             if places.insert(name, index).is_some() {
                 return Err(misfit("the name is taken by an earlier layer".into()));
@@ -107,21 +116,7 @@ impl Wiring {
             let reason = "no layer reads what it puts out".into();
             return Err(Misfit::of_layer(index, layers[index].name.as_deref(), reason));
         }
-        Ok(Wiring { names, sources })
-    }
-
-    /// The nearest layer on the way from layer `index` back to the images for which `is_wanted`;
-    /// `index` itself counts. A sum is left by its first input that leads to one.
-    pub(super) fn nearest(&self, index: usize, is_wanted: &dyn Fn(usize) -> bool) -> Option<usize> {
-        if is_wanted(index) {
-            return Some(index);
-        }
-        let layer = |source: &Source| match source {
-            Source::Images => None,
-            Source::Layer(place) => Some(*place),
-        };
-        let mut inputs = self.sources[index].iter().filter_map(layer);
-        inputs.find_map(|place| self.nearest(place, is_wanted))
+        Ok(Wiring { names, sources, weighted })
     }
 }
 
@@ -157,9 +152,19 @@ mod tests {
         assert_eq!(wiring.sources[3], [Layer(2), Layer(1)]);
         assert_eq!(wiring.sources[4], [Layer(3)]);
         // The activation behind the sum has the bits of the main way.
-        let is_weighted = |index: usize| own[index].kind.is_weighted();
-        assert_eq!(wiring.nearest(4, &is_weighted), Some(2));
-        assert_eq!(wiring.nearest(1, &is_weighted), Some(0));
+        assert_eq!(wiring.weighted[4], Some(2));
+        assert_eq!(wiring.weighted[1], Some(0));
+    }
+
+    /// Every sum doubles the ways back to the images: none of them is gone twice.
+    #[test]
+    fn ways_back_are_not_counted_one_by_one() {
+        let sum = |place: usize, front: &str| LayerConfig::add(&format!("add{place}"), &[front; 2]);
+        let mut own = vec![sum(1, IMAGES)];
+        own.extend((2..=200).map(|place| sum(place, &format!("add{}", place - 1))));
+        own.push(LayerKind::Activation(ActivationFunction::Relu).into());
+        let wiring = Wiring::new(&own).unwrap();
+        assert_eq!(wiring.weighted, [None; 201]);
     }
 
     #[test]

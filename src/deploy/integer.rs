@@ -26,8 +26,8 @@
 //! [`WeightedStep::margin`] says whether they matter.
 
 use super::{
-    ActivationGrid, DeployableActivation, DeployableLayer, DeployableModel, DeployableWeights,
-    Operation, WeightLevels,
+    ActivationGrid, DeployableActivation, DeployableModel, DeployableWeights, Operation,
+    WeightLevels,
 };
 use crate::config::{AveragePool, PixelNormalization, Shape};
 
@@ -322,7 +322,26 @@ impl IntegerPlan {
                 continue;
             }
             let step_of = |read: &Option<usize>| read.and_then(|layer| made[layer]);
-            let reads: Vec<Option<usize>> = layer.reads.iter().map(step_of).collect();
+            let mut reads: Vec<Option<usize>> = layer.reads.iter().map(step_of).collect();
+            // A step adds two values: the terms of a longer sum are added up in front, as floats.
+            for number in 1..reads.len().saturating_sub(1) {
+                let name = format!("{}_{number}", layer.name);
+                let own = vec![reads[0], reads[1]];
+                let from = encoding(&steps, own[0]);
+                let (to, operation) = add([&from, &encoding(&steps, own[1])], None, normalization);
+                reads.splice(..2, [Some(steps.len())]);
+                let (input, output) = (layer.input, layer.output);
+                steps.push(IntegerStep {
+                    name,
+                    activation: None,
+                    reads: own,
+                    input,
+                    output,
+                    from,
+                    to,
+                    operation,
+                });
+            }
             let ends = layer.operation.weights().is_some() || layer.operation == Operation::Add;
             let behind = model.behind(index).filter(|_| ends).and_then(|behind| {
                 match &model.layers[behind].operation {
@@ -355,15 +374,7 @@ impl IntegerPlan {
                     let offset = to.zero_point() - multiplier * zero;
                     (to, StepOperation::Activation { multiplier, offset, range })
                 }
-                Operation::Add => {
-                    add(&mut steps, layer, &reads, (kind, activation), normalization);
-                    let last = steps.len() - 1;
-                    made[index] = Some(last);
-                    if let Some((behind, _)) = behind {
-                        made[behind] = Some(last);
-                    }
-                    continue;
-                }
+                Operation::Add => add([&from, &encoding(&steps, reads[1])], kind, normalization),
             };
             made[index] = Some(steps.len());
             if let Some((behind, _)) = behind {
@@ -402,37 +413,18 @@ fn encoding(steps: &[IntegerStep], index: Option<usize>) -> Encoding {
     index.map_or(Encoding::Pixels, |index| steps[index].to.clone())
 }
 
-/// Adds the sum of what `layer` reads, two values at a time: floats but at the end, which is an
-/// activation with its name where there is one.
+/// The sum of two values, with `activation` at its end.
 fn add(
-    steps: &mut Vec<IntegerStep>,
-    layer: &DeployableLayer,
-    reads: &[Option<usize>],
-    (kind, activation): (Option<&DeployableActivation>, Option<String>),
+    terms: [&Encoding; 2],
+    activation: Option<&DeployableActivation>,
     normalization: PixelNormalization,
-) {
-    let mut left = reads[0];
-    for (number, &right) in reads.iter().enumerate().skip(1) {
-        let is_last = number + 1 == reads.len();
-        let (to, unit, range) = ending(kind.filter(|_| is_last));
-        let from = encoding(steps, left);
-        let scales = [&from, &encoding(steps, right)].map(|own| own.scale(normalization));
-        let multipliers = scales.map(|(scale, _)| scale / unit);
-        let zeros = scales.iter().zip(multipliers).map(|((_, zero), multiplier)| zero * multiplier);
-        let offset = to.zero_point() - zeros.sum::<f64>();
-        let name = if is_last { layer.name.clone() } else { format!("{}_{number}", layer.name) };
-        steps.push(IntegerStep {
-            name,
-            activation: activation.clone().filter(|_| is_last),
-            reads: vec![left, right],
-            input: layer.input,
-            output: layer.output,
-            from,
-            to,
-            operation: StepOperation::Add { multipliers, offset, range },
-        });
-        left = Some(steps.len() - 1);
-    }
+) -> (Encoding, StepOperation) {
+    let (to, unit, range) = ending(activation);
+    let scales = terms.map(|own| own.scale(normalization));
+    let multipliers = scales.map(|(scale, _)| scale / unit);
+    let zeros = scales.iter().zip(multipliers).map(|((_, zero), multiplier)| zero * multiplier);
+    let offset = to.zero_point() - zeros.sum::<f64>();
+    (to, StepOperation::Add { multipliers, offset, range })
 }
 
 /// (encoding, its unit, range of x) of what ends with `activation`.

@@ -121,11 +121,9 @@ impl DeployableWeights {
 impl DeployableModel {
     /// The only layer that reads what layer `index` makes, where there is only one.
     pub(super) fn behind(&self, index: usize) -> Option<usize> {
-        let reads = self.layers.iter().enumerate().flat_map(|(other, layer)| {
-            layer.reads.iter().filter(|own| **own == Some(index)).map(move |_| other)
-        });
-        let readers: Vec<usize> = reads.take(2).collect();
-        readers.first().copied().filter(|_| readers.len() == 1)
+        let reads = |other: &usize| self.layers[*other].reads.contains(&Some(index));
+        let mut readers = (0..self.layers.len()).filter(reads);
+        readers.next().filter(|_| readers.next().is_none())
     }
 
     /// What `model` is in inference.

@@ -40,17 +40,19 @@ pub(super) fn lower(network: &NetworkConfig, quantization: &QuantizationConfig) 
         declared: Vec::new(),
         weighted: 0,
     };
-    let wiring = network.wiring()?;
+    let (wiring, shapes) = network.fit()?;
     let mut outputs: Vec<ValueId> = Vec::with_capacity(network.layers.len());
-    for (place, (layer, shape)) in network.layers.iter().zip(network.shapes()?).enumerate() {
+    for (place, (layer, shape)) in network.layers.iter().zip(shapes).enumerate() {
         let value = |source: &Source| match *source {
             Source::Images => images,
             Source::Layer(front) => outputs[front],
         };
         let inputs: Vec<ValueId> = wiring.sources[place].iter().map(value).collect();
         let name = &wiring.names[place];
-        let kind = lowering.kind(&layer.kind, (name, place), inputs[0])?;
-        outputs.push(lowering.add(name.clone(), kind, inputs, shape));
+        // Operations and layers have the same numbers.
+        let weighted = wiring.weighted[place].map(OpId);
+        let kind = lowering.kind(&layer.kind, (name, place), (inputs[0], weighted))?;
+        outputs.push(lowering.add((name.clone(), kind), (inputs, weighted), shape));
     }
     lowering.finish(outputs.last().copied().unwrap_or(images))
 }
@@ -98,12 +100,13 @@ impl Lowering<'_> {
         ParameterId(self.declared.len() - 1)
     }
 
-    /// What a layer of `kind`, the `place`-th, computes of `input` and of what it reads beside it.
+    /// What a layer of `kind`, the `place`-th, computes of `input` and of what it reads beside it;
+    /// `weighted` as in [`Self::add`].
     fn kind(
         &mut self,
         kind: &LayerKind,
         (name, place): (&str, usize),
-        input: ValueId,
+        (input, weighted): (ValueId, Option<OpId>),
     ) -> Result<OpKind> {
         let shape = self.values[input.0].shape;
         Ok(match *kind {
@@ -123,7 +126,7 @@ impl Lowering<'_> {
             }
             LayerKind::BatchNorm(own) => OpKind::BatchNorm(self.batch_norm(name, own, shape)),
             LayerKind::Activation(function) => {
-                OpKind::Activation(self.activation(name, function, input))
+                OpKind::Activation(self.activation(name, function, weighted))
             }
             LayerKind::MaxPool(pool) => OpKind::MaxPool(pool),
             LayerKind::AveragePool(pool) => OpKind::AveragePool(pool),
@@ -209,9 +212,9 @@ impl Lowering<'_> {
         &mut self,
         name: &str,
         function: ActivationFunction,
-        input: ValueId,
+        weighted: Option<OpId>,
     ) -> Activation {
-        let weights = self.weighted_before(input).and_then(|id| self.ops[id.0].kind.weights());
+        let weights = weighted.and_then(|id| self.ops[id.0].kind.weights());
         let bits = weights.map_or(LayerBits::FLOAT, |weights| weights.bits).activation;
         let quantizer = self.quantization.quantizer_of(function);
         // Of quantized activations.
@@ -239,21 +242,17 @@ impl Lowering<'_> {
         }
     }
 
-    /// The nearest layer with weights on the way to `value`: behind a sum, on the way of its first
-    /// input that has one.
-    fn weighted_before(&self, value: ValueId) -> Option<OpId> {
-        let op = &self.ops[self.values[value.0].producer?.0];
-        if op.kind.weights().is_some() {
-            return Some(op.id);
-        }
-        op.inputs.iter().find_map(|&input| self.weighted_before(input))
-    }
-
-    /// Adds an operation and returns its value.
-    fn add(&mut self, name: String, kind: OpKind, inputs: Vec<ValueId>, shape: Shape) -> ValueId {
+    /// Adds an operation and returns its value. `weighted` is the nearest operation with weights on
+    /// the way back from it, see [`Wiring`](crate::config::Wiring).
+    fn add(
+        &mut self,
+        (name, kind): (String, OpKind),
+        (inputs, weighted): (Vec<ValueId>, Option<OpId>),
+        shape: Shape,
+    ) -> ValueId {
         let (id, output) = (OpId(self.ops.len()), ValueId(self.values.len()));
         if let OpKind::Activation(_) = kind
-            && let Some(before) = self.weighted_before(inputs[0])
+            && let Some(before) = weighted
             && let Some(weights) = self.ops[before.0].kind.weights_mut()
         {
             weights.activation = weights.activation.or(Some(id));

@@ -70,6 +70,15 @@ pub enum OpKind {
 }
 
 impl OpKind {
+    /// Whether its output has shape and format of what it reads, so that it, or the gradient on the
+    /// way back, can take that one's place.
+    pub(crate) fn is_in_place(&self) -> bool {
+        matches!(
+            self,
+            OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. } | OpKind::Flatten
+        )
+    }
+
     /// Weights, where there are some.
     pub fn weights(&self) -> Option<&Weights> {
         match self {

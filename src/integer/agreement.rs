@@ -14,7 +14,8 @@ use crate::{
     batch::{Batch, GatherOptions, ResidentData},
     config::PixelNormalization,
     deploy::{
-        Encoding, IntegerPlan, Margin, StepOperation, StepWeights, WeightedStep, first_highest,
+        Encoding, IntegerPlan, IntegerStep, Margin, StepOperation, StepWeights, WeightedStep,
+        first_highest,
     },
     gpu::{Gpu, Recording},
     layout::{StepRecord, padded, to_nchw},
@@ -90,32 +91,56 @@ fn sums(weighted: &WeightedStep, input: Bound, unit: f64) -> Vec<Bound> {
     (0..weighted.channels()).map(of).collect()
 }
 
-/// What step `index` of `plan` makes; no finite number where nothing bounds it.
-fn bound(plan: &IntegerPlan, index: Option<usize>, normalization: PixelNormalization) -> Bound {
-    let encoding = plan.encoding(index);
-    if let Some(range) = encoding.range() {
-        let (scale, zero) = encoding.scale(normalization);
-        let largest = range.map(|end| (scale * (f64::from(end) - zero)).abs());
-        let largest = largest.into_iter().fold(0.0, f64::max);
-        // Where levels have a zero point, their numbers are summed.
-        let largest = match &encoding {
-            Encoding::Levels(_) => largest.max(scale * f64::from(range[1])),
-            _ => largest,
-        };
-        return Bound { largest, reach: 0.0 };
+/// What every step of `plan` makes, and the images; floats that nothing bounds have no finite
+/// numbers.
+struct Bounds {
+    images: Bound,
+    steps: Vec<Bound>,
+}
+
+impl Bounds {
+    fn new(plan: &IntegerPlan, normalization: PixelNormalization) -> Bounds {
+        let images = of_numbers(&Encoding::Pixels, normalization);
+        let unbounded = Bound { largest: f64::INFINITY, reach: f64::INFINITY };
+        let mut bounds = Bounds { images: images.unwrap_or(unbounded), steps: Vec::new() };
+        for step in &plan.steps {
+            let own = of_numbers(&step.to, normalization);
+            let own = own.unwrap_or_else(|| of_floats(step, &bounds.inputs(step)));
+            bounds.steps.push(own);
+        }
+        bounds
     }
-    let Some(step) = index.map(|index| &plan.steps[index]) else {
-        return Bound { largest: f64::INFINITY, reach: f64::INFINITY };
+
+    /// What goes into `step`.
+    fn inputs(&self, step: &IntegerStep) -> Vec<Bound> {
+        let input = |read: &Option<usize>| read.map_or(self.images, |index| self.steps[index]);
+        step.reads.iter().map(input).collect()
+    }
+}
+
+/// What numbers of `encoding` stand for, where they are integers.
+fn of_numbers(encoding: &Encoding, normalization: PixelNormalization) -> Option<Bound> {
+    let range = encoding.range()?;
+    let (scale, zero) = encoding.scale(normalization);
+    let largest = range.map(|end| (scale * (f64::from(end) - zero)).abs());
+    let largest = largest.into_iter().fold(0.0, f64::max);
+    // Where levels have a zero point, their numbers are summed.
+    let largest = match encoding {
+        Encoding::Levels(_) => largest.max(scale * f64::from(range[1])),
+        _ => largest,
     };
-    let inputs: Vec<Bound> =
-        step.reads.iter().map(|&read| bound(plan, read, normalization)).collect();
+    Some(Bound { largest, reach: 0.0 })
+}
+
+/// The floats that `step` makes of `inputs`.
+fn of_floats(step: &IntegerStep, inputs: &[Bound]) -> Bound {
     match &step.operation {
         StepOperation::Weighted(weighted) => {
             let all = sums(weighted, inputs[0], 1.0);
             let most = |of: fn(&Bound) -> f64| all.iter().map(of).fold(0.0, f64::max);
             Bound { largest: most(|own| own.largest), reach: most(|own| own.reach) }
         }
-        StepOperation::Add { .. } => sum(&inputs),
+        StepOperation::Add { .. } => sum(inputs),
         StepOperation::AveragePool { pool, .. } => {
             let pixels = f64::from(pool.kernel).powi(2);
             let Bound { largest, reach } = inputs[0];
@@ -133,30 +158,19 @@ fn sum(inputs: &[Bound]) -> Bound {
     Bound { largest, reach: reach + 4.0 * UNIT * largest }
 }
 
-/// By how much rounding can move an activation of each output channel of step `index` in fake
+/// By how much rounding can move an activation of each output channel of `step` in fake
 /// quantization, in levels of `unit`; any distance where its inputs are floats, which have no
 /// bound. An activation on its own takes what a layer's floats were rounded to before.
-fn reach(
-    plan: &IntegerPlan,
-    index: usize,
-    normalization: PixelNormalization,
-    unit: f64,
-) -> Vec<f64> {
-    let step = &plan.steps[index];
-    let channels = step.output.channels as usize;
+fn reach(step: &IntegerStep, bounds: &Bounds, unit: f64) -> Vec<f64> {
+    let (channels, inputs) = (step.output.channels as usize, bounds.inputs(step));
     match &step.operation {
         StepOperation::Weighted(weighted) => {
             if step.from.range().is_none() {
                 return vec![f64::INFINITY; channels];
             }
-            let input = bound(plan, step.reads[0], normalization);
-            sums(weighted, input, unit).iter().map(|own| own.reach / unit).collect()
+            sums(weighted, inputs[0], unit).iter().map(|own| own.reach / unit).collect()
         }
-        StepOperation::Add { .. } => {
-            let inputs: Vec<Bound> =
-                step.reads.iter().map(|&read| bound(plan, read, normalization)).collect();
-            vec![sum(&inputs).reach / unit; channels]
-        }
+        StepOperation::Add { .. } => vec![sum(&inputs).reach / unit; channels],
         _ => vec![1e-4; channels],
     }
 }
@@ -187,8 +201,8 @@ impl Agreement {
             classifier.record_forward(gpu, &mut part, batch.clean())?;
         }
         batch.write_table(gpu, &table);
-        let normalization = PixelNormalization { mean, deviation };
         let plan = integer.plan();
+        let bounds = Bounds::new(plan, PixelNormalization { mean, deviation });
         let mut agreement = Agreement { images: u64::from(data.count), ..Agreement::default() };
         for record in &table {
             part.submit(gpu)?;
@@ -198,7 +212,6 @@ impl Agreement {
                     continue;
                 };
                 let fake = network.read_activation(gpu, name, record.count).await?;
-                let index_of_levels = index;
                 // Where a pool is part of the layer in front of it, the network keeps only the
                 // largest of a window.
                 let whole = record.count * step.output.pixels() * padded(step.output.channels);
@@ -211,7 +224,7 @@ impl Agreement {
                 let before =
                     to_nchw(&network.read_pre_activation(gpu, name, record.count).await?, shape);
                 let unit = f64::from(grid.scale);
-                let reach = reach(plan, index_of_levels, normalization, unit);
+                let reach = reach(step, &bounds, unit);
                 if agreement.layers.len() == layer {
                     let margin = match &step.operation {
                         StepOperation::Weighted(weighted) => weighted.margin(grid.numbers()),

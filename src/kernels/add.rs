@@ -8,26 +8,15 @@ use crate::{
     storage::Storage,
 };
 
-/// What a value is added to.
-#[derive(Clone, Copy, Debug)]
-pub enum Addend<'a> {
-    /// Nothing: the output is a copy.
-    None,
-    /// Another value: output = activate(left + right).
-    Right(Binding<'a>),
-    /// What the output holds: output += left.
-    Output,
-}
-
-/// The sum of two values of one shape.
+/// The sum of two values of one shape: output = activate(left + right), or output += left.
 #[derive(Clone, Copy, Debug)]
 pub struct Add<'a> {
     /// Images to work on.
     pub images: ImageRange<'a>,
     /// [image, element] groups of 4.
     pub left: Binding<'a>,
-    /// What it is added to, as `left`.
-    pub addend: Addend<'a>,
+    /// What it is added to, as `left`; what the output holds where it is absent.
+    pub right: Option<Binding<'a>>,
     /// As `left`.
     pub output: Binding<'a>,
     /// The sum, kept where the activation learns.
@@ -44,27 +33,20 @@ pub struct Add<'a> {
 
 impl Launcher for Add<'_> {
     fn launch(&self) -> Launch<'_> {
-        let right = match self.addend {
-            Addend::Right(right) => Some(right),
-            Addend::None | Addend::Output => None,
-        };
-        let onto = matches!(self.addend, Addend::Output);
         let specialization = Specialization::new()
-            .feature("right", right.is_some())
-            .feature("onto", onto)
+            .feature("right", self.right.is_some())
             .constant("ELEMENTS", self.elements);
         let specialization = self.storage.specialize(activated(specialization, self.activation));
-        let terms = 2 + u32::from(right.is_some() || onto);
         let learns = self.activation.is_pact();
         Launch::new("add", specialization)
             .bind("images", self.images)
             .bind("left", self.left)
-            .bind_some("right", right)
+            .bind_some("right", self.right)
             .bind("output", self.output)
             .bind_some("pre_activation", self.pre_activation.filter(|_| learns))
             .bind_some("parameters", learns.then_some(self.parameters))
             .over(grid((self.images.most * self.elements).div_ceil(ELEMENTWISE)))
-            .doing(moved(self.images, terms * self.elements, self.storage.output))
+            .doing(moved(self.images, 3 * self.elements, self.storage.output))
     }
 }
 

@@ -92,7 +92,7 @@ pub use accumulate_gradients::{AccumulateGradients, GradientSum};
 pub use accumulate_scores::AccumulateScores;
 pub use activation::{Activation, RequantizedActivation};
 pub use activation_gradient::ActivationGradient;
-pub use add::{Add, Addend, RequantizedAdd};
+pub use add::{Add, RequantizedAdd};
 pub use average_pool::{AverageOfIntegers, AveragePool};
 pub use average_pool_gradient::AveragePoolGradient;
 pub use batch_norm::BatchNorm;

@@ -159,7 +159,7 @@ impl Body {
 
     /// Its format.
     pub fn format_of(&self, source: Source) -> Format {
-        Source::format(source, &self.nodes)
+        source.format(&self.nodes)
     }
 
     /// The only node that reads the value of `node`.

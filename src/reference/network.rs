@@ -279,23 +279,14 @@ impl ReferenceNetwork {
     /// Whether the value `id` takes 16 bits: all but images and logits, and what an activation or
     /// dropout makes of these in their place.
     fn halved(&self, id: ValueId) -> bool {
-        let in_place = |op: &Op| {
-            matches!(
-                op.kind,
-                OpKind::BatchNorm(_)
-                    | OpKind::Activation(_)
-                    | OpKind::Dropout { .. }
-                    | OpKind::Flatten
-            )
-        };
         let (mut images, mut logits) = (id, id);
         while let Some(op) = self.graph.value(images).producer.map(|id| self.graph.op(id))
-            && in_place(op)
+            && op.kind.is_in_place()
         {
             images = op.inputs[0];
         }
         while let [only] = self.graph.value(logits).consumers[..]
-            && in_place(self.graph.op(only))
+            && self.graph.op(only).kind.is_in_place()
         {
             logits = self.graph.op(only).output;
         }

@@ -14,17 +14,17 @@ use saliq::{
     gpu::{Binding, Buffer, Launch, ProductTiles, Work},
     graph::Window,
     kernels::{
-        self, Activated, ActivationGradient, Add, Addend, AverageOfIntegers,
-        AveragePool as Averages, AveragePoolGradient, AveragePoolShape, BackwardLayout,
-        ConvolutionCooperative, ConvolutionInputGradient, ConvolutionTiled,
-        ConvolutionWeightGradient, ConvolutionWeightGradientTiled, CooperativeTiles, CopyChannels,
-        DepthwiseConvolution, DepthwiseInputGradient, DepthwiseTiles, DepthwiseWeightGradient,
-        Epilogue, FeatureTiles, FullyConnectedWeightGradient, Geometry, Gradient,
-        GroupedConvolution, GroupedConvolutionInputGradient, GroupedConvolutionWeightGradient,
-        GroupedShape, ImageRange, LearnedStep, LearnedStepGradient, MatrixProduct, MaxPool,
-        MaxPoolGradient, Multiply, PoolShape, PrepareWeights, ProductSum, ReduceWeightGradient,
-        RegisterTiles, SliceShape, SliceWeights, SlicedWeights, StripTiles, SumPartials,
-        WeightGradientTiles, WeightRange, WeightShape,
+        self, Activated, ActivationGradient, Add, AverageOfIntegers, AveragePool as Averages,
+        AveragePoolGradient, AveragePoolShape, BackwardLayout, ConvolutionCooperative,
+        ConvolutionInputGradient, ConvolutionTiled, ConvolutionWeightGradient,
+        ConvolutionWeightGradientTiled, CooperativeTiles, CopyChannels, DepthwiseConvolution,
+        DepthwiseInputGradient, DepthwiseTiles, DepthwiseWeightGradient, Epilogue, FeatureTiles,
+        FullyConnectedWeightGradient, Geometry, Gradient, GroupedConvolution,
+        GroupedConvolutionInputGradient, GroupedConvolutionWeightGradient, GroupedShape,
+        ImageRange, LearnedStep, LearnedStepGradient, MatrixProduct, MaxPool, MaxPoolGradient,
+        Multiply, PoolShape, PrepareWeights, ProductSum, ReduceWeightGradient, RegisterTiles,
+        SliceShape, SliceWeights, SlicedWeights, StripTiles, SumPartials, WeightGradientTiles,
+        WeightRange, WeightShape,
     },
     layout::{groups, padded},
     nn::{StripShape, TileTable},
@@ -1631,7 +1631,7 @@ fn sums_of_two_values() {
             let sum = Add {
                 images: images.range(&record),
                 left: (&one).into(),
-                addend: Addend::Right((&other).into()),
+                right: Some((&other).into()),
                 output: (&values).into(),
                 pre_activation: Some((&sums).into()),
                 parameters: (&parameters).into(),
@@ -1664,10 +1664,19 @@ fn sums_of_two_values() {
             }
             // Once more onto what is there, and a copy over it.
             let plain = Add { activation: ActivationPlan::NONE, pre_activation: None, ..sum };
-            launch(&Add { addend: Addend::Output, ..plain });
+            launch(&Add { right: None, ..plain });
             let twice = add(&expected, &images.of(&left));
             images.check(&what, &read(&values, size), shape, &twice, FORWARD);
-            launch(&Add { addend: Addend::None, ..plain });
+            launch(&kernels::Activation {
+                images: plain.images,
+                input: plain.left,
+                output: plain.output,
+                parameters: plain.parameters,
+                elements: plain.elements,
+                channels: shape.channels,
+                activation: plain.activation,
+                storage: plain.storage,
+            });
             images.check(&what, &read(&values, size), shape, &images.of(&left), 0.0);
         }
     }

@@ -549,6 +549,36 @@ fn checked_in_every_format(original: &Model, model: &Model) -> Vec<(&'static str
     ]
 }
 
+/// Asserts that the files of `model` pass in every format, with all images compared and the levels
+/// of `quantized` activations decided. Returns what was found.
+#[track_caller]
+fn is_right_in_every_format(
+    what: &str,
+    model: &Model,
+    quantized: usize,
+) -> Vec<(&'static str, Verification)> {
+    let found = checked_in_every_format(model, model);
+    for (format, verification) in &found {
+        let what = format!("{what} {format}: {verification:?}");
+        assert_eq!(verification.failure(), None, "{what}");
+        let counts = (verification.compared, verification.layers.len());
+        assert_eq!(counts, (10, quantized), "{what}");
+        let is_decided =
+            |layer: &LayerVerification| layer.levels > 0 && layer.near * 50 < layer.levels;
+        assert!(verification.layers.iter().all(is_decided), "{what}");
+        assert!(verification.largest_difference < 1e-5, "{what}");
+    }
+    found
+}
+
+/// Asserts that files of `wrong` are not taken for those of `model` in any format.
+#[track_caller]
+fn is_wrong_in_every_format(what: &str, model: &Model, wrong: &Model) {
+    for (format, verification) in checked_in_every_format(model, wrong) {
+        assert!(verification.failure().is_some(), "{what} {format}: {verification:?}");
+    }
+}
+
 /// Every quantizer, 8, 4 and 2 bits, float: no image is left out, and no right file fails.
 #[test]
 fn right_files_pass_with_every_image_compared() {
@@ -567,30 +597,17 @@ fn right_files_pass_with_every_image_compared() {
         let quantization =
             QuantizationConfig { weight_quant, pact, per_channel, ..Default::default() };
         let model = random_model(digits(), bits, quantization, 3);
-        for (format, verification) in checked_in_every_format(&model, &model) {
-            let what = format!("{bits} {weight_quant:?} {format}: {verification:?}");
-            assert_eq!(verification.failure(), None, "{what}");
-            assert_eq!(
-                (verification.images, verification.compared, verification.undecided),
-                (10, 10, 0),
-                "{what}"
-            );
-            assert_eq!(verification.layers.len(), quantized, "{what}");
-            assert!(
-                verification
-                    .layers
-                    .iter()
-                    .all(|layer| layer.levels > 0 && layer.near * 50 < layer.levels),
-                "{what}"
-            );
-            assert!(verification.largest_difference < 1e-5, "{what}");
+        let what = format!("{bits} {weight_quant:?}");
+        for (format, verification) in is_right_in_every_format(&what, &model, quantized) {
+            let counts = (verification.images, verification.compared, verification.undecided);
+            assert_eq!(counts, (10, 10, 0), "{what} {format}: {verification:?}");
         }
     }
 }
 
 /// Levels with zero points, without a ReLU and behind one.
 #[test]
-fn offsets_are_right_in_every_format() {
+fn offsets_is_right_in_every_format() {
     for (bits, pact, quantized) in [
         ("8", PactKind::Signed, 2),
         ("4,4,w32a4", PactKind::Signed, 3),
@@ -599,28 +616,19 @@ fn offsets_are_right_in_every_format() {
         let act_quant = ActivationQuantizer::LsqPlus;
         let quantization = QuantizationConfig { act_quant, pact, ..Default::default() };
         let model = random_model(digits(), bits, quantization, 3);
-        for (format, verification) in checked_in_every_format(&model, &model) {
-            let what = format!("{bits} {format}: {verification:?}");
-            assert_eq!(verification.failure(), None, "{what}");
-            assert_eq!((verification.compared, verification.layers.len()), (10, quantized));
-            let is_decided = |layer: &LayerVerification| layer.near * 50 < layer.levels;
-            assert!(verification.layers.iter().all(is_decided), "{what}");
-            assert!(verification.largest_difference < 1e-5, "{what}");
-        }
+        is_right_in_every_format(bits, &model, quantized);
         // A wrong offset is another network.
         let mut wrong = model.clone();
         let own = wrong.graph.layout.find("act1.offset").unwrap().offset as usize;
         wrong.parameters[own] -=
             2.0 * wrong.parameters[wrong.graph.layout.find("act1.step").unwrap().offset as usize];
-        for (format, verification) in checked_in_every_format(&model, &wrong) {
-            assert!(verification.failure().is_some(), "{bits} {format}: {verification:?}");
-        }
+        is_wrong_in_every_format(bits, &model, &wrong);
     }
 }
 
 /// Residual blocks: what goes round them, a projection, three terms.
 #[test]
-fn sums_are_right_in_every_format() {
+fn sums_is_right_in_every_format() {
     let add = LayerConfig::add;
     let layers = vec![
         conv("conv1", 6, [5, 2, 0]),
@@ -643,27 +651,18 @@ fn sums_are_right_in_every_format() {
     ] {
         let quantization = QuantizationConfig { pact, ..Default::default() };
         let model = random_model(network.clone(), bits, quantization, 3);
-        for (format, verification) in checked_in_every_format(&model, &model) {
-            let what = format!("{bits} {format}: {verification:?}");
-            assert_eq!(verification.failure(), None, "{what}");
-            assert_eq!((verification.compared, verification.layers.len()), (10, quantized));
-            let is_decided = |layer: &LayerVerification| layer.near * 50 < layer.levels;
-            assert!(verification.layers.iter().all(is_decided), "{what}");
-            assert!(verification.largest_difference < 1e-5, "{what}");
-        }
+        is_right_in_every_format(bits, &model, quantized);
         // Another projection is another network.
         let mut wrong = model.clone();
         let own = wrong.graph.layout.find("short.weight").unwrap().range();
         wrong.parameters[own].iter_mut().for_each(|weight| *weight *= -1.0);
-        for (format, verification) in checked_in_every_format(&model, &wrong) {
-            assert!(verification.failure().is_some(), "{bits} {format}: {verification:?}");
-        }
+        is_wrong_in_every_format(bits, &model, &wrong);
     }
 }
 
 /// Average-pools of pixels, levels and floats, of every kind.
 #[test]
-fn average_pools_are_right_in_every_format() {
+fn average_pools_is_right_in_every_format() {
     let average = |kernel, stride, [ceil_mode, count_include_pad]: [bool; 2]| {
         let padding = kernel / 2;
         LayerConfig::average_pool(AveragePool {
@@ -695,14 +694,7 @@ fn average_pools_are_right_in_every_format() {
     ] {
         let quantization = QuantizationConfig { pact, ..Default::default() };
         let model = random_model(network.clone(), bits, quantization, 3);
-        for (format, verification) in checked_in_every_format(&model, &model) {
-            let what = format!("{bits} {format}: {verification:?}");
-            assert_eq!(verification.failure(), None, "{what}");
-            assert_eq!((verification.compared, verification.layers.len()), (10, quantized));
-            let is_decided = |layer: &LayerVerification| layer.near * 50 < layer.levels;
-            assert!(verification.layers.iter().all(is_decided), "{what}");
-            assert!(verification.largest_difference < 1e-5, "{what}");
-        }
+        is_right_in_every_format(bits, &model, quantized);
     }
 }
 

@@ -105,14 +105,6 @@ struct Builder<'a> {
     images: &'a Buffer,
 }
 
-/// Whether `op` replaces values or gradients in place.
-fn is_in_place(op: &Op) -> bool {
-    matches!(
-        op.kind,
-        OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. } | OpKind::Flatten
-    )
-}
-
 impl<'a> Builder<'a> {
     /// Adds the node of `op`. Returns how many operations behind it are part of the node.
     fn add(&mut self, op: &'a Op) -> Result<usize> {
@@ -143,7 +135,7 @@ impl<'a> Builder<'a> {
         }
         let (activation_name, activation) = activation;
         let output = self.graph.output_of(last);
-        let stored = if is_in_place(op) { format } else { self.output_format(last) };
+        let stored = if op.kind.is_in_place() { format } else { self.output_format(last) };
         let elements = u64::from(output.pixels() * groups(output.channels));
         let size = u64::from(self.options.slots) * elements * stored.group_bytes();
         let pre_activation = match kind {
@@ -344,7 +336,7 @@ impl<'a> Builder<'a> {
         let mut op = last;
         loop {
             match self.graph.behind(op) {
-                Some(next) if is_in_place(next) => op = next,
+                Some(next) if next.kind.is_in_place() => op = next,
                 None if op.output == self.graph.output => return Format::F32,
                 _ => return Format::of_values(self.options.precision),
             }

@@ -3,7 +3,7 @@
 use crate::{
     Result,
     gpu::{Binding, Buffer},
-    kernels::{Add, Addend},
+    kernels::{Activation, Add},
     nn::{nodes::Node, recorder::Recorder},
     quant::ActivationPlan,
     storage::{Format, Storage},
@@ -21,7 +21,7 @@ pub fn forward(
     let sum = Add {
         images: recorder.images,
         left: (*left).into(),
-        addend: Addend::Right((*right).into()),
+        right: Some((*right).into()),
         output: (&node.value).into(),
         pre_activation: node.pre_activation.as_ref().map(Binding::from),
         parameters: recorder.parameters.into(),
@@ -32,24 +32,22 @@ pub fn forward(
     recorder.add(label.as_str(), &sum)?;
     others.iter().try_for_each(|(other, format)| {
         let (left, storage) = ((*other).into(), Storage::new(*format, output));
-        recorder.add(label.as_str(), &Add { left, addend: Addend::Output, storage, ..sum })
+        recorder.add(label.as_str(), &Add { left, right: None, storage, ..sum })
     })
 }
 
 /// Adds `part`, the share of `node` in the gradient of its input `input`, to `gradient`, which has
-/// the shares of the layers behind it; or sets `gradient` to it, where it is the first. `formats`
-/// are those of both.
+/// the shares of the layers behind it. `formats` are those of both.
 pub fn share(
     recorder: &mut Recorder<'_>,
     (node, input): (&Node, usize),
     [part, gradient]: [Binding<'_>; 2],
-    addend: Addend<'_>,
     formats: [Format; 2],
 ) -> Result<()> {
     let sum = Add {
         images: recorder.images,
         left: part,
-        addend,
+        right: None,
         output: gradient,
         pre_activation: None,
         parameters: recorder.parameters.into(),
@@ -60,22 +58,22 @@ pub fn share(
     recorder.add(format!("{} gradient share", node.name), &sum)
 }
 
-/// Adds copying the values that `node` reads to its own, which it changes in place.
-pub fn copy(
+/// Adds copying `part`, the first share in a gradient, to `gradient`; else as [`share`].
+pub fn first_share(
     recorder: &mut Recorder<'_>,
-    node: &Node,
-    (input, format): (&Buffer, Format),
+    (node, input): (&Node, usize),
+    [part, gradient]: [Binding<'_>; 2],
+    formats: [Format; 2],
 ) -> Result<()> {
-    let copy = Add {
+    let copy = Activation {
         images: recorder.images,
-        left: input.into(),
-        addend: Addend::None,
-        output: (&node.value).into(),
-        pre_activation: None,
+        input: part,
+        output: gradient,
         parameters: recorder.parameters.into(),
-        elements: node.output_elements(),
+        elements: node.elements_of_input(input),
+        channels: node.inputs[input].0.channels,
         activation: ActivationPlan::NONE,
-        storage: Storage::new(format, format),
+        storage: Storage::new(formats[0], formats[1]),
     };
-    recorder.add(format!("{} copy", node.name), &copy)
+    recorder.add(format!("{} gradient share", node.name), &copy)
 }

@@ -5,7 +5,7 @@ use crate::{
     Error, Result,
     batch::Chunked,
     gpu::{Binding, Gpu, Recording},
-    kernels::{Addend, Gradient},
+    kernels::Gradient,
     nn::{
         body::Body,
         nodes::{Node, NodeKind, Source},
@@ -138,16 +138,12 @@ impl<'a> Way<'a, '_> {
                 Passing::Write(_) => {
                     self.to_input(recorder, (index, number), [gradient, to], end)?;
                 }
-                Passing::Copy(_) => {
-                    add::share(recorder, input, [gradient, to], Addend::None, own)?;
-                }
-                Passing::Add => {
-                    add::share(recorder, input, [gradient, sum], Addend::Output, own)?;
-                }
+                Passing::Copy(_) => add::first_share(recorder, input, [gradient, to], own)?,
+                Passing::Add => add::share(recorder, input, [gradient, sum], own)?,
                 Passing::WriteAndAdd(_) => {
                     let share = route.beside.as_ref().map_or(to, |region| region.after(0));
                     self.to_input(recorder, (index, number), [gradient, share], end)?;
-                    add::share(recorder, input, [share, sum], Addend::Output, written)?;
+                    add::share(recorder, input, [share, sum], written)?;
                 }
             }
             if let Some(front) = front {

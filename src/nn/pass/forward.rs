@@ -70,8 +70,9 @@ pub fn forward(
                 }
             }
             NodeKind::Dropout { .. } | NodeKind::Flatten => {
+                // Others read what goes in too: a copy of it is changed in place.
                 if !node.value.is(input) {
-                    add::copy(recorder, node, (input, node.storage.input))?;
+                    activation::forward(recorder, node, input)?;
                 }
                 if let &NodeKind::Dropout { rate, stream } = &node.kind
                     && let Some(TrainingPass { step, .. }) = training
