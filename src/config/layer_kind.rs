@@ -349,6 +349,12 @@ impl AveragePool {
         }
     }
 
+    /// Whether it is the mean of all pixels of planes of the shape `input`.
+    pub(crate) fn is_global(self, input: Shape) -> bool {
+        let AveragePool { kernel, padding, .. } = self;
+        padding == 0 && kernel >= input.height && kernel >= input.width
+    }
+
     /// Windows along an axis of `size` pixels, or why there are none.
     pub(crate) fn windows(self, size: u32) -> Result<u32, String> {
         let AveragePool { kernel, stride, padding, ceil_mode, .. } = self;

@@ -2,17 +2,27 @@
 
 use crate::{
     Error, Result,
-    config::{ActivationQuantizer, PactKind},
+    config::{ActivationFunction, ActivationQuantizer, PactKind},
 };
 
 /// What stands behind a layer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DeployableActivation {
-    /// max(x, 0).
-    Relu,
+    /// A function of every value.
+    Function(ActivationFunction),
     /// PACT, or a learned step and perhaps an offset: level = clamp(round(x / scale), lowest,
     /// highest), value = level · scale.
     Quantized(ActivationGrid),
+}
+
+impl DeployableActivation {
+    /// Whether it clips values to a range, and does nothing else but round them.
+    pub fn is_clip(&self) -> bool {
+        match self {
+            DeployableActivation::Function(function) => function.is_rectifier(),
+            DeployableActivation::Quantized(_) => true,
+        }
+    }
 }
 
 /// The levels of a quantized activation.

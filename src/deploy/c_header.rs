@@ -178,15 +178,17 @@ impl Constants {
         let [mut border, mut counts_padding] = [false; 2];
         let range = match &step.operation {
             StepOperation::Weighted(weighted) => weighted.range,
-            StepOperation::MaxPool { .. } | StepOperation::AveragePool { .. } => {
-                [f64::NEG_INFINITY, f64::INFINITY]
-            }
+            StepOperation::MaxPool(_)
+            | StepOperation::AveragePool { .. }
+            | StepOperation::Function(_)
+            | StepOperation::Multiply
+            | StepOperation::Concat => [f64::NEG_INFINITY, f64::INFINITY],
             StepOperation::Activation { range, .. } | StepOperation::Add { range, .. } => *range,
         };
         let [mut weights, pivots] = [self.codes.len(), self.pivots.len()];
         if let StepOperation::Weighted(weighted) = &step.operation {
             match weighted.window {
-                Some(own) => window = own,
+                Some(own) => window = own.square().expect("a square window"),
                 None => input = Shape::new(input.elements(), 1, 1),
             }
             match &weighted.weights {
@@ -213,9 +215,9 @@ impl Constants {
                 self.floats.extend(own.into_iter().flatten().flatten().map(|&value| value as f32));
                 border = weighted.border.is_some();
             }
-            StepOperation::MaxPool { kernel, stride } => {
+            StepOperation::MaxPool(pool) => {
                 kind = "POOL";
-                window = [*kernel, *stride, 0];
+                window = [pool.kernel, pool.stride, 0];
             }
             StepOperation::AveragePool { pool, scale, zero } => {
                 kind = "MEANS";
@@ -229,6 +231,9 @@ impl Constants {
             }
             StepOperation::Activation { multiplier, offset, .. } => {
                 self.floats.extend([*multiplier as f32, *offset as f32]);
+            }
+            StepOperation::Function(_) | StepOperation::Multiply | StepOperation::Concat => {
+                todo!("other operations in C")
             }
         }
         let [from, to] = [&step.from, &step.to].map(stored);

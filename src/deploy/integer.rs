@@ -20,16 +20,21 @@
 //! made, z is part of the offset.
 //!
 //! A mean of levels is no level: an average-pool makes floats, (Σn − pixels·zero)·scale over the
-//! pixels of the mean. Σn is exact.
+//! pixels of the mean. Σn is exact. Functions other than ReLU and ReLU6, products of two values,
+//! and concatenations of values that are stored in different ways are of floats: a step in front
+//! makes them of levels.
 //!
 //! Steps with float weights sum floats and end alike. The only roundings are those of x:
 //! [`WeightedStep::margin`] says whether they matter.
 
 use super::{
-    ActivationGrid, DeployableActivation, DeployableModel, DeployableWeights, Operation,
-    WeightLevels,
+    ActivationGrid, DeployableActivation, DeployableLayer, DeployableModel, DeployableWeights,
+    Operation, WeightLevels,
 };
-use crate::config::{AveragePool, PixelNormalization, Shape};
+use crate::{
+    config::{ActivationFunction, AveragePool, MaxPool, PixelNormalization, Shape},
+    graph::Window,
+};
 
 /// What the bytes or floats of a tensor stand for.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,12 +110,7 @@ pub enum StepOperation {
     /// A convolution or fully connected layer with the activation behind it.
     Weighted(Box<WeightedStep>),
     /// Maxima of the numbers as they are.
-    MaxPool {
-        /// Height and width of a window.
-        kernel: u32,
-        /// Stride between windows.
-        stride: u32,
-    },
+    MaxPool(MaxPool),
     /// Means of what the numbers stand for, scale · (n − zero); padded pixels are 0.
     AveragePool {
         /// The windows.
@@ -139,13 +139,22 @@ pub enum StepOperation {
         /// Ends of the range of x.
         range: [f64; 2],
     },
+    /// A function of floats.
+    Function(ActivationFunction),
+    /// The product of two values of floats, the second with as many pixels or with one, which meets
+    /// all of the first's.
+    Multiply,
+    /// The channels of the second value behind those of the first, stored alike.
+    Concat,
 }
 
 /// A step with weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightedStep {
-    /// Kernel, stride and padding; a fully connected layer has none.
-    pub window: Option<[u32; 3]>,
+    /// The window; a fully connected layer has none.
+    pub window: Option<Window>,
+    /// Groups of channels that are summed on their own; 1 of a fully connected layer.
+    pub groups: u32,
     /// The weights.
     pub weights: StepWeights,
     /// An output channel each.
@@ -159,7 +168,7 @@ pub struct WeightedStep {
     pub range: [f64; 2],
 }
 
-/// Weights, [out, in, kernel, kernel] or [out, in].
+/// Weights, [out, in / groups, kernel height, kernel width] or [out, in].
 #[derive(Clone, Debug, PartialEq)]
 pub enum StepWeights {
     /// Quantized, over integers: integer sums of at most 31 bits.
@@ -222,17 +231,13 @@ impl WeightedStep {
     /// weights' shares: in f32, offset + Σ(w − z)·border over the taps inside the image, one
     /// product and one sum.
     pub fn offsets_by_place(&self, border: &[f64], input: Shape, output: Shape) -> Vec<f32> {
-        let [kernel, stride, padding] = self.window.unwrap_or([1, 1, 0]).map(|size| size as usize);
-        let taps = kernel * kernel;
-        let [height, width] = [input.height, input.width].map(|size| size as usize);
+        let window = self.window.unwrap_or([1, 1, 0].into());
+        let taps = window.taps() as usize;
         let mut offsets = Vec::new();
-        for (row, column) in (0..output.height as usize)
-            .flat_map(|row| (0..output.width as usize).map(move |column| (row, column)))
+        for (row, column) in
+            (0..output.height).flat_map(|row| (0..output.width).map(move |column| (row, column)))
         {
-            let inside = |tap: usize| {
-                let (y, x) = (row * stride + tap / kernel, column * stride + tap % kernel);
-                (padding..height + padding).contains(&y) && (padding..width + padding).contains(&x)
-            };
+            let inside = |tap: usize| window.pixel(input, [row, column], tap as u32).is_some();
             for (channel, border) in border.iter().enumerate() {
                 let sum: f32 = match &self.weights {
                     StepWeights::Integer { values, .. } => {
@@ -313,7 +318,7 @@ pub struct IntegerPlan {
 impl IntegerPlan {
     /// The steps of `model`, with images normalised by `normalization`.
     pub fn new(model: &DeployableModel, normalization: PixelNormalization) -> IntegerPlan {
-        let mut steps: Vec<IntegerStep> = Vec::new();
+        let mut planner = Planner { input: model.input, normalization, steps: Vec::new() };
         // The step that makes what each layer does.
         let mut made: Vec<Option<usize>> = vec![None; model.layers.len()];
         for (index, layer) in model.layers.iter().enumerate() {
@@ -322,68 +327,25 @@ impl IntegerPlan {
                 continue;
             }
             let step_of = |read: &Option<usize>| read.and_then(|layer| made[layer]);
-            let mut reads: Vec<Option<usize>> = layer.reads.iter().map(step_of).collect();
-            // A step adds two values: the terms of a longer sum are added up in front, as floats.
-            for number in 1..reads.len().saturating_sub(1) {
-                let name = format!("{}_{number}", layer.name);
-                let own = vec![reads[0], reads[1]];
-                let from = encoding(&steps, own[0]);
-                let (to, operation) = add([&from, &encoding(&steps, own[1])], None, normalization);
-                reads.splice(..2, [Some(steps.len())]);
-                let (input, output) = (layer.input, layer.output);
-                steps.push(IntegerStep {
-                    name,
-                    activation: None,
-                    reads: own,
-                    input,
-                    output,
-                    from,
-                    to,
-                    operation,
-                });
-            }
-            let ends = layer.operation.weights().is_some() || layer.operation == Operation::Add;
-            let behind = model.behind(index).filter(|_| ends).and_then(|behind| {
+            let reads = layer.reads.iter().map(step_of).collect();
+            let takes_activation =
+                layer.operation.weights().is_some() || layer.operation == Operation::Add;
+            let behind = model.behind(index).filter(|_| takes_activation).and_then(|behind| {
                 match &model.layers[behind].operation {
-                    Operation::Activation(activation) => Some((behind, activation)),
+                    Operation::Activation(activation) if activation.is_clip() => {
+                        Some((behind, activation))
+                    }
                     _ => None,
                 }
             });
-            let mut activation = behind.map(|(behind, _)| model.layers[behind].name.clone());
-            let kind = behind.map(|(_, activation)| activation);
-            let from = encoding(&steps, reads[0]);
-            let (scale, zero) = from.scale(normalization);
-            let (to, operation) = match &layer.operation {
-                Operation::Convolution { weights, kernel, stride, padding } => {
-                    let window = Some([*kernel, *stride, *padding]);
-                    weighted(weights, window, &from, (scale, zero), kind)
-                }
-                Operation::FullyConnected { weights } => {
-                    weighted(weights, None, &from, (scale, zero), kind)
-                }
-                Operation::MaxPool { kernel, stride } => {
-                    (from.clone(), StepOperation::MaxPool { kernel: *kernel, stride: *stride })
-                }
-                &Operation::AveragePool(pool) => {
-                    (Encoding::Float, StepOperation::AveragePool { pool, scale, zero })
-                }
-                Operation::Activation(alone) => {
-                    activation = Some(layer.name.clone());
-                    let (to, unit, range) = ending(Some(alone));
-                    let multiplier = scale / unit;
-                    let offset = to.zero_point() - multiplier * zero;
-                    (to, StepOperation::Activation { multiplier, offset, range })
-                }
-                Operation::Add => add([&from, &encoding(&steps, reads[1])], kind, normalization),
-            };
-            made[index] = Some(steps.len());
+            let activation =
+                behind.map(|(behind, activation)| (&model.layers[behind].name[..], activation));
+            made[index] = planner.layer(layer, reads, activation);
             if let Some((behind, _)) = behind {
-                made[behind] = Some(steps.len());
+                made[behind] = made[index];
             }
-            let (name, input, output) = (layer.name.clone(), layer.input, layer.output);
-            steps.push(IntegerStep { name, activation, reads, input, output, from, to, operation });
         }
-        IntegerPlan { input: model.input, classes: model.classes, steps }
+        IntegerPlan { input: model.input, classes: model.classes, steps: planner.steps }
     }
 
     /// The steps that read what step `index` makes, in order.
@@ -413,25 +375,178 @@ fn encoding(steps: &[IntegerStep], index: Option<usize>) -> Encoding {
     index.map_or(Encoding::Pixels, |index| steps[index].to.clone())
 }
 
-/// The sum of two values, with `activation` at its end.
-fn add(
-    terms: [&Encoding; 2],
-    activation: Option<&DeployableActivation>,
+/// A plan in the making. What a step reads is the number of a step, or none for the image.
+struct Planner {
+    input: Shape,
     normalization: PixelNormalization,
-) -> (Encoding, StepOperation) {
-    let (to, unit, range) = ending(activation);
-    let scales = terms.map(|own| own.scale(normalization));
-    let multipliers = scales.map(|(scale, _)| scale / unit);
-    let zeros = scales.iter().zip(multipliers).map(|((_, zero), multiplier)| zero * multiplier);
-    let offset = to.zero_point() - zeros.sum::<f64>();
-    (to, StepOperation::Add { multipliers, offset, range })
+    steps: Vec<IntegerStep>,
+}
+
+impl Planner {
+    /// Adds the steps of `layer`, which reads `reads` and ends with `activation`, which has a name.
+    /// Returns the last one.
+    fn layer(
+        &mut self,
+        layer: &DeployableLayer,
+        reads: Vec<Option<usize>>,
+        activation: Option<(&str, &DeployableActivation)>,
+    ) -> Option<usize> {
+        let kind = activation.map(|(_, kind)| kind);
+        let mut name = activation.map(|(name, _)| name.to_string());
+        let reads = self.prepared(layer, reads);
+        let from = self.encoding(reads[0]);
+        let (scale, zero) = from.scale(self.normalization);
+        let (to, operation) = match &layer.operation {
+            Operation::Convolution { weights, window, groups } => {
+                weighted(weights, (Some(*window), *groups), &from, (scale, zero), kind)
+            }
+            Operation::FullyConnected { weights } => {
+                weighted(weights, (None, 1), &from, (scale, zero), kind)
+            }
+            &Operation::MaxPool(pool) => (from, StepOperation::MaxPool(pool)),
+            &Operation::AveragePool(pool) => {
+                (Encoding::Float, StepOperation::AveragePool { pool, scale, zero })
+            }
+            Operation::Activation(alone) => {
+                name = Some(layer.name.clone());
+                match alone {
+                    &DeployableActivation::Function(function) if !alone.is_clip() => {
+                        (Encoding::Float, StepOperation::Function(function))
+                    }
+                    _ => self.rescaled(&from, Some(alone)),
+                }
+            }
+            Operation::Add => self.sum([reads[0], reads[1]], kind),
+            Operation::Multiply => (Encoding::Float, StepOperation::Multiply),
+            Operation::Concat => (from, StepOperation::Concat),
+        };
+        Some(self.push(layer.name.clone(), name, reads, layer.output, (to, operation)))
+    }
+
+    /// What `layer` is to read in place of `reads`: a step adds, multiplies or joins two values,
+    /// some of them stored alike or as floats. Adds the steps that make them.
+    fn prepared(
+        &mut self,
+        layer: &DeployableLayer,
+        mut reads: Vec<Option<usize>>,
+    ) -> Vec<Option<usize>> {
+        let before = self.steps.len();
+        let name =
+            |planner: &Planner| format!("{}_{}", layer.name, planner.steps.len() - before + 1);
+        let all_floats = |planner: &mut Planner, reads: &mut [Option<usize>]| {
+            for read in reads {
+                let (from, shape) = (planner.encoding(*read), planner.shape(*read));
+                if from != Encoding::Float {
+                    let made = planner.rescaled(&from, None);
+                    let own = vec![*read];
+                    *read = Some(planner.push(name(planner), None, own, shape, made));
+                }
+            }
+        };
+        match &layer.operation {
+            Operation::Activation(alone) if !alone.is_clip() => all_floats(self, &mut reads),
+            // The terms of a longer sum are added up in front, as floats.
+            Operation::Add => {
+                while let [first, second, _, ..] = reads[..] {
+                    let (own, made) = (vec![first, second], self.sum([first, second], None));
+                    let made = self.push(name(self), None, own, layer.output, made);
+                    reads.splice(..2, [Some(made)]);
+                }
+            }
+            Operation::Multiply => {
+                all_floats(self, &mut reads);
+                // The one that has all pixels comes first.
+                let pixels = |read: &Option<usize>| std::cmp::Reverse(self.shape(*read).pixels());
+                reads.sort_by_key(pixels);
+            }
+            Operation::Concat => {
+                let first = self.encoding(reads[0]);
+                if reads.iter().any(|&read| self.encoding(read) != first) {
+                    all_floats(self, &mut reads);
+                }
+                while let [first, second, _, ..] = reads[..] {
+                    let channels = self.shape(first).channels + self.shape(second).channels;
+                    let shape = Shape { channels, ..layer.output };
+                    let made = (self.encoding(first), StepOperation::Concat);
+                    let made = self.push(name(self), None, vec![first, second], shape, made);
+                    reads.splice(..2, [Some(made)]);
+                }
+            }
+            _ => {}
+        }
+        reads
+    }
+
+    /// Adds a step. Returns its number.
+    fn push(
+        &mut self,
+        name: String,
+        activation: Option<String>,
+        reads: Vec<Option<usize>>,
+        output: Shape,
+        (to, operation): (Encoding, StepOperation),
+    ) -> usize {
+        let (input, from) = (self.shape(reads[0]), self.encoding(reads[0]));
+        self.steps.push(IntegerStep {
+            name,
+            activation,
+            reads,
+            input,
+            output,
+            from,
+            to,
+            operation,
+        });
+        self.steps.len() - 1
+    }
+
+    fn shape(&self, read: Option<usize>) -> Shape {
+        read.map_or(self.input, |index| self.steps[index].output)
+    }
+
+    fn encoding(&self, read: Option<usize>) -> Encoding {
+        encoding(&self.steps, read)
+    }
+
+    /// Numbers of `from` as floats, or with `activation` on its own.
+    fn rescaled(
+        &self,
+        from: &Encoding,
+        activation: Option<&DeployableActivation>,
+    ) -> (Encoding, StepOperation) {
+        let (scale, zero) = from.scale(self.normalization);
+        let (to, unit, range) = ending(activation);
+        let multiplier = scale / unit;
+        let offset = to.zero_point() - multiplier * zero;
+        (to, StepOperation::Activation { multiplier, offset, range })
+    }
+
+    /// The sum of two values, with `activation` at its end.
+    fn sum(
+        &self,
+        terms: [Option<usize>; 2],
+        activation: Option<&DeployableActivation>,
+    ) -> (Encoding, StepOperation) {
+        let (to, unit, range) = ending(activation);
+        let scales = terms.map(|read| self.encoding(read).scale(self.normalization));
+        let multipliers = scales.map(|(scale, _)| scale / unit);
+        let zeros = scales.iter().zip(multipliers).map(|((_, zero), multiplier)| zero * multiplier);
+        let offset = to.zero_point() - zeros.sum::<f64>();
+        (to, StepOperation::Add { multipliers, offset, range })
+    }
 }
 
 /// (encoding, its unit, range of x) of what ends with `activation`.
 fn ending(activation: Option<&DeployableActivation>) -> (Encoding, f64, [f64; 2]) {
     match activation {
         None => (Encoding::Float, 1.0, [f64::NEG_INFINITY, f64::INFINITY]),
-        Some(DeployableActivation::Relu) => (Encoding::Float, 1.0, [0.0, f64::INFINITY]),
+        Some(DeployableActivation::Function(function)) => {
+            let highest = match function {
+                ActivationFunction::Relu6 => 6.0,
+                _ => f64::INFINITY,
+            };
+            (Encoding::Float, 1.0, [0.0, highest])
+        }
         Some(DeployableActivation::Quantized(grid)) => {
             let range = grid.numbers().map(f64::from);
             (Encoding::Levels(grid.clone()), f64::from(grid.scale), range)
@@ -441,7 +556,7 @@ fn ending(activation: Option<&DeployableActivation>) -> (Encoding, f64, [f64; 2]
 
 fn weighted(
     weights: &DeployableWeights,
-    window: Option<[u32; 3]>,
+    (window, groups): (Option<Window>, u32),
     from: &Encoding,
     (scale, zero): (f64, f64),
     activation: Option<&DeployableActivation>,
@@ -467,7 +582,7 @@ fn weighted(
     let mut offset: Vec<f64> =
         weights.bias.iter().map(|&bias| f64::from(bias) / unit + to.zero_point()).collect();
     let share = multiplier.iter().map(|multiplier| -multiplier * zero);
-    let padded = window.is_some_and(|[.., padding]| padding > 0);
+    let padded = window.is_some_and(|window| window.padding != [0; 4]);
     let mut border = None;
     if zero != 0.0 && padded {
         border = Some(share.collect());
@@ -482,6 +597,7 @@ fn weighted(
         to,
         StepOperation::Weighted(Box::new(WeightedStep {
             window,
+            groups,
             weights: step_weights,
             multiplier,
             offset,

@@ -2,14 +2,14 @@
 
 use super::{ActivationGrid, DeployableActivation, WeightLevels};
 use crate::{
-    Error, Result,
-    config::{ActivationFunction, ActivationQuantizer, AveragePool, PixelNormalization, Shape},
-    graph::{Activation, OpKind, Weights},
+    Result,
+    config::{ActivationFunction, AveragePool, MaxPool, PixelNormalization, Shape},
+    graph::{Activation, BatchNorm, OpKind, Weights, Window},
     model::{Model, fold_batch_norm},
 };
 
 /// A network for inference. The function is that of the model in inference: batch norms
-/// are folded into the layers in front of them, dropouts are gone.
+/// are folded into the layers in front of them or a factor for every channel, dropouts are gone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeployableModel {
     /// Shape of an image.
@@ -29,8 +29,8 @@ pub struct DeployableModel {
 /// A layer with the shapes it works on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeployableLayer {
-    /// Name as in the model file (letters, digits, underscores), e.g. `conv1`; `pool3` for a
-    /// pool that is the third layer, batch norms not counted.
+    /// Name as in the model file (letters, digits, underscores, points), e.g. `conv1`; of a function
+    /// with a quantizer behind it, which has the name, the same and `/function`.
     pub name: String,
     /// The layers that it reads, by number; none for the image.
     pub reads: Vec<Option<usize>>,
@@ -47,14 +47,12 @@ pub struct DeployableLayer {
 pub enum Operation {
     /// Cross-correlation with zero padding. Zero is 0 after normalisation.
     Convolution {
-        /// [out, in, kernel, kernel].
+        /// [out, in / groups, kernel height, kernel width].
         weights: DeployableWeights,
-        /// Height and width of a filter.
-        kernel: u32,
-        /// Step between outputs.
-        stride: u32,
-        /// Zero rows and columns on each side.
-        padding: u32,
+        /// The window, with padding by side.
+        window: Window,
+        /// Groups of channels that are convolved on their own.
+        groups: u32,
     },
     /// Fully connected; its input is flattened in C, H, W order.
     FullyConnected {
@@ -63,17 +61,17 @@ pub enum Operation {
     },
     /// In place of or behind a layer's output.
     Activation(DeployableActivation),
-    /// Maximum over windows, without padding.
-    MaxPool {
-        /// Height and width of a window.
-        kernel: u32,
-        /// Stride between windows.
-        stride: u32,
-    },
+    /// Maximum over windows; padded pixels are never one.
+    MaxPool(MaxPool),
     /// Means over windows. Padded pixels are 0 after normalisation.
     AveragePool(AveragePool),
     /// The sum of what it reads, two values or more.
     Add,
+    /// The product of the two values that it reads, one of which may have a single pixel, which
+    /// meets all of the other's.
+    Multiply,
+    /// The channels of all values that it reads, one value's after another's.
+    Concat,
 }
 
 impl Operation {
@@ -84,9 +82,11 @@ impl Operation {
                 Some(weights)
             }
             Operation::Activation(_)
-            | Operation::MaxPool { .. }
+            | Operation::MaxPool(_)
             | Operation::AveragePool(_)
-            | Operation::Add => None,
+            | Operation::Add
+            | Operation::Multiply
+            | Operation::Concat => None,
         }
     }
 }
@@ -100,7 +100,7 @@ pub struct DeployableWeights {
     pub latent: Vec<f32>,
     /// The integer levels, where the weights are quantized.
     pub levels: Option<WeightLevels>,
-    /// `[out]`; with batch norm folded, never quantized.
+    /// `[out]`; with batch norm folded, never quantized; zeros where the layer has none.
     pub bias: Vec<f32>,
 }
 
@@ -149,119 +149,116 @@ impl DeployableLayer {
     /// The layers of a model with its batch norms folded, however its pixels are normalised.
     pub(super) fn all(folded: &Model) -> Result<Vec<DeployableLayer>> {
         folded.require_alphas()?;
-        let quantization = &folded.config.quantization;
         let graph = &folded.graph;
-        let values = |id| graph.values_of(id, &folded.parameters);
-        let optional = |id: Option<_>| id.map_or(Ok(&[][..]), values);
-        let weights = |weights: &Weights| -> Result<DeployableWeights> {
-            let (latent, bias) =
-                (values(weights.weight)?.to_vec(), optional(weights.bias)?.to_vec());
-            let (bits, channels) = (weights.bits, bias.len());
-            let stored = [optional(weights.level_scale)?, optional(weights.level_zero_point)?];
-            let levels = match (bits.quantizes_weights(), quantization.weights_are_levels) {
-                (false, _) => None,
-                (true, false) => {
-                    let steps = optional(weights.step)?;
-                    Some(WeightLevels::new(quantization, bits.weight, &latent, channels, steps)?)
-                }
-                (true, true) => Some(WeightLevels::of_values(
-                    quantization,
-                    bits.weight,
-                    &latent,
-                    channels,
-                    stored,
-                )?),
-            };
-            let shape = graph.parameter(weights.weight).shape.clone();
-            Ok(DeployableWeights { shape, latent, levels, bias })
-        };
         let mut layers: Vec<DeployableLayer> = Vec::new();
         // The layer that makes each value; none for the image.
         let mut made: Vec<Option<usize>> = vec![None; graph.values.len()];
         for op in &graph.ops {
-            let reads: Vec<_> = op.inputs.iter().map(|id| made[id.index()]).collect();
-            let operation = match &op.kind {
-                OpKind::Convolution { window, groups, weights: own } => {
-                    let name = &op.name;
-                    let unable = |what: &str| {
-                        Error::Model(format!("{name}: {what} cannot be exported so far"))
-                    };
-                    let [kernel, stride, padding] = match (*groups, own.bias, window.square()) {
-                        (1, Some(_), Some(window)) => window,
-                        (2.., ..) => return Err(unable("convolutions of groups of channels")),
-                        (_, _, None) => {
-                            let what = "convolutions whose windows are not square, padded alike \
-                                on all sides and undilated";
-                            return Err(unable(what));
-                        }
-                        _ => return Err(unable("convolutions without a bias")),
-                    };
-                    Operation::Convolution { weights: weights(own)?, kernel, stride, padding }
+            let mut reads: Vec<_> = op.inputs.iter().map(|id| made[id.index()]).collect();
+            let (input, output) = (graph.input_of(op), graph.output_of(op));
+            let operations = match &op.kind {
+                OpKind::Convolution { window, groups, weights } => {
+                    let weights = DeployableWeights::new(folded, weights)?;
+                    vec![Operation::Convolution { weights, window: *window, groups: *groups }]
                 }
-                OpKind::Linear { weights: own } => {
-                    Operation::FullyConnected { weights: weights(own)? }
+                OpKind::Linear { weights } => {
+                    let weights = DeployableWeights::new(folded, weights)?;
+                    vec![Operation::FullyConnected { weights }]
                 }
-                OpKind::Activation(activation) if !is_exportable(activation) => {
-                    let (name, kind) = (&op.name, activation.function.name());
-                    return Err(Error::Model(format!("{name}: {kind} cannot be exported so far")));
+                OpKind::BatchNorm(norm) => vec![channel_scale(folded, norm)?],
+                OpKind::Activation(activation) => {
+                    let activations = DeployableActivation::all(folded, activation)?;
+                    activations.into_iter().map(Operation::Activation).collect()
                 }
-                OpKind::Activation(activation) => Operation::Activation(match activation.learned {
-                    Some(id) => {
-                        let offset = optional(activation.offset)?.first().copied();
-                        let learned = (values(id)?[0], offset.unwrap_or(0.0));
-                        let bits = activation.bits;
-                        let (act_quant, pact) = (quantization.act_quant, quantization.pact);
-                        let grid = ActivationGrid::new(act_quant, pact, bits, learned)?;
-                        DeployableActivation::Quantized(grid)
-                    }
-                    None => DeployableActivation::Relu,
-                }),
-                &OpKind::MaxPool(pool) if pool.is_inside() => {
-                    Operation::MaxPool { kernel: pool.kernel, stride: pool.stride }
-                }
-                OpKind::MaxPool(_) => {
-                    let name = &op.name;
-                    return Err(Error::Model(format!(
-                        "{name}: max-pool with padding or ceil_mode cannot be exported so far"
-                    )));
-                }
-                &OpKind::AveragePool(pool) => Operation::AveragePool(pool),
-                OpKind::Add => Operation::Add,
-                OpKind::Multiply | OpKind::Concat => {
-                    let kind = match &op.kind {
-                        OpKind::Multiply => "products",
-                        _ => "concatenations",
-                    };
-                    let name = &op.name;
-                    return Err(Error::Model(format!("{name}: {kind} cannot be exported so far")));
-                }
-                OpKind::BatchNorm(_) => {
-                    let name = &op.name;
-                    return Err(Error::Model(format!(
-                        "{name}: a batch norm that is not the only layer right behind one with \
-                         weights cannot be exported so far"
-                    )));
-                }
+                &OpKind::MaxPool(pool) => vec![Operation::MaxPool(pool)],
+                &OpKind::AveragePool(pool) => vec![Operation::AveragePool(pool)],
+                OpKind::Add => vec![Operation::Add],
+                OpKind::Multiply => vec![Operation::Multiply],
+                OpKind::Concat => vec![Operation::Concat],
                 // These do nothing in inference.
-                OpKind::Dropout { .. } | OpKind::Flatten => {
-                    made[op.output.index()] = reads[0];
-                    continue;
-                }
+                OpKind::Dropout { .. } | OpKind::Flatten => Vec::new(),
             };
-            let (name, input, output) = (op.name.clone(), graph.input_of(op), graph.output_of(op));
-            made[op.output.index()] = Some(layers.len());
-            layers.push(DeployableLayer { name, reads, input, output, operation });
+            let last = operations.len().saturating_sub(1);
+            for (number, operation) in operations.into_iter().enumerate() {
+                // No layer of a model has a stroke in its name.
+                let name = match number == last {
+                    true => op.name.clone(),
+                    false => format!("{}/function", op.name),
+                };
+                let own = std::mem::replace(&mut reads, vec![Some(layers.len())]);
+                layers.push(DeployableLayer { name, reads: own, input, output, operation });
+            }
+            made[op.output.index()] = reads[0];
         }
         Ok(layers)
     }
 }
 
-/// Whether it is a ReLU, or a quantizer whose clip stands in the place of a ReLU or ReLU6.
-fn is_exportable(activation: &Activation) -> bool {
-    let has_clip =
-        activation.learned.is_some() && activation.quantizer != ActivationQuantizer::LsqPlus;
-    match activation.function {
-        ActivationFunction::Relu => true,
-        function => function.is_rectifier() && has_clip,
+impl DeployableWeights {
+    /// Weights and bias of a layer of `folded`.
+    fn new(folded: &Model, weights: &Weights) -> Result<DeployableWeights> {
+        let (graph, quantization) = (&folded.graph, &folded.config.quantization);
+        let values = |id| graph.values_of(id, &folded.parameters);
+        let optional = |id: Option<_>| id.map_or(Ok(&[][..]), values);
+        let (shape, latent) =
+            (graph.parameter(weights.weight).shape.clone(), values(weights.weight)?.to_vec());
+        let (bits, channels) = (weights.bits, shape[0]);
+        let bias = weights
+            .bias
+            .map_or_else(|| Ok(vec![0.0; channels]), |bias| values(bias).map(<[f32]>::to_vec))?;
+        let stored = [optional(weights.level_scale)?, optional(weights.level_zero_point)?];
+        let levels = match (bits.quantizes_weights(), quantization.weights_are_levels) {
+            (false, _) => None,
+            (true, false) => {
+                let steps = optional(weights.step)?;
+                Some(WeightLevels::new(quantization, bits.weight, &latent, channels, steps)?)
+            }
+            (true, true) => {
+                Some(WeightLevels::of_values(quantization, bits.weight, &latent, channels, stored)?)
+            }
+        };
+        Ok(DeployableWeights { shape, latent, levels, bias })
     }
+}
+
+impl DeployableActivation {
+    /// What `activation` of `folded` is: a function, a quantizer that clips in its place, or a
+    /// function and a quantizer behind it.
+    fn all(folded: &Model, activation: &Activation) -> Result<Vec<DeployableActivation>> {
+        let (graph, pact) = (&folded.graph, folded.config.quantization.pact);
+        let value = |id: Option<_>| -> Result<Option<f32>> {
+            id.map(|id| Ok(graph.values_of(id, &folded.parameters)?[0])).transpose()
+        };
+        let function = activation.plan.function();
+        let Some(learned) = value(activation.learned)? else {
+            return Ok(vec![DeployableActivation::Function(function)]);
+        };
+        let learned = (learned, value(activation.offset)?.unwrap_or(0.0));
+        let kind = activation.grid_kind(pact);
+        let grid = ActivationGrid::new(activation.quantizer, kind, activation.bits, learned)?;
+        // The ends of a grid are the clip of a ReLU.
+        let is_clipped =
+            matches!(function, ActivationFunction::Identity | ActivationFunction::Relu);
+        let function = (!is_clipped).then_some(DeployableActivation::Function(function));
+        Ok(function.into_iter().chain([DeployableActivation::Quantized(grid)]).collect())
+    }
+}
+
+/// A batch norm with its running statistics that no layer in front could take up: a factor and a
+/// sum for every channel, y = s·x + (β − s·μ) with s = γ/√(σ² + ε), as a convolution by one tap.
+fn channel_scale(folded: &Model, norm: &BatchNorm) -> Result<Operation> {
+    let values = |id| folded.graph.values_of(id, &folded.parameters);
+    let [scale, shift, mean, variance] =
+        [values(norm.scale)?, values(norm.shift)?, values(norm.mean)?, values(norm.variance)?];
+    let (mut latent, mut bias) = (Vec::new(), Vec::new());
+    for channel in 0..scale.len() {
+        let of = |values: &[f32]| f64::from(values[channel]);
+        let factor = of(scale) / (of(variance) + f64::from(norm.epsilon)).sqrt();
+        latent.push(factor as f32);
+        bias.push((of(shift) - factor * of(mean)) as f32);
+    }
+    let shape = vec![scale.len(), 1, 1, 1];
+    let groups = scale.len() as u32;
+    let weights = DeployableWeights { shape, latent, levels: None, bias };
+    Ok(Operation::Convolution { weights, window: [1, 1, 0].into(), groups })
 }

@@ -48,6 +48,17 @@ impl Window {
             (input.width + left + right - width) / self.stride[1] + 1,
         ]
     }
+
+    /// [row, column] of the pixel of `input` that tap `tap` meets at the output `[row, column]`;
+    /// none in the padding.
+    pub fn pixel(self, input: Shape, output: [u32; 2], tap: u32) -> Option<[u32; 2]> {
+        let taps = [tap / self.kernel[1], tap % self.kernel[1]];
+        let along = |axis: usize, size: u32| {
+            let place = output[axis] * self.stride[axis] + taps[axis] * self.dilation[axis];
+            place.checked_sub(self.padding[axis]).filter(|&place| place < size)
+        };
+        Some([along(0, input.height)?, along(1, input.width)?])
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +82,11 @@ mod tests {
         let other =
             Window { kernel: [2, 3], stride: [1, 2], dilation: [3, 2], padding: [0, 1, 2, 0] };
         assert_eq!((other.taps(), other.extent()), (6, [4, 5]));
-        assert_eq!(other.outputs(Shape::new(1, 8, 9)), [7, 3]);
+        let input = Shape::new(1, 8, 9);
+        assert_eq!(other.outputs(input), [7, 3]);
+        assert_eq!(other.pixel(input, [0, 0], 0), None);
+        assert_eq!(other.pixel(input, [0, 0], 1), Some([0, 1]));
+        assert_eq!(other.pixel(input, [6, 2], 3), None);
+        assert_eq!(other.pixel(input, [4, 2], 5), Some([7, 7]));
     }
 }

@@ -12,7 +12,7 @@ use super::IntegerNetwork;
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::PixelNormalization,
+    config::{ActivationFunction, PixelNormalization},
     deploy::{
         Encoding, IntegerPlan, IntegerStep, Margin, StepOperation, StepWeights, WeightedStep,
         first_highest,
@@ -146,7 +146,43 @@ fn of_floats(step: &IntegerStep, inputs: &[Bound]) -> Bound {
             let Bound { largest, reach } = inputs[0];
             Bound { largest, reach: reach + (pixels + 8.0) * UNIT * largest }
         }
-        StepOperation::MaxPool { .. } | StepOperation::Activation { .. } => inputs[0],
+        StepOperation::Function(function) => {
+            let Bound { largest, reach } = inputs[0];
+            let (steepest, most) = growth(*function);
+            // Sigmoid is ½ at 0, the others 0.
+            let largest = (0.5 + steepest * largest).min(most);
+            Bound { largest, reach: steepest * reach + FUNCTION * largest }
+        }
+        StepOperation::Multiply => {
+            let [left, right] = [inputs[0], inputs[1]];
+            let largest = left.largest * right.largest;
+            let reach = left.largest * right.reach + left.reach * (right.largest + right.reach);
+            Bound { largest, reach: reach + 4.0 * UNIT * largest }
+        }
+        StepOperation::Concat => Bound {
+            largest: inputs[0].largest.max(inputs[1].largest),
+            reach: inputs[0].reach.max(inputs[1].reach),
+        },
+        StepOperation::MaxPool(_) | StepOperation::Activation { .. } => inputs[0],
+    }
+}
+
+/// What a function of a GPU may be off by, as a share of its value: what WGSL allows an exponential
+/// of numbers below 64, and a division.
+const FUNCTION: f64 = 256.0 * UNIT;
+
+/// (the largest slope of `function`, the largest magnitude of its values).
+fn growth(function: ActivationFunction) -> (f64, f64) {
+    match function {
+        ActivationFunction::Identity | ActivationFunction::Relu => (1.0, f64::INFINITY),
+        ActivationFunction::Relu6 => (1.0, 6.0),
+        ActivationFunction::LeakyRelu { slope } => (f64::from(slope).abs().max(1.0), f64::INFINITY),
+        ActivationFunction::Tanh => (1.0, 1.0),
+        ActivationFunction::Sigmoid => (0.25, 1.0),
+        // At x = 2.4.
+        ActivationFunction::Silu => (1.1, f64::INFINITY),
+        // At x = 3.
+        ActivationFunction::HardSwish => (1.5, f64::INFINITY),
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::{AveragePool, Shape},
+    config::{AveragePool, MaxPool as MaxPooling, Shape},
     deploy::{Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights, WeightedStep},
     gpu::{Binding, Buffer, Gpu, Launcher, Recording},
     kernels::{
@@ -20,7 +20,7 @@ use crate::{
 /// What a step's dispatch needs.
 enum Operation {
     Weighted(Box<RequantizedLayer>),
-    MaxPool { kernel: u32, stride: u32, choice: Option<Buffer> },
+    MaxPool { pool: MaxPooling, choice: Option<Buffer> },
     AveragePool { pool: AveragePool, integers: AverageOfIntegers },
     Add { multipliers: [f32; 2], offset: f32, range: [f32; 2] },
     Activation { multiplier: f32, offset: f32, range: [f32; 2] },
@@ -94,12 +94,12 @@ impl IntegerNetwork {
                 StepOperation::Weighted(weighted) => Operation::Weighted(Box::new(
                     requantized_layer(gpu, tiles.clone(), step, weighted, (storage, slots))?,
                 )),
-                StepOperation::MaxPool { kernel, stride } => {
+                &StepOperation::MaxPool(pool) => {
                     let is_float = storage.output == Format::F32;
                     let choice = is_float
                         .then(|| gpu.buffer("pooling choices", bytes(step.output, Format::U8)))
                         .transpose()?;
-                    Operation::MaxPool { kernel: *kernel, stride: *stride, choice }
+                    Operation::MaxPool { pool, choice }
                 }
                 &StepOperation::AveragePool { pool, scale, zero } => {
                     let [scale, zero] = [scale, zero].map(|value| value as f32);
@@ -112,6 +112,9 @@ impl IntegerNetwork {
                 StepOperation::Activation { multiplier, offset, range } => {
                     let [multiplier, offset] = [*multiplier as f32, *offset as f32];
                     Operation::Activation { multiplier, offset, range: finite(*range) }
+                }
+                StepOperation::Function(_) | StepOperation::Multiply | StepOperation::Concat => {
+                    todo!("integer inference of other operations")
                 }
             };
             let output = gpu.buffer("levels", bytes(step.output, storage.output))?;
@@ -204,7 +207,7 @@ fn requantized_layer(
     let shape = RequantizedShape {
         input: step.input,
         output: step.output,
-        window: weighted.window,
+        window: weighted.window.map(|window| window.square().expect("a square window")),
         images,
         storage,
         multiplier: &narrow(&weighted.multiplier),
@@ -248,14 +251,15 @@ impl Classifier for IntegerNetwork {
                 Operation::Weighted(layer) => {
                     layer.record(gpu, recording, label, range, [input, &step.output])?
                 }
-                &Operation::MaxPool { kernel, stride, ref choice } => {
+                &Operation::MaxPool { pool, ref choice } => {
                     let (input, output) = (plan.input, plan.output);
+                    let MaxPooling { kernel, stride, padding, .. } = pool;
                     MaxPool {
                         images: range,
                         input: from,
                         output: to,
                         choice: choice.as_ref().map(Binding::from),
-                        shape: PoolShape { input, output, kernel, stride, padding: 0 },
+                        shape: PoolShape { input, output, kernel, stride, padding },
                         storage,
                     }
                     .record(gpu, recording, label)?;

@@ -31,7 +31,7 @@ impl Group {
     }
 
     /// The group's part of `all`, NCHW of all channels.
-    pub fn gather(&self, all: &[f64]) -> Vec<f64> {
+    pub fn gather<T: Copy>(&self, all: &[T]) -> Vec<T> {
         let size = all.len() / (self.shape.images * self.groups);
         (0..self.shape.images).flat_map(|image| all[self.range(image, size)].to_vec()).collect()
     }
@@ -45,7 +45,7 @@ impl Group {
     }
 
     /// The group's part of `all`, weights [out, in / groups, kh, kw] or a bias `[out]`.
-    pub fn parameters<'a>(&self, all: &'a [f64]) -> &'a [f64] {
+    pub fn parameters<'a, T>(&self, all: &'a [T]) -> &'a [T] {
         let size = all.len() / self.groups;
         &all[self.number * size..(self.number + 1) * size]
     }

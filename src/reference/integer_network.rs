@@ -2,14 +2,17 @@
 //! them.
 
 use super::{
+    activation::Function,
     add::requantized_add,
     average_pool::average_pool,
     convolution::Convolution,
+    grouped_convolution::{Group, grouped_convolution},
     integer_convolution::{integer_convolution, requantize},
     max_pool::max_pool,
+    multiply::multiply,
 };
 use crate::{
-    config::{MaxPool, Shape},
+    config::Shape,
     deploy::{Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights, WeightedStep},
 };
 
@@ -24,9 +27,7 @@ pub fn integer_network(plan: &IntegerPlan, images: &[u8]) -> Vec<Vec<f64>> {
         let rounding = step.to != Encoding::Float;
         values.push(match &step.operation {
             StepOperation::Weighted(weighted) => layer(step, weighted, count, input, rounding),
-            StepOperation::MaxPool { kernel, stride } => {
-                max_pool(count, step.input, MaxPool::inside(*kernel, *stride), input).0
-            }
+            &StepOperation::MaxPool(pool) => max_pool(count, step.input, pool, input).0,
             StepOperation::AveragePool { pool, scale, zero } => {
                 let floats: Vec<f64> = input.iter().map(|n| scale * (n - zero)).collect();
                 average_pool(count, step.input, *pool, &floats)
@@ -39,6 +40,19 @@ pub fn integer_network(plan: &IntegerPlan, images: &[u8]) -> Vec<Vec<f64>> {
                 .iter()
                 .map(|value| requantize(value * multiplier + offset, *range, rounding))
                 .collect(),
+            &StepOperation::Function(function) => {
+                input.iter().map(|&x| Function::of(function).value(x)).collect()
+            }
+            StepOperation::Multiply => multiply(input, value(step.reads[1])),
+            StepOperation::Concat => {
+                let others = value(step.reads[1]);
+                let second = step.output.channels - step.input.channels;
+                let sizes = [step.input.channels, second].map(|c| c * step.output.pixels());
+                let parts = input
+                    .chunks_exact(sizes[0] as usize)
+                    .zip(others.chunks_exact(sizes[1] as usize));
+                parts.flat_map(|(first, second)| first.iter().chain(second)).copied().collect()
+            }
         });
     }
     values.remove(0);
@@ -55,20 +69,27 @@ fn layer(
     // A fully connected layer is a kernel as large as its input, of one row.
     let (input_shape, window) = match weighted.window {
         Some(window) => (step.input, window),
-        None => (Shape::new(step.input.elements(), 1, 1), [1, 1, 0]),
+        None => (Shape::new(step.input.elements(), 1, 1), [1, 1, 0].into()),
     };
-    let shape = Convolution {
-        images,
-        input: input_shape,
-        out_channels: step.output.channels,
-        window: window.into(),
-    };
+    let groups = weighted.groups as usize;
+    let shape =
+        Convolution { images, input: input_shape, out_channels: step.output.channels, window };
     let (sums, inside): (Vec<f64>, Vec<f64>) = match &weighted.weights {
         StepWeights::Integer { values, .. } => {
             let weights: Vec<i64> = values.iter().map(|&w| i64::from(w)).collect();
             let numbers: Vec<i64> = input.iter().map(|&value| value as i64).collect();
-            let exact = |input: &[i64]| {
-                integer_convolution(&shape, input, &weights).iter().map(|&sum| sum as f64).collect()
+            let exact = |input: &[i64]| -> Vec<f64> {
+                let mut sums = vec![0.0; shape.output().elements() as usize * images];
+                for group in Group::all(&shape, groups) {
+                    let own = integer_convolution(
+                        &group.shape,
+                        &group.gather(input),
+                        group.parameters(&weights),
+                    );
+                    let own: Vec<f64> = own.iter().map(|&sum| sum as f64).collect();
+                    group.scatter(&own, &mut sums);
+                }
+                sums
             };
             (
                 exact(&numbers),
@@ -78,12 +99,8 @@ fn layer(
         StepWeights::Float(values) => {
             let weights: Vec<f64> = values.iter().map(|&w| f64::from(w)).collect();
             let sum = |input: &[f64]| {
-                super::convolution::convolution(
-                    &shape,
-                    input,
-                    &weights,
-                    &vec![0.0; weighted.channels()],
-                )
+                let bias = vec![0.0; weighted.channels()];
+                grouped_convolution(&shape, groups, input, &weights, &bias)
             };
             (
                 sum(input),

@@ -8,9 +8,12 @@ use super::{
     },
     tensor::{floats, integers, range},
 };
-use crate::deploy::{
-    ActivationGrid, DeployableActivation, DeployableLayer, DeployableModel, DeployableWeights,
-    Operation, WeightLevels,
+use crate::{
+    config::{ActivationFunction, Shape},
+    deploy::{
+        ActivationGrid, DeployableActivation, DeployableLayer, DeployableModel, DeployableWeights,
+        Operation, WeightLevels,
+    },
 };
 
 /// What the graph takes.
@@ -45,6 +48,8 @@ struct Builder {
     /// The same of what every layer makes, and of the image.
     image: (String, bool),
     made: Vec<(String, bool)>,
+    /// The shapes of what layers make.
+    shapes: Vec<Shape>,
     options: OnnxOptions,
     newest_type: DataType,
 }
@@ -62,6 +67,7 @@ pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto 
         flat: false,
         image: (name.into(), false),
         made: Vec::new(),
+        shapes: model.layers.iter().map(|layer| layer.output).collect(),
         options: options.clone(),
         newest_type: DataType::Float,
     };
@@ -141,18 +147,26 @@ fn integer(name: &str, value: i64) -> AttributeProto {
     AttributeProto {
         name: Some(name.into()),
         i: Some(value),
-        ints: Vec::new(),
         r#type: Some(AttributeType::Int as i32),
+        ..AttributeProto::default()
     }
 }
 
-fn repeated(name: &str, value: u32, count: usize) -> AttributeProto {
-    let ints = vec![i64::from(value); count];
+fn integers_of<const N: usize>(name: &str, values: [u32; N]) -> AttributeProto {
     AttributeProto {
         name: Some(name.into()),
-        i: None,
-        ints,
+        ints: values.map(i64::from).to_vec(),
         r#type: Some(AttributeType::Ints as i32),
+        ..AttributeProto::default()
+    }
+}
+
+fn real(name: &str, value: f32) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.into()),
+        f: Some(value),
+        r#type: Some(AttributeType::Float as i32),
+        ..AttributeProto::default()
     }
 }
 
@@ -194,12 +208,14 @@ impl Builder {
     fn layer(&mut self, layer: &DeployableLayer) {
         let name = &layer.name[..];
         match &layer.operation {
-            Operation::Convolution { weights, kernel, stride, padding } => {
+            Operation::Convolution { weights, window, groups } => {
                 self.unflatten(layer);
                 let attributes = vec![
-                    repeated("kernel_shape", *kernel, 2),
-                    repeated("pads", *padding, 4),
-                    repeated("strides", *stride, 2),
+                    integers_of("dilations", window.dilation),
+                    integer("group", i64::from(*groups)),
+                    integers_of("kernel_shape", window.kernel),
+                    integers_of("pads", window.padding),
+                    integers_of("strides", window.stride),
                 ];
                 self.weighted("Conv", name, weights, attributes);
             }
@@ -210,48 +226,101 @@ impl Builder {
                 }
                 self.weighted("Gemm", name, weights, vec![integer("transB", 1)]);
             }
-            Operation::Activation(DeployableActivation::Relu) => {
-                self.node("Relu", name, &[], Vec::new())
+            Operation::Activation(DeployableActivation::Function(function)) => {
+                self.function(name, *function)
             }
             Operation::Activation(DeployableActivation::Quantized(grid)) => {
                 self.quantize(name, grid)
             }
             Operation::Add => self.add(layer),
+            Operation::Multiply => {
+                let factors = self.values(layer, "factor");
+                self.value = factors[0].clone();
+                self.node("Mul", name, &[&factors[1]], Vec::new());
+            }
+            Operation::Concat => {
+                let parts = self.values(layer, "part");
+                self.value = format!("{name}/output");
+                let output = self.value.clone();
+                self.push("Concat", name, parts, output, vec![integer("axis", 1)]);
+            }
+            &Operation::AveragePool(pool) if pool.is_global(layer.input) => {
+                self.unflatten(layer);
+                self.node("GlobalAveragePool", name, &[], Vec::new());
+            }
             Operation::AveragePool(pool) => {
                 self.unflatten(layer);
                 let attributes = vec![
                     integer("ceil_mode", i64::from(pool.ceil_mode)),
                     integer("count_include_pad", i64::from(pool.count_include_pad)),
-                    repeated("kernel_shape", pool.kernel, 2),
-                    repeated("pads", pool.padding, 4),
-                    repeated("strides", pool.stride, 2),
+                    integers_of("kernel_shape", [pool.kernel; 2]),
+                    integers_of("pads", [pool.padding; 4]),
+                    integers_of("strides", [pool.stride; 2]),
                 ];
                 self.node("AveragePool", name, &[], attributes);
             }
-            Operation::MaxPool { kernel, stride } => {
+            Operation::MaxPool(pool) => {
                 self.unflatten(layer);
-                self.node(
-                    "MaxPool",
-                    name,
-                    &[],
-                    vec![repeated("kernel_shape", *kernel, 2), repeated("strides", *stride, 2)],
-                );
+                let attributes = vec![
+                    integer("ceil_mode", i64::from(pool.ceil_mode)),
+                    integers_of("kernel_shape", [pool.kernel; 2]),
+                    integers_of("pads", [pool.padding; 4]),
+                    integers_of("strides", [pool.stride; 2]),
+                ];
+                self.node("MaxPool", name, &[], attributes);
             }
         }
     }
 
-    /// Adds the sum of what `layer` reads, from left to right.
-    fn add(&mut self, layer: &DeployableLayer) {
+    /// Adds `function` of the value. SiLU and hard-swish are products, because the operator sets
+    /// that other files take do not have them.
+    fn function(&mut self, name: &str, function: ActivationFunction) {
+        let product = match function {
+            ActivationFunction::Identity => return,
+            ActivationFunction::Relu => return self.node("Relu", name, &[], Vec::new()),
+            ActivationFunction::Relu6 => {
+                let ends = ["lowest", "highest"].map(|suffix| format!("{name}/{suffix}"));
+                for (end, value) in ends.iter().zip([0.0, 6.0]) {
+                    self.constants.push(floats(end, &[], &[value]));
+                }
+                return self.node("Clip", name, &[&ends[0], &ends[1]], Vec::new());
+            }
+            ActivationFunction::LeakyRelu { slope } => {
+                return self.node("LeakyRelu", name, &[], vec![real("alpha", slope)]);
+            }
+            ActivationFunction::Tanh => return self.node("Tanh", name, &[], Vec::new()),
+            ActivationFunction::Sigmoid => return self.node("Sigmoid", name, &[], Vec::new()),
+            ActivationFunction::Silu => ("Sigmoid", Vec::new()),
+            ActivationFunction::HardSwish => {
+                ("HardSigmoid", vec![real("alpha", 1.0 / 6.0), real("beta", 0.5)])
+            }
+        };
+        let (op, attributes) = product;
+        let value = self.value.clone();
+        self.node(op, &format!("{name}/gate"), &[], attributes);
+        self.node("Mul", name, &[&value], Vec::new());
+    }
+
+    /// The names of what `layer` reads, [batch, C, H, W]; as rows where all of them are.
+    fn values(&mut self, layer: &DeployableLayer, term: &str) -> Vec<String> {
         let flat = |read: &Option<usize>| read.is_some_and(|index| self.made[index].1);
         let all_flat = layer.reads.iter().all(flat);
-        let mut terms = Vec::new();
+        let mut values = Vec::new();
         for (number, &read) in layer.reads.iter().enumerate() {
             self.take(read);
             if !all_flat {
-                self.unflatten_as(layer, &format!("{}/term{}", layer.name, number + 1));
+                // What is flat has a pixel, or the shape of the others.
+                let shape = read.map_or(layer.input, |index| self.shapes[index]);
+                self.unflatten_as(shape, &format!("{}/{term}{}", layer.name, number + 1));
             }
-            terms.push(self.value.clone());
+            values.push(self.value.clone());
         }
+        values
+    }
+
+    /// Adds the sum of what `layer` reads, from left to right.
+    fn add(&mut self, layer: &DeployableLayer) {
+        let terms = self.values(layer, "term");
         self.value = terms[0].clone();
         for (number, term) in terms.iter().enumerate().skip(1) {
             let name = match number + 1 == terms.len() {
@@ -264,20 +333,16 @@ impl Builder {
 
     /// Gives the value rows and columns where a fully connected layer took them away.
     fn unflatten(&mut self, layer: &DeployableLayer) {
-        self.unflatten_as(layer, &layer.name);
+        self.unflatten_as(layer.input, &layer.name);
     }
 
-    /// As [`Self::unflatten`], under a name of its own.
-    fn unflatten_as(&mut self, layer: &DeployableLayer, name: &str) {
+    /// As [`Self::unflatten`], in a shape and under a name of its own.
+    fn unflatten_as(&mut self, shape: Shape, name: &str) {
         if std::mem::replace(&mut self.flat, false) {
+            let sizes = <[u32; 3]>::from(shape).map(|size| size as i32);
             let shape = format!("{name}/shape");
-            let [channels, height, width] = <[u32; 3]>::from(layer.input).map(|size| size as i32);
-            self.constants.push(integers(
-                &shape,
-                &[4],
-                DataType::Int64,
-                &[-1, channels, height, width],
-            ));
+            let sizes = [&[-1], &sizes[..]].concat();
+            self.constants.push(integers(&shape, &[4], DataType::Int64, &sizes));
             self.node("Reshape", &format!("{name}/unflatten"), &[&shape], Vec::new());
         }
     }

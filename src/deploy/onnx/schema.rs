@@ -31,6 +31,8 @@ pub enum DataType {
 pub enum AttributeType {
     /// None.
     Undefined = 0,
+    /// One float.
+    Float = 1,
     /// One integer.
     Int = 2,
     /// A list of integers.
@@ -131,6 +133,9 @@ pub struct AttributeProto {
     /// Name.
     #[prost(string, optional, tag = "1")]
     pub name: Option<String>,
+    /// Value of an [`AttributeType::Float`].
+    #[prost(float, optional, tag = "2")]
+    pub f: Option<f32>,
     /// Value of an [`AttributeType::Int`].
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
