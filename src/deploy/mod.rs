@@ -14,6 +14,7 @@ mod memory;
 mod model;
 pub mod onnx;
 mod packed;
+mod rounding;
 mod verification;
 mod weights;
 
@@ -26,6 +27,7 @@ pub use integer::{
 };
 pub use model::{DeployableLayer, DeployableModel, DeployableWeights, Operation};
 pub use packed::packed_file;
+pub(crate) use rounding::{FUNCTION, UNIT};
 pub(crate) use verification::first_highest;
 pub use verification::{Finding, LayerVerification, TOLERANCE, UNDECIDED, Verification};
 pub use weights::{LevelGrid, WeightLevels};

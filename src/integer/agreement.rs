@@ -14,8 +14,8 @@ use crate::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{ActivationFunction, PixelNormalization},
     deploy::{
-        Encoding, IntegerPlan, IntegerStep, Margin, StepOperation, StepWeights, WeightedStep,
-        first_highest,
+        Encoding, FUNCTION, IntegerPlan, IntegerStep, Margin, StepOperation, StepWeights, UNIT,
+        WeightedStep, first_highest,
     },
     gpu::{Gpu, Recording},
     layout::{StepRecord, padded, to_nchw},
@@ -54,9 +54,6 @@ pub struct Agreement {
     /// A record a quantized activation.
     pub layers: Vec<LayerAgreement>,
 }
-
-/// Half the distance between 1 and the next float of 32 bits.
-const UNIT: f64 = 1.0 / (1 << 24) as f64;
 
 /// What a step makes in fake quantization: the largest magnitude, and how far rounding can move it.
 #[derive(Clone, Copy)]
@@ -166,10 +163,6 @@ fn of_floats(step: &IntegerStep, inputs: &[Bound]) -> Bound {
         StepOperation::MaxPool(_) | StepOperation::Activation { .. } => inputs[0],
     }
 }
-
-/// What a function of a GPU may be off by, as a share of its value: what WGSL allows an exponential
-/// of numbers below 64, and a division.
-const FUNCTION: f64 = 256.0 * UNIT;
 
 /// (the largest slope of `function`, the largest magnitude of its values).
 fn growth(function: ActivationFunction) -> (f64, f64) {

@@ -1,6 +1,8 @@
 //! Common parts of kernel tests: the device, uploads, comparisons with the f64 references.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod networks;
+
 use std::sync::OnceLock;
 
 use saliq::{

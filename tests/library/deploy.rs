@@ -138,7 +138,7 @@ fn batch_norms_and_dropouts_are_gone() {
             Operation::Activation(DeployableActivation::Quantized(grid)) => {
                 Some([grid.lowest, grid.highest])
             }
-            Operation::Activation(DeployableActivation::Relu) => Some([0, 0]),
+            Operation::Activation(DeployableActivation::Function(_)) => Some([0, 0]),
             _ => None,
         })
         .collect();

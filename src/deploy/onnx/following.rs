@@ -18,10 +18,11 @@ use super::{
     schema::NodeProto,
     tensor::{Elements, Tensor, bad},
 };
-use crate::{Result, config::Shape};
-
-/// Half the distance between 1 and the next float of 32 bits.
-const UNIT: f64 = 1.0 / (1 << 24) as f64;
+use crate::{
+    Result,
+    config::Shape,
+    deploy::{FUNCTION, UNIT},
+};
 
 /// What a division, and a scale that is a quotient, may be off by on a GPU, as a share: twice 2.5
 /// ulp, rounded up.
@@ -115,9 +116,13 @@ pub fn follow(
             });
             Bound::default()
         } else {
-            let second = node.input.get(1).and_then(|name| bounds.get(name));
-            match (node.op_type(), second) {
-                ("Add", Some(second)) => added(bound, second, result)?,
+            let all: Option<Vec<&Bound>> = node.input.iter().map(|name| bounds.get(name)).collect();
+            match (node.op_type(), all.as_deref()) {
+                ("Add", Some([first, second])) => added(first, second, result)?,
+                ("Mul", Some([first, second])) => {
+                    multiplied(node, inputs, [first, second], result)?
+                }
+                ("Concat", Some(all)) => joined(node, inputs, all)?,
                 _ => moved(node, inputs, result, bound, &mut gamma)?,
             }
         };
@@ -140,6 +145,43 @@ fn added(first: &Bound, second: &Bound, result: &Tensor) -> Result<Bound> {
     Ok(Bound { reach, size })
 }
 
+/// `values` in the shape of `like`.
+fn shaped(values: Vec<f64>, like: &Tensor) -> Tensor {
+    Tensor { shape: like.shape.clone(), elements: Elements::Real(values) }
+}
+
+/// What rounding can do to `result`, the product of `inputs`, which it does `bounds` to.
+fn multiplied(
+    node: &NodeProto,
+    inputs: &[&Tensor],
+    bounds: [&Bound; 2],
+    result: &Tensor,
+) -> Result<Bound> {
+    let own = |number: usize| bounds[number].reach.clone();
+    let most = |number: usize| -> Vec<f64> {
+        let Bound { reach, size } = bounds[number];
+        reach.iter().zip(size).map(|(reach, size)| reach + size).collect()
+    };
+    let product = |left: Vec<f64>, right: Vec<f64>| -> Result<Tensor> {
+        apply(node, &[&shaped(left, inputs[0]), &shaped(right, inputs[1])])
+    };
+    let (left, right) = (product(own(0), most(1))?, product(bounds[0].size.clone(), own(1))?);
+    let size = sizes(result.real()?);
+    let reach = left.real()?.iter().zip(right.real()?).zip(&size);
+    let reach = reach.map(|((left, right), size)| left + right + UNIT * size).collect();
+    Ok(Bound { reach, size })
+}
+
+/// What rounding can do to `inputs` one after another, which it does `bounds` to.
+fn joined(node: &NodeProto, inputs: &[&Tensor], bounds: &[&Bound]) -> Result<Bound> {
+    let all = |of: fn(&Bound) -> &Vec<f64>| -> Result<Vec<f64>> {
+        let own = bounds.iter().zip(inputs).map(|(bound, input)| shaped(of(bound).clone(), input));
+        let own: Vec<Tensor> = own.collect();
+        Ok(apply(node, &own.iter().collect::<Vec<_>>())?.real()?.to_vec())
+    };
+    Ok(Bound { reach: all(|bound| &bound.reach)?, size: all(|bound| &bound.size)? })
+}
+
 /// What rounding can do to `result`, which `node` made of `inputs`; `bound` is that of the first
 /// input.
 fn moved(
@@ -154,7 +196,7 @@ fn moved(
     };
     // Sums and maxima of what each input can be off by.
     let through = |reach: Vec<f64>, others: &[Tensor]| -> Result<Vec<f64>> {
-        let first = Tensor { shape: inputs[0].shape.clone(), elements: Elements::Real(reach) };
+        let first = shaped(reach, inputs[0]);
         let all: Vec<&Tensor> = std::iter::once(&first).chain(others).collect();
         Ok(apply(node, &all)?.real()?.to_vec())
     };
@@ -215,21 +257,37 @@ fn moved(
             with(reach, result)?
         }
         ("MaxPool", [_]) => with(through(bound.reach.clone(), &[])?, result)?,
-        ("AveragePool", [_]) => {
+        ("AveragePool" | "GlobalAveragePool", [x]) => {
             // The sum of a window, and a division.
             let kernel = node.attribute.iter().find(|own| own.name() == "kernel_shape");
-            let pixels: f64 =
-                kernel.map_or(1.0, |own| own.ints.iter().map(|&size| size as f64).product());
+            let pixels: f64 = match kernel {
+                Some(own) => own.ints.iter().map(|&size| size as f64).product(),
+                None => x.shape[2..].iter().map(|&size| size as f64).product(),
+            };
             let share = (pixels + 8.0) * UNIT + DIVISION;
             let moved = bound.reach.iter().zip(&bound.size);
             with(through(moved.map(|(reach, size)| reach + share * size).collect(), &[])?, result)?
+        }
+        ("LeakyRelu" | "Tanh" | "Sigmoid" | "HardSigmoid", _) => {
+            let alpha = node.attribute.iter().find(|own| own.name() == "alpha");
+            let alpha = alpha.map_or(1.0, |own| f64::from(own.f()).abs());
+            // The largest slope.
+            let slope = match node.op_type() {
+                "LeakyRelu" => alpha.max(1.0),
+                "HardSigmoid" => alpha,
+                "Sigmoid" => 0.25,
+                _ => 1.0,
+            };
+            let moved = bound.reach.iter().zip(result.real()?);
+            let moved = moved.map(|(reach, value)| slope * reach + FUNCTION * value.abs());
+            with(moved.collect(), result)?
         }
         ("DequantizeLinear", _) => {
             let size = sizes(result.real()?);
             Bound { reach: size.iter().map(|size| DIVISION * size).collect(), size }
         }
-        ("Clip", _) => Bound::default(),
-        // ReLU and changes of the shape.
+        ("Clip", [x, ..]) if x.real().is_err() => Bound::default(),
+        // ReLU, ReLU6 and changes of the shape.
         _ => with(bound.reach.clone(), result)?,
     })
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use prost::Message;
 
 use super::{
-    operators::{Averages, Window, average_pool, conv, gemm, max_pool},
+    operators::{Window, average_pool, conv, gemm, max_pool},
     schema::{AttributeType, ModelProto, NodeProto},
     tensor::{Elements, Tensor, bad, element_count, range, read},
 };
@@ -33,6 +33,9 @@ pub struct Outcome {
     pub margins: Vec<f64>,
 }
 
+/// Numbers that an operator makes of an image at most: windows far apart reach far beyond it.
+const MOST_ELEMENTS: usize = 1 << 28;
+
 /// Attributes of a node, taken one by one; what is left over is not understood.
 struct Attributes<'a> {
     node: &'a NodeProto,
@@ -49,19 +52,51 @@ impl Attributes<'_> {
         found.map_or(default, |attribute| attribute.i())
     }
 
-    /// The one number that all of a list are.
-    fn uniform(&mut self, name: &'static str, default: u32) -> Result<u32> {
+    fn real(&mut self, name: &'static str, default: f32) -> f64 {
+        self.used.push(name);
+        let found = self.node.attribute.iter().find(|attribute| {
+            attribute.name() == name && attribute.r#type() == AttributeType::Float
+        });
+        f64::from(found.map_or(default, |attribute| attribute.f()))
+    }
+
+    /// A list of `N` numbers.
+    fn list<const N: usize>(&mut self, name: &'static str, default: u32) -> Result<[u32; N]> {
         self.used.push(name);
         let Some(found) = self.node.attribute.iter().find(|attribute| attribute.name() == name)
         else {
-            return Ok(default);
+            return Ok([default; N]);
         };
-        match &found.ints[..] {
-            [first, rest @ ..] if rest.iter().all(|other| other == first) => {
-                u32::try_from(*first).map_err(|_| bad(format!("{name} of {first}")))
-            }
-            _ => Err(bad(format!("{name} of {:?}", found.ints))),
-        }
+        let sizes: Option<Vec<u32>> =
+            found.ints.iter().map(|&size| u32::try_from(size).ok()).collect();
+        let sizes = sizes.and_then(|sizes| sizes.try_into().ok());
+        sizes.ok_or_else(|| bad(format!("{name} of {:?}", found.ints)))
+    }
+
+    /// The windows over images of `input` and the shape of what has `channels` channels, where each
+    /// window meets at least a pixel: padding is less than the window.
+    fn window(&mut self, input: Shape, channels: u32) -> Result<(Window, Shape)> {
+        let window = Window {
+            kernel: self.list("kernel_shape", 0)?,
+            stride: self.list("strides", 1)?,
+            dilation: self.list("dilations", 1)?,
+            padding: self.list("pads", 0)?,
+            ceil: self.integer("ceil_mode", 0) != 0,
+        };
+        let Window { kernel, stride, dilation, padding, .. } = window;
+        let fits = (0..2).all(|axis| {
+            let extent = u64::from(kernel[axis].saturating_sub(1)) * u64::from(dilation[axis]);
+            let padding = padding[axis].max(padding[axis + 2]);
+            stride[axis] > 0 && dilation[axis] > 0 && u64::from(padding) <= extent
+        });
+        let output = window.output(input, channels).filter(|_| fits);
+        let is_bounded = |output: &Shape| {
+            let sizes = <[u32; 3]>::from(*output).map(|size| size as usize);
+            element_count(&sizes).is_some_and(|count| count <= MOST_ELEMENTS)
+        };
+        let bounded = output.filter(is_bounded);
+        let output = bounded.ok_or_else(|| bad(format!("windows of {kernel:?} on {input}")))?;
+        Ok((window, output))
     }
 
     fn finish(self) -> Result<()> {
@@ -209,7 +244,26 @@ pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
         ("Div", [x, y]) => {
             x.with(x.real()?.iter().map(|x| Ok(x / y.scalar()?)).collect::<Result<_>>()?)
         }
-        ("Relu", [x]) => x.with(x.real()?.iter().map(|x| x.max(0.0)).collect()),
+        ("Relu", [x]) => x.map(|x| x.max(0.0))?,
+        ("LeakyRelu", [x]) => {
+            let slope = attributes.real("alpha", 0.01);
+            x.map(|x| x.max(0.0) + slope * x.min(0.0))?
+        }
+        ("Tanh", [x]) => x.map(f64::tanh)?,
+        ("Sigmoid", [x]) => x.map(|x| 1.0 / (1.0 + (-x).exp()))?,
+        ("HardSigmoid", [x]) => {
+            let [alpha, beta] = [attributes.real("alpha", 0.2), attributes.real("beta", 0.5)];
+            x.map(|x| (alpha * x + beta).clamp(0.0, 1.0))?
+        }
+        ("Clip", [x, low, high]) if x.real().is_ok() => {
+            let (low, high) = (low.scalar()?, high.scalar()?);
+            match low <= high {
+                true => x.map(|x| x.clamp(low, high))?,
+                false => return Err(bad("a clip without a range")),
+            }
+        }
+        ("Mul", [x, y]) => multiply(x, y)?,
+        ("Concat", [_, ..]) if attributes.integer("axis", 0) == 1 => concat(inputs)?,
         ("QuantizeLinear", [x, scale, zero]) => quantize(x, scale.scalar()?, zero)?,
         ("Clip", [x, low, high]) => clip(x, low, high)?,
         ("DequantizeLinear", [x, scale, zero]) => {
@@ -223,62 +277,41 @@ pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
         ("Conv", [x, weight, bias @ ..]) => {
             let (images, input) = x.image_shape()?;
             let (out_channels, filter) = weight.image_shape()?;
-            let window = Window {
-                kernel: attributes.uniform("kernel_shape", filter.height)?,
-                stride: attributes.uniform("strides", 1)?,
-                padding: attributes.uniform("pads", 0)?,
-            };
-            let fits = filter == Shape::new(input.channels, window.kernel, window.kernel)
-                && window.stride > 0
-                && window.padding < window.kernel
-                && window.kernel <= input.height.min(input.width) + 2 * window.padding
+            let (window, output) = attributes.window(input, out_channels as u32)?;
+            let groups = u32::try_from(attributes.integer("group", 1)).unwrap_or(0);
+            let fits = groups > 0
+                && filter.channels.checked_mul(groups) == Some(input.channels)
+                && out_channels as u32 % groups == 0
+                && window.kernel == [filter.height, filter.width]
                 && bias.len() <= 1
                 && bias.iter().all(|bias| bias.shape == [out_channels]);
             if !fits {
                 return Err(bad(format!("a convolution of {:?} with {:?}", x.shape, weight.shape)));
             }
-            let output = window.output(input, out_channels as u32);
-            let values = conv(
-                images,
-                input,
-                window,
-                x.real()?,
-                weight.real()?,
-                &bias_or_zeros(bias, out_channels)?,
-            );
+            let (values, bias) = (weight.real()?, bias_or_zeros(bias, out_channels)?);
+            let grouped = (window, groups as usize);
+            let values = conv(images, [input, output], grouped, x.real()?, values, &bias);
             Tensor::of_images(images, output, values)
         }
         ("MaxPool", [x]) => {
             let (images, input) = x.image_shape()?;
-            let (kernel, stride) =
-                (attributes.uniform("kernel_shape", 0)?, attributes.uniform("strides", 1)?);
-            if kernel == 0 || stride == 0 || kernel > input.height.min(input.width) {
-                return Err(bad(format!("a pooling window of {kernel} on {:?}", x.shape)));
-            }
-            let window = Window { kernel, stride, padding: 0 };
-            Tensor::of_images(
-                images,
-                window.output(input, input.channels),
-                max_pool(images, input, window, x.real()?),
-            )
+            let (window, output) = attributes.window(input, input.channels)?;
+            let values = max_pool(images, [input, output], window, x.real()?);
+            Tensor::of_images(images, output, values)
         }
         ("AveragePool", [x]) => {
             let (images, input) = x.image_shape()?;
-            let window = Window {
-                kernel: attributes.uniform("kernel_shape", 0)?,
-                stride: attributes.uniform("strides", 1)?,
-                padding: attributes.uniform("pads", 0)?,
-            };
-            let ceil = attributes.integer("ceil_mode", 0) != 0;
+            let (window, output) = attributes.window(input, input.channels)?;
             let padded = attributes.integer("count_include_pad", 0) != 0;
-            let averages = Averages { window, ceil, padded };
-            // Then every window has a pixel of the image.
-            let fits = window.kernel > 0 && window.padding <= window.kernel / 2;
-            let output = averages.output(input).filter(|_| fits).ok_or_else(|| {
-                bad(format!("an averaging window of {} on {:?}", window.kernel, x.shape))
-            })?;
-            let values = average_pool(images, [input, output], averages, x.real()?);
+            let values = average_pool(images, [input, output], (window, padded), x.real()?);
             Tensor::of_images(images, output, values)
+        }
+        ("GlobalAveragePool", [x]) => {
+            let (images, input) = x.image_shape()?;
+            let pixels = (input.pixels() as usize).max(1);
+            let mean = |plane: &[f64]| plane.iter().sum::<f64>() / pixels as f64;
+            let values = x.real()?.chunks_exact(pixels).map(mean).collect();
+            Tensor::of_images(images, Shape::new(input.channels, 1, 1), values)
         }
         ("Flatten", [x]) if attributes.integer("axis", 1) == 1 => {
             let images = x.shape.first().copied().unwrap_or(1);
@@ -316,6 +349,47 @@ pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
     };
     attributes.finish()?;
     Ok(result)
+}
+
+/// x · y of one shape, or with a y of one pixel that meets all of x's, or the other way round.
+fn multiply(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let meets_all = |few: &Tensor, many: &Tensor| match (&few.shape[..], &many.shape[..]) {
+        (&[images, channels, 1, 1], &[others, planes, ..]) => {
+            [images, channels] == [others, planes]
+        }
+        _ => false,
+    };
+    let (x, y) = match (x.shape == y.shape || meets_all(y, x), meets_all(x, y)) {
+        (true, _) => (x, y),
+        (false, true) => (y, x),
+        _ => return Err(bad(format!("a product of {:?} and {:?}", x.shape, y.shape))),
+    };
+    let (values, factors) = (x.real()?, y.real()?);
+    let each = values.len() / factors.len().max(1);
+    Ok(x.with(values.iter().enumerate().map(|(at, value)| value * factors[at / each]).collect()))
+}
+
+/// The channels of one tensor after another's.
+fn concat(parts: &[&Tensor]) -> Result<Tensor> {
+    let mut shape = parts[0].shape.clone();
+    let alike = |part: &&Tensor| {
+        part.shape.len() == shape.len()
+            && part.shape.len() >= 2
+            && part.shape[0] == shape[0]
+            && part.shape[2..] == shape[2..]
+    };
+    if !parts.iter().all(alike) {
+        return Err(bad("parts that do not fit each other"));
+    }
+    shape[1] = parts.iter().map(|part| part.shape[1]).sum();
+    let mut values = Vec::new();
+    for image in 0..shape[0] {
+        for part in parts {
+            let (own, size) = (part.real()?, part.shape[1..].iter().product::<usize>());
+            values.extend_from_slice(&own[image * size..][..size]);
+        }
+    }
+    Ok(Tensor { shape, elements: Elements::Real(values) })
 }
 
 fn bias_or_zeros(bias: &[&Tensor], channels: usize) -> Result<Vec<f64>> {

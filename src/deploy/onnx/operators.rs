@@ -3,159 +3,142 @@
 
 use crate::config::Shape;
 
-/// ONNX's `kernel_shape`, `strides` and `pads`, the same along both axes.
+/// ONNX's attributes of windows; pairs are of rows and columns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    pub kernel: u32,
-    pub stride: u32,
-    pub padding: u32,
+    /// `kernel_shape`.
+    pub kernel: [u32; 2],
+    /// `strides`.
+    pub stride: [u32; 2],
+    /// `dilations`.
+    pub dilation: [u32; 2],
+    /// `pads`: at the top, left, bottom and right.
+    pub padding: [u32; 4],
+    /// `ceil_mode`.
+    pub ceil: bool,
 }
 
 impl Window {
-    /// The output's shape with `channels` channels, for images of `input`.
-    pub fn output(self, input: Shape, channels: u32) -> Shape {
-        let size = |size: u32| (size + 2 * self.padding - self.kernel) / self.stride + 1;
-        Shape::new(channels, size(input.height), size(input.width))
+    /// The output's shape with `channels` channels for images of `input`; none where there is no
+    /// window.
+    pub fn output(self, input: Shape, channels: u32) -> Option<Shape> {
+        Some(Shape::new(channels, self.count(0, input.height)?, self.count(1, input.width)?))
     }
 
-    /// Of the window at output `at` of an axis of `size` inputs, the part inside the image: its
-    /// first tap, its first input, how many.
-    fn inside(self, at: usize, size: usize) -> [usize; 3] {
-        let [kernel, stride, padding] =
-            [self.kernel, self.stride, self.padding].map(|size| size as usize);
-        let tap = padding.saturating_sub(at * stride);
-        let first = (at * stride + tap - padding).min(size);
-        let end = (at * stride + kernel).saturating_sub(padding).min(size);
-        [tap, first, end.saturating_sub(first)]
+    /// The output's size along an axis of `size` pixels: ⌊(size + pads − extent)/stride + 1⌋, or
+    /// ⌈…⌉ less a window that would start in the padding at the end.
+    fn count(self, axis: usize, size: u32) -> Option<u32> {
+        let stride = self.stride[axis];
+        let [front, behind] = [self.padding[axis], self.padding[axis + 2]];
+        let extent = self.kernel[axis].checked_sub(1)?.checked_mul(self.dilation[axis])?;
+        let beyond = if self.ceil { stride.checked_sub(1)? } else { 0 };
+        let padded = size.checked_add(front)?.checked_add(behind)?;
+        let room = padded.checked_add(beyond)?.checked_sub(extent)?.checked_sub(1)?;
+        let count = room.checked_div(stride)?.checked_add(1)?;
+        let start = u64::from(count - 1) * u64::from(stride);
+        let is_left_out = self.ceil && start >= u64::from(size) + u64::from(front);
+        Some(count - u32::from(is_left_out))
+    }
+
+    /// Taps and the inputs that they meet along an axis of `size` pixels at output `at`.
+    fn inside(self, axis: usize, at: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
+        let [stride, dilation, front] =
+            [self.stride[axis], self.dilation[axis], self.padding[axis]].map(|own| own as usize);
+        (0..self.kernel[axis] as usize).filter_map(move |tap| {
+            let place = (at * stride + tap * dilation).checked_sub(front)?;
+            (place < size).then_some((tap, place))
+        })
+    }
+
+    /// The inputs in row-major order that the window at an output meets in planes of
+    /// `height` × `width`, with their taps.
+    fn pixels(
+        self,
+        [row, column]: [usize; 2],
+        [height, width]: [usize; 2],
+    ) -> impl Iterator<Item = (usize, usize)> {
+        let taps = self.kernel[1] as usize;
+        self.inside(0, row, height).flat_map(move |(ky, y)| {
+            let line = self.inside(1, column, width);
+            line.map(move |(kx, x)| (ky * taps + kx, y * width + x))
+        })
     }
 }
 
-/// `output[n, o, y, x] = bias[o] + Σ_{i, ky, kx} input[n, i, y·S + ky − P, x·S + kx − P] ·
-/// weight[o, i, ky, kx]`, zero outside the image.
+/// [images, channels, height, width] · outputs of `output`, each made of its image, channel, row
+/// and column.
+fn each_output(images: usize, output: Shape, of: impl FnMut([usize; 4]) -> f64) -> Vec<f64> {
+    let [channels, rows, columns] = <[u32; 3]>::from(output).map(|size| size as usize);
+    let place = |at: usize| {
+        let (plane, pixel) = (at / (rows * columns), at % (rows * columns));
+        [plane / channels, plane % channels, pixel / columns, pixel % columns]
+    };
+    (0..images * channels * rows * columns).map(place).map(of).collect()
+}
+
+/// `output[n, o, y, x] = bias[o] + Σ_{i, ky, kx} input[n, g(o) + i, y·S + ky·D − P, x·S + kx·D − P]
+/// · weight[o, i, ky, kx]`, zero outside the image, where g(o) is the first channel of the group
+/// that o belongs to. The `output` has the shape of `window`.
 pub(super) fn conv(
     images: usize,
-    input: Shape,
-    window: Window,
+    [input, output]: [Shape; 2],
+    (window, groups): (Window, usize),
     x: &[f64],
     weight: &[f64],
     bias: &[f64],
 ) -> Vec<f64> {
     let [channels, height, width] = <[u32; 3]>::from(input).map(|size| size as usize);
-    let [filters, rows, columns] =
-        <[u32; 3]>::from(window.output(input, bias.len() as u32)).map(|size| size as usize);
-    let kernel = window.kernel as usize;
-    let mut output = Vec::with_capacity(images * filters * rows * columns);
-    for image in 0..images {
-        for (filter, bias) in bias.iter().enumerate() {
-            for row in 0..rows {
-                for column in 0..columns {
-                    let ([ky, y, high], [kx, x_first, wide]) =
-                        (window.inside(row, height), window.inside(column, width));
-                    let mut sum = *bias;
-                    for channel in 0..channels {
-                        for line in 0..high {
-                            let from = ((image * channels + channel) * height + y + line) * width
-                                + x_first;
-                            let tap =
-                                ((filter * channels + channel) * kernel + ky + line) * kernel + kx;
-                            let products =
-                                x[from..from + wide].iter().zip(&weight[tap..tap + wide]);
-                            sum = products.fold(sum, |sum, (x, w)| sum + x * w);
-                        }
-                    }
-                    output.push(sum);
-                }
-            }
+    let taps = (window.kernel[0] * window.kernel[1]) as usize;
+    let (inputs, outputs) = (channels / groups, bias.len() / groups);
+    each_output(images, output, |[image, filter, row, column]| {
+        let pixels: Vec<_> = window.pixels([row, column], [height, width]).collect();
+        let mut sum = bias[filter];
+        for input in 0..inputs {
+            let plane = image * channels + filter / outputs * inputs + input;
+            let own = &x[plane * height * width..][..height * width];
+            let filter = &weight[(filter * inputs + input) * taps..][..taps];
+            sum = pixels.iter().fold(sum, |sum, &(tap, pixel)| sum + own[pixel] * filter[tap]);
         }
-    }
-    output
+        sum
+    })
 }
 
-/// Maxima over the windows, which have no padding.
-pub(super) fn max_pool(images: usize, input: Shape, window: Window, x: &[f64]) -> Vec<f64> {
-    let [channels, height, width] = <[u32; 3]>::from(input).map(|size| size as usize);
-    let [_, rows, columns] =
-        <[u32; 3]>::from(window.output(input, input.channels)).map(|size| size as usize);
-    let [kernel, stride] = [window.kernel, window.stride].map(|size| size as usize);
-    let mut output = Vec::with_capacity(images * channels * rows * columns);
-    for plane in 0..images * channels {
-        for row in 0..rows {
-            for column in 0..columns {
-                let first = (plane * height + row * stride) * width + column * stride;
-                let taps =
-                    (0..kernel * kernel).map(|tap| x[first + tap / kernel * width + tap % kernel]);
-                output.push(
-                    taps.reduce(|most, x| if x > most { x } else { most }).unwrap_or(f64::NAN),
-                );
-            }
-        }
-    }
-    output
-}
-
-/// Windows of an average-pool.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Averages {
-    pub window: Window,
-    /// ONNX's `ceil_mode`.
-    pub ceil: bool,
-    /// ONNX's `count_include_pad`.
-    pub padded: bool,
-}
-
-impl Averages {
-    /// The output's size along an axis of `size` pixels: ⌊(size + pads − kernel)/stride + 1⌋, or
-    /// ⌈…⌉ less a window that would start in the padding at the end. None where there is no window.
-    fn count(self, size: u32) -> Option<u32> {
-        let Window { kernel, stride, padding } = self.window;
-        let beyond = if self.ceil { stride.checked_sub(1)? } else { 0 };
-        let padded = size.checked_add(padding.checked_mul(2)?)?;
-        let steps = padded.checked_add(beyond)?.checked_sub(kernel)?.checked_div(stride)?;
-        let count = steps.checked_add(1)?;
-        let start = u64::from(count - 1) * u64::from(stride);
-        let is_left_out = self.ceil && start >= u64::from(size) + u64::from(padding);
-        Some(count - u32::from(is_left_out))
-    }
-
-    /// The output's shape for images of `input`.
-    pub fn output(self, input: Shape) -> Option<Shape> {
-        let (height, width) = (self.count(input.height)?, self.count(input.width)?);
-        Some(Shape::new(input.channels, height, width))
-    }
-}
-
-/// Means over windows of `averages`, with the `output` that they have.
-pub(super) fn average_pool(
+/// Maxima over the pixels of the image in each window.
+pub(super) fn max_pool(
     images: usize,
     [input, output]: [Shape; 2],
-    averages: Averages,
+    window: Window,
     x: &[f64],
 ) -> Vec<f64> {
     let [channels, height, width] = <[u32; 3]>::from(input).map(|size| size as usize);
-    let [_, rows, columns] = <[u32; 3]>::from(output).map(|size| size as usize);
-    let Window { kernel, stride, padding } = averages.window;
-    // Pixels that a mean is over along an axis: those of the image, or up to the padding's end.
-    let over = |at: usize, inside: usize, size: usize| match averages.padded {
-        true => {
-            let start = at * stride as usize;
-            (size + 2 * padding as usize).saturating_sub(start).min(kernel as usize)
-        }
-        false => inside,
+    each_output(images, output, |[image, channel, row, column]| {
+        let plane = (image * channels + channel) * height * width;
+        let values = window.pixels([row, column], [height, width]).map(|(_, at)| x[plane + at]);
+        values.reduce(|most, x| if x > most { x } else { most }).unwrap_or(f64::NAN)
+    })
+}
+
+/// Means over windows, of all their pixels up to the padding's end if `padded`, else of those of
+/// the image.
+pub(super) fn average_pool(
+    images: usize,
+    [input, output]: [Shape; 2],
+    (window, padded): (Window, bool),
+    x: &[f64],
+) -> Vec<f64> {
+    let [channels, height, width] = <[u32; 3]>::from(input).map(|size| size as usize);
+    let over = |axis: usize, at: usize, size: usize| {
+        let own = [window.padding[axis], window.padding[axis + 2]].map(|size| size as usize);
+        let end = (size + own[0] + own[1]).saturating_sub(at * window.stride[axis] as usize);
+        end.min(window.kernel[axis] as usize)
     };
-    let mut output = Vec::with_capacity(images * channels * rows * columns);
-    for plane in 0..images * channels {
-        for row in 0..rows {
-            for column in 0..columns {
-                let [_, y, high] = averages.window.inside(row, height);
-                let [_, x_first, wide] = averages.window.inside(column, width);
-                let line =
-                    |line: usize| &x[(plane * height + y + line) * width + x_first..][..wide];
-                let sum: f64 = (0..high).flat_map(line).sum();
-                output.push(sum / (over(row, high, height) * over(column, wide, width)) as f64);
-            }
-        }
-    }
-    output
+    each_output(images, output, |[image, channel, row, column]| {
+        let plane = (image * channels + channel) * height * width;
+        let values = window.pixels([row, column], [height, width]).map(|(_, at)| x[plane + at]);
+        let (count, sum) = values.fold((0, 0.0), |(count, sum), x| (count + 1, sum + x));
+        let count = if padded { over(0, row, height) * over(1, column, width) } else { count };
+        sum / count as f64
+    })
 }
 
 /// x·Bᵀ + C: `output[n, o] = bias[o] + Σ_i x[n, i] · weight[o, i]`.
@@ -185,10 +168,8 @@ mod tests {
         config::{AveragePool, MaxPool},
         random,
         reference::{
-            average_pool as average,
-            convolution::{self, Convolution},
-            matrix_product::matrix_product,
-            max_pool,
+            average_pool as average, convolution::Convolution,
+            grouped_convolution::grouped_convolution, matrix_product::matrix_product, max_pool,
         },
     };
 
@@ -204,21 +185,31 @@ mod tests {
     /// The tests' oracle was written from PyTorch's definitions.
     #[test]
     fn the_operators_are_the_layers() {
-        for (kernel, stride, padding) in [(1, 1, 0), (3, 1, 1), (3, 2, 2), (4, 3, 0), (5, 2, 4)] {
-            let (input, filters, images) = (Shape::new(3, 7, 5), 4, 2);
-            let window = [kernel, stride, padding].into();
-            let shape = Convolution { images, input, out_channels: filters, window };
-            let (x, weight, bias) = (numbers(210, 1), numbers(shape.weights(), 2), numbers(4, 3));
-            let window = Window { kernel, stride, padding };
-            assert_eq!(window.output(input, filters), shape.output());
+        let plain = Window {
+            kernel: [3, 3],
+            stride: [1, 1],
+            dilation: [1, 1],
+            padding: [1; 4],
+            ceil: false,
+        };
+        for (window, groups) in [
+            (Window { kernel: [1, 1], padding: [0; 4], ..plain }, 1),
+            (plain, 1),
+            (Window { stride: [2, 2], padding: [2; 4], ..plain }, 3),
+            (Window { kernel: [4, 2], stride: [3, 1], padding: [0, 1, 2, 0], ..plain }, 1),
+            (Window { dilation: [2, 1], padding: [3, 0, 1, 2], ..plain }, 3),
+            (Window { kernel: [5, 5], stride: [2, 1], padding: [4; 4], ..plain }, 3),
+        ] {
+            let (input, filters, images) = (Shape::new(3, 7, 5), 6, 2);
+            let Window { kernel, stride, dilation, padding, .. } = window;
+            let own = crate::graph::Window { kernel, stride, dilation, padding };
+            let shape = Convolution { images, input, out_channels: filters, window: own };
+            let weights = shape.weights() / groups;
+            let (x, weight, bias) = (numbers(210, 1), numbers(weights, 2), numbers(6, 3));
+            assert_eq!(window.output(input, filters), Some(shape.output()));
             assert_eq!(
-                conv(images, input, window, &x, &weight, &bias),
-                convolution::convolution(&shape, &x, &weight, &bias)
-            );
-            let window = Window { padding: 0, ..window };
-            assert_eq!(
-                max_pool(images, input, window, &x),
-                max_pool::max_pool(images, input, MaxPool::inside(kernel, stride), &x).0
+                conv(images, [input, shape.output()], (window, groups), &x, &weight, &bias),
+                grouped_convolution(&shape, groups, &x, &weight, &bias)
             );
         }
         let cases = [(2, 2, 0), (3, 1, 1), (3, 2, 1), (4, 3, 2), (5, 5, 2), (8, 3, 0)];
@@ -226,16 +217,26 @@ mod tests {
             cases.into_iter().flat_map(|case| TWICE.map(|flags| (case, flags)))
         {
             let (input, images, x) = (Shape::new(3, 7, 6), 2, numbers(252, 7));
-            let averages = Averages { window: Window { kernel, stride, padding }, ceil, padded };
+            let window = Window {
+                kernel: [kernel; 2],
+                stride: [stride; 2],
+                dilation: [1; 2],
+                padding: [padding; 4],
+                ceil,
+            };
             let (ceil_mode, count_include_pad) = (ceil, padded);
             let pool = AveragePool { kernel, stride, padding, ceil_mode, count_include_pad };
-            let Some(output) = averages.output(input) else {
+            let Some(output) = window.output(input, 3) else {
                 assert!(kernel == 8 && !ceil, "{pool:?}");
                 continue;
             };
             assert_eq!(output, average::output_shape(input, pool), "{pool:?}");
-            let own = average_pool(images, [input, output], averages, &x);
+            let own = average_pool(images, [input, output], (window, padded), &x);
             assert_eq!(own, average::average_pool(images, input, pool, &x), "{pool:?}");
+            let pool = MaxPool { kernel, stride, padding, ceil_mode };
+            assert_eq!(output, max_pool::output_shape(input, pool), "{pool:?}");
+            let own = super::max_pool(images, [input, output], window, &x);
+            assert_eq!(own, max_pool::max_pool(images, input, pool, &x).0, "{pool:?}");
         }
         let (x, weight, bias) = (numbers(30, 4), numbers(40, 5), numbers(4, 6));
         assert_eq!(gemm(3, 10, &x, &weight, &bias), matrix_product(3, &x, &weight, &bias));
@@ -243,10 +244,20 @@ mod tests {
 
     #[test]
     fn no_channels_and_no_pixels_are_no_fault() {
-        let window = Window { kernel: 2, stride: 1, padding: 1 };
-        assert_eq!(conv(1, Shape::new(0, 1, 1), window, &[], &[], &[0.5]), [0.5; 4]);
-        assert_eq!(conv(1, Shape::new(1, 0, 2), window, &[], &[1.0; 4], &[]), [0.0; 0]);
-        assert_eq!(conv(1, Shape::new(1, 0, 2), window, &[], &[1.0; 4], &[0.5]), [0.5; 3]);
+        let window = Window {
+            kernel: [2; 2],
+            stride: [1; 2],
+            dilation: [1; 2],
+            padding: [1; 4],
+            ceil: false,
+        };
+        let of = |input: Shape, weight: &[f64], bias: &[f64]| {
+            let output = window.output(input, bias.len() as u32).unwrap();
+            conv(1, [input, output], (window, 1), &[], weight, bias)
+        };
+        assert_eq!(of(Shape::new(0, 1, 1), &[], &[0.5]), [0.5; 4]);
+        assert_eq!(of(Shape::new(1, 0, 2), &[1.0; 4], &[]), [0.0; 0]);
+        assert_eq!(of(Shape::new(1, 0, 2), &[1.0; 4], &[0.5]), [0.5; 3]);
         assert_eq!(gemm(1, 0, &[], &[], &[0.5]), [0.5]);
     }
 }

@@ -57,6 +57,11 @@ impl Tensor {
         Tensor { shape: vec![images, channels, height, width], elements: Elements::Real(values) }
     }
 
+    /// `function` of every number.
+    pub(super) fn map(&self, function: impl Fn(f64) -> f64) -> Result<Tensor> {
+        Ok(self.with(self.real()?.iter().map(|&x| function(x)).collect()))
+    }
+
     pub(super) fn with(&self, values: Vec<f64>) -> Tensor {
         Tensor { shape: self.shape.clone(), elements: Elements::Real(values) }
     }
