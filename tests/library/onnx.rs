@@ -14,11 +14,11 @@ use saliq::{
 
 use crate::common::{NORMALIZATION, Random, networks::networks, random_model};
 
-const IMAGES: usize = 6;
+const IMAGES: usize = 10;
 
 /// Images that are further than this from an edge between levels, as a share of their range, have
 /// the same levels in both.
-const UNDECIDED: f64 = 2e-6;
+const UNDECIDED: f64 = 5e-7;
 
 /// Compares the logits of a file of `model` with those of its network.
 fn check(what: &str, model: &Model) {
