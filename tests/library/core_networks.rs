@@ -3,7 +3,7 @@
 //! no activation, weight or pooling window is near a decision that f32 could take otherwise: then
 //! nothing may differ but rounding.
 
-use crate::common::{Random, activation, assert_close, conv, gpu, read};
+use crate::common::{Random, activation, assert_close, conv, gpu, networks::networks, read};
 use saliq::{
     Error,
     config::{
@@ -1006,4 +1006,14 @@ fn networks_that_cannot_be_are_refused() {
     let network =
         Network::new(gpu(), &table_one(), &QuantizationConfig::default(), options).unwrap();
     assert!(network.logit_gradients().is_err());
+}
+
+#[test]
+fn networks_that_people_deploy() {
+    for (name, network) in networks() {
+        check(name, &network, &QuantizationConfig::default(), &[true, false]);
+        let bits = vec!["w8a8"; network.weight_layers().len()].join(",");
+        let quantization = quantized(&bits, WeightQuantizer::Affine, true, PactKind::Unsigned);
+        check(&format!("{name}, {bits}"), &network, &quantization, &[true, false]);
+    }
 }

@@ -22,6 +22,7 @@ mod goldens;
 mod integer_kernels;
 mod judgement_goldens;
 mod judgement_kernels;
+mod networks;
 mod onnx;
 mod precision;
 mod quantizers;

@@ -210,13 +210,17 @@ impl Builder {
         match &layer.operation {
             Operation::Convolution { weights, window, groups } => {
                 self.unflatten(layer);
-                let attributes = vec![
-                    integers_of("dilations", window.dilation),
-                    integer("group", i64::from(*groups)),
+                let mut attributes = vec![
                     integers_of("kernel_shape", window.kernel),
                     integers_of("pads", window.padding),
                     integers_of("strides", window.stride),
                 ];
+                if window.dilation != [1; 2] {
+                    attributes.push(integers_of("dilations", window.dilation));
+                }
+                if *groups != 1 {
+                    attributes.push(integer("group", i64::from(*groups)));
+                }
                 self.weighted("Conv", name, weights, attributes);
             }
             Operation::FullyConnected { weights } => {
@@ -261,12 +265,14 @@ impl Builder {
             }
             Operation::MaxPool(pool) => {
                 self.unflatten(layer);
-                let attributes = vec![
-                    integer("ceil_mode", i64::from(pool.ceil_mode)),
+                let mut attributes = vec![
                     integers_of("kernel_shape", [pool.kernel; 2]),
-                    integers_of("pads", [pool.padding; 4]),
                     integers_of("strides", [pool.stride; 2]),
                 ];
+                if !pool.is_inside() {
+                    attributes.push(integers_of("pads", [pool.padding; 4]));
+                    attributes.push(integer("ceil_mode", i64::from(pool.ceil_mode)));
+                }
                 self.node("MaxPool", name, &[], attributes);
             }
         }
