@@ -123,6 +123,25 @@ fn averaged_network() -> NetworkConfig {
     }
 }
 
+/// Convolutions of at most 4 channels behind activations: the gradients of such narrow inputs have
+/// a kernel of their own.
+fn narrow_network() -> NetworkConfig {
+    NetworkConfig {
+        input: Shape::new(2, 6, 8),
+        classes: 3,
+        layers: vec![
+            conv("conv1", 2, [3, 1, 1]),
+            activation("act1"),
+            conv("conv2", 4, [3, 2, 1]),
+            activation("act2"),
+            LayerConfig::dropout(0.25),
+            conv("conv3", 3, [2, 1, 0]),
+            activation("act3"),
+            linear("fc1", 3),
+        ],
+    }
+}
+
 /// Sums: of a block and what goes round it, of a block and a projection, of three values; a value
 /// with four readers, in front of a pool, a dropout, a convolution and a sum.
 fn residual_network() -> NetworkConfig {
@@ -485,6 +504,15 @@ fn an_odd_network() {
     let quantization =
         quantized("w32a4,w2a2,w2a3", WeightQuantizer::Dorefa, true, PactKind::SignedAfterRelu);
     check("odd, dorefa, signed after ReLU", &odd_network(), &quantization, &[true]);
+}
+
+#[test]
+fn narrow_convolutions() {
+    check("narrow, float", &narrow_network(), &QuantizationConfig::default(), &[true, false]);
+    let quantization = quantized("4,w4a32,3", WeightQuantizer::Affine, false, PactKind::Unsigned);
+    check("narrow, quantized", &narrow_network(), &quantization, &[true, false]);
+    let float = QuantizationConfig::default();
+    check_in(Precision::F16, "narrow, f16", &narrow_network(), &float, &[true]);
 }
 
 #[test]
