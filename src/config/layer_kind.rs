@@ -6,6 +6,10 @@ use super::shape::Shape;
 
 /// Largest window of a max-pool: the position of a maximum takes eight bits.
 const MAX_POOL_KERNEL: u32 = 15;
+/// Largest window of an average-pool: f32 counts its pixels exactly.
+const AVERAGE_POOL_KERNEL: u32 = 1 << 12;
+/// Largest step between windows: places of pixels are 32-bit numbers.
+const MAX_STRIDE: u32 = 1 << 12;
 /// ε of batch norms, as torch.nn.BatchNorm2d has it.
 pub const BATCH_NORM_EPSILON: f32 = 1e-5;
 
@@ -58,6 +62,14 @@ fn one() -> u32 {
     1
 }
 
+/// Refuses a stride that no image is large enough for.
+fn check_stride(stride: u32) -> Result<(), String> {
+    match stride {
+        ..=MAX_STRIDE => Ok(()),
+        _ => Err(format!("a stride is at most {MAX_STRIDE} pixels, not {stride}")),
+    }
+}
+
 impl LayerKind {
     /// Its type as files have it.
     pub fn type_name(&self) -> &'static str {
@@ -90,6 +102,7 @@ impl LayerKind {
     pub(super) fn output(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let input = inputs[0];
         let window = |what: &str, size: u32, [kernel, stride, padding]: [u32; 3]| {
+            check_stride(stride)?;
             let padded = size.saturating_add(padding.saturating_mul(2));
             if kernel == 0 || stride == 0 || padding >= kernel || kernel > padded {
                 return Err(format!(
@@ -217,6 +230,13 @@ impl AveragePool {
         if kernel == 0 || stride == 0 {
             return Err("an average-pool needs a kernel and a stride of at least 1".into());
         }
+        check_stride(stride)?;
+        if kernel > AVERAGE_POOL_KERNEL {
+            return Err(format!(
+                "averaging windows are at most {AVERAGE_POOL_KERNEL} × {AVERAGE_POOL_KERNEL}, not \
+                 {kernel}"
+            ));
+        }
         if padding > kernel / 2 {
             return Err(format!(
                 "a padding of {padding} is more than half the averaging window of {kernel}"
@@ -234,5 +254,33 @@ impl AveragePool {
         // A window that would start behind the image is left out.
         let is_outside = ceil_mode && last * stride >= size + padding;
         u32::try_from(last + u64::from(!is_outside)).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kernels count pixels in 32-bit numbers: what would exceed these is refused.
+    #[test]
+    fn windows_and_strides_have_limits() {
+        let image = Shape::new(1, 28, 28);
+        let average = |kernel, stride| {
+            let text = format!("type = \"average-pool\"\nkernel = {kernel}\nstride = {stride}");
+            let padding = kernel / 2;
+            toml::from_str::<LayerKind>(&format!("{text}\npadding = {padding}")).unwrap()
+        };
+        let reason = |kind: LayerKind| kind.output(&[image]).unwrap_err();
+        let most = average(AVERAGE_POOL_KERNEL, MAX_STRIDE).output(&[image]);
+        assert_eq!(most, Ok(Shape::new(1, 1, 1)));
+        let text = reason(average(u32::MAX, 1));
+        assert!(text.contains("averaging windows are at most 4096"), "{text}");
+        let conv =
+            LayerKind::Conv { out_channels: 1, kernel: 3, stride: MAX_STRIDE + 1, padding: 0 };
+        let pool = LayerKind::MaxPool { kernel: 2, stride: u32::MAX };
+        for kind in [average(2, MAX_STRIDE + 1), conv, pool] {
+            let text = reason(kind);
+            assert!(text.contains("a stride is at most 4096"), "{text}");
+        }
     }
 }

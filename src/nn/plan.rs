@@ -13,7 +13,7 @@
 //!
 //! What fits neither has a buffer of its own, of two that are written in turns.
 
-use super::nodes::{Node, NodeKind, Source};
+use super::nodes::{Node, Source};
 use crate::{
     Result,
     gpu::{Binding, Buffer, Gpu},
@@ -427,12 +427,10 @@ fn replacement(nodes: &[Node], hop: Hop) -> (Option<Gradient>, Option<usize>) {
     }
     let is_state = nodes[owner].activation != ActivationPlan::NONE
         && nodes[owner].state().is(&nodes[source].value);
-    match (&node.kind, is_state) {
-        (_, false) => (Some(Gradient::Plain), None),
-        (NodeKind::Convolution { .. } | NodeKind::FullyConnected { .. }, true) => {
-            (Some(Gradient::Rectified), Some(owner))
-        }
-        _ => (None, None),
+    match is_state {
+        false => (Some(Gradient::Plain), None),
+        true if node.rectifies() => (Some(Gradient::Rectified), Some(owner)),
+        true => (None, None),
     }
 }
 
