@@ -3,7 +3,7 @@
 use serde::{Deserialize, ser::SerializeMap};
 use serde_json::Value;
 
-use super::shape::Shape;
+use super::{layer_kind::check_stride, shape::Shape};
 
 /// Most pixels along an axis that a window spreads over, and that it moves by.
 const MOST_EXTENT: u64 = 1 << 16;
@@ -242,6 +242,7 @@ impl Convolution {
                      does not fit {size} pixels"
                 )
             };
+            check_stride(stride)?;
             if kernel == 0 || stride == 0 || dilation == 0 {
                 return Err(misfit([0; 2]));
             }

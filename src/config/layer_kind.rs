@@ -6,6 +6,10 @@ use super::{activation::ActivationFunction, convolution::Convolution, shape::Sha
 
 /// Largest window of a max-pool: the position of a maximum takes eight bits.
 const MAX_POOL_KERNEL: u32 = 15;
+/// Largest window of an average-pool: f32 counts its pixels exactly.
+const AVERAGE_POOL_KERNEL: u32 = 1 << 12;
+/// Largest step between windows: places of pixels are 32-bit numbers.
+const MAX_STRIDE: u32 = 1 << 12;
 
 /// What a layer computes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -44,6 +48,14 @@ pub enum LayerKind {
     Multiply {},
     /// Channels of several values one after another.
     Concat {},
+}
+
+/// Refuses a stride that no image is large enough for.
+pub(super) fn check_stride(stride: u32) -> Result<(), String> {
+    match stride {
+        ..=MAX_STRIDE => Ok(()),
+        _ => Err(format!("a stride is at most {MAX_STRIDE} pixels, not {stride}")),
+    }
 }
 
 impl LayerKind {
@@ -267,6 +279,7 @@ impl MaxPool {
     /// Windows along an axis of `size` pixels, or why there are none.
     pub(crate) fn windows(self, size: u32) -> Result<u32, String> {
         let MaxPool { kernel, stride, padding, ceil_mode } = self;
+        check_stride(stride)?;
         let count = match kernel == 0 || stride == 0 || padding > kernel / 2 {
             true => None,
             false => count_windows(size, [kernel, stride, padding], ceil_mode),
@@ -361,6 +374,13 @@ impl AveragePool {
         if kernel == 0 || stride == 0 {
             return Err("an average-pool needs a kernel and a stride of at least 1".into());
         }
+        check_stride(stride)?;
+        if kernel > AVERAGE_POOL_KERNEL {
+            return Err(format!(
+                "averaging windows are at most {AVERAGE_POOL_KERNEL} × {AVERAGE_POOL_KERNEL}, not \
+                 {kernel}"
+            ));
+        }
         if padding > kernel / 2 {
             return Err(format!(
                 "a padding of {padding} is more than half the averaging window of {kernel}"
@@ -372,5 +392,32 @@ impl AveragePool {
                  not fit {size} pixels"
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kernels count pixels in 32-bit numbers: what would exceed these is refused.
+    #[test]
+    fn windows_and_strides_have_limits() {
+        let image = Shape::new(1, 28, 28);
+        let average = |kernel, stride| {
+            let text = format!("type = \"average-pool\"\nkernel = {kernel}\nstride = {stride}");
+            let padding = kernel / 2;
+            toml::from_str::<LayerKind>(&format!("{text}\npadding = {padding}")).unwrap()
+        };
+        let reason = |kind: LayerKind| kind.output(&[image]).unwrap_err();
+        let most = average(AVERAGE_POOL_KERNEL, MAX_STRIDE).output(&[image]);
+        assert_eq!(most, Ok(Shape::new(1, 1, 1)));
+        let text = reason(average(u32::MAX, 1));
+        assert!(text.contains("averaging windows are at most 4096"), "{text}");
+        let conv = LayerKind::Conv(Convolution::square(1, [3, MAX_STRIDE + 1, 0]));
+        let pool = LayerKind::MaxPool(MaxPool::inside(2, u32::MAX));
+        for kind in [average(2, MAX_STRIDE + 1), conv, pool] {
+            let text = reason(kind);
+            assert!(text.contains("a stride is at most 4096"), "{text}");
+        }
     }
 }

@@ -47,7 +47,9 @@ macro_rules! settings {
     ($($heading:literal {
         $(
             $(#[$meta:meta])*
-            $name:ident: $kind:ty $(= $parser:ident($value:literal))? $(as switch($values:literal))?,
+            $name:ident: $kind:ty
+                $(= $parser:ident($value:literal))?
+                $(as switch($values:literal))?,
         )+
     })+) => {
         /// Settings of a run as given: by flags of `saliq train`, by a `--config` file, or by the

@@ -100,6 +100,7 @@ const VALUES: &[(&str, &[&str], &str)] = &[
         &["nesterov", "sgd-momentum", "momentum-sgd", "nag"],
         "it is `momentum`, for Nesterov's form with `<nesterov>`",
     ),
+    ("act-quant", &["lsq+"], "it is called `lsq-plus` here"),
     ("schedule", &["cosine-annealing", "cosine-annealing-lr"], "it is called `cosine` here"),
     ("schedule", &["steplr", "multistep", "multisteplr"], "it is called `step` here"),
     ("schedule", &["onecycle", "onecyclelr"], "it is called `one-cycle` here"),
@@ -282,6 +283,8 @@ mod tests {
             of_value("dataset", "CIFAR-10", [])
                 .is_some_and(|said| said.to_string().contains("not built in"))
         );
+        let levels = of_value("act-quant", "LSQ+", ["pact", "lsq", "lsq-plus"]);
+        assert_eq!(levels, Some("it is called `lsq-plus` here".into()));
         assert_eq!(of_value("optimizer", "tflite", ["sgd"]), None);
         assert_eq!(of_flag("mask-ration"), None);
     }

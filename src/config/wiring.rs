@@ -8,6 +8,10 @@ use super::{
     misfit::Misfit,
 };
 
+/// Most values that a sum may have. Every value is a step of its own, so that a short file could
+/// ask for any number of steps.
+const MAX_TERMS: usize = 64;
+
 /// Where what a layer reads comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -46,6 +50,21 @@ pub(super) fn names(layers: &[LayerConfig]) -> Vec<String> {
     layers.iter().enumerate().map(own).collect()
 }
 
+/// What is said of the input `input` of layer `index`, which is none of those in front.
+fn unknown(input: &str, names: &[String], index: usize) -> String {
+    // Only what can be a layer's name is worth repeating.
+    let called = match input.len() {
+        ..=64 => format!("no layer in front is called `{input}`"),
+        length => format!("no layer has a name of {length} bytes"),
+    };
+    let place = match names.iter().skip(index + 1).any(|name| name == input) {
+        true => " (one behind it is: layers stand in the order in which they are computed)",
+        false => "",
+    };
+    let others: String = names[..index].iter().map(|name| format!(", {name}")).collect();
+    format!("{called}{place}; those in front: {IMAGES} (the images){others}")
+}
+
 impl Wiring {
     /// Of `layers`, in an order in which they can be computed.
     ///
@@ -76,10 +95,7 @@ impl Wiring {
             let source = |input: &String| match places.get(input.as_str()) {
                 Some(&place) => Ok(Source::Layer(place)),
                 None if input == IMAGES => Ok(Source::Images),
-                None => Err(misfit(format!(
-                    "no layer in front is called `{input}`; those in front: {}",
-                    names[..index].join(", ")
-                ))),
+                None => Err(misfit(unknown(input, &names, index))),
             };
             let own = match &layer.inputs[..] {
                 [] => vec![before],
@@ -89,6 +105,11 @@ impl Wiring {
             match (layer.kind.takes_several(), own.len()) {
                 (true, 0 | 1) => {
                     return Err(misfit(format!("`{kind}` needs inputs = [\"a\", \"b\"]")));
+                }
+                (true, terms) if terms > MAX_TERMS => {
+                    return Err(misfit(format!(
+                        "`{kind}` reads at most {MAX_TERMS} values, not {terms}"
+                    )));
                 }
                 (false, 2..) => {
                     return Err(misfit(format!("`{kind}` reads one layer, not {}", own.len())));
@@ -107,7 +128,22 @@ impl Wiring {
             });
             sources.push(own);
             if places.insert(name, index).is_some() {
-                return Err(misfit("the name is taken by an earlier layer".into()));
+                return Err(misfit(match layer.name {
+                    Some(_) => "the name is taken by an earlier layer".into(),
+                    None => format!(
+                        "without a name it is called `{name}`, which is taken by an earlier layer"
+                    ),
+                }));
+            }
+        }
+        for (index, (layer, name)) in layers.iter().zip(&names).enumerate() {
+            let owner = [".weight", ".bias"].iter().find_map(|own| name.strip_suffix(own));
+            let owner = owner.and_then(|owner| Some((owner, *places.get(owner)?)));
+            if let Some((owner, place)) = owner
+                && layers[place].kind.is_weighted()
+            {
+                let reason = format!("that is the name of a parameter of layer `{owner}`");
+                return Err(Misfit::of_layer(index, layer.name.as_deref(), reason));
             }
         }
         let unread = is_read.iter().rev().skip(1).position(|is_read| !is_read);
@@ -185,6 +221,26 @@ mod tests {
         assert!(text.contains("layer 4: no layer reads what it puts out"), "{text}");
         let text = change(&|own| own[2].name = Some("input".into()));
         assert!(text.contains("`input` is the name of the images"), "{text}");
+        let text = change(&|own| own[0].inputs = vec!["main".into()]);
+        let expected = "(`stem`): no layer in front is called `main` (one behind it is: layers \
+                        stand in the order in which they are computed); those in front: input \
+                        (the images)";
+        assert!(text.ends_with(expected), "{text}");
+        let text = change(&|own| own[3].inputs[1] = "z".repeat(100_000));
+        assert!(
+            text.contains("no layer has a name of 100000 bytes; those in front: input"),
+            "{text}"
+        );
+        let text = change(&|own| own[3].inputs = vec!["stem".into(); 65]);
+        assert!(text.contains("`add` reads at most 64 values, not 65"), "{text}");
+        // Where parameters lie in files, and constants of an exported graph.
+        let text = change(&|own| own[4].name = Some("stem.weight".into()));
+        assert!(text.contains("a parameter of layer `stem`"), "{text}");
+        let text = change(&|own| {
+            own[1].name = Some("act2".into());
+            own[3].inputs[1] = "act2".into();
+        });
+        assert!(text.contains("without a name it is called `act2`, which is taken"), "{text}");
         let text = change(&|own| own[2].name = Some("stem".into()));
         assert!(text.contains("the name is taken"), "{text}");
     }

@@ -434,14 +434,12 @@ fn replacement(nodes: &[Node], hop: Hop) -> (Option<Gradient>, Option<usize>) {
     }
     let is_state = nodes[owner].activation != ActivationPlan::NONE
         && nodes[owner].state().is(&nodes[source].value);
-    match (&node.kind, is_state) {
-        (_, false) => (Some(Gradient::Plain), None),
-        (NodeKind::Convolution { .. } | NodeKind::FullyConnected { .. }, true)
-            if nodes[owner].activation == ActivationPlan::RELU =>
-        {
+    match is_state {
+        false => (Some(Gradient::Plain), None),
+        true if node.rectifies() && nodes[owner].activation == ActivationPlan::RELU => {
             (Some(Gradient::Rectified), Some(owner))
         }
-        _ => (None, None),
+        true => (None, None),
     }
 }
 

@@ -7,9 +7,9 @@ use crate::common::{Random, activation, assert_close, conv, gpu, networks::netwo
 use saliq::{
     Error,
     config::{
-        ActivationFunction, ActivationQuantizer, AveragePool, ChannelGroups, Convolution,
-        LayerBits, LayerConfig, LayerKind, MaxPool, NetworkConfig, PactKind, Padding, Precision,
-        QuantizationConfig, Shape, WeightQuantizer,
+        ActivationFunction, ActivationQuantizer, AveragePool, BatchNorm, ChannelGroups,
+        Convolution, LayerBits, LayerConfig, LayerKind, MaxPool, NetworkConfig, PactKind, Padding,
+        Precision, QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Buffer, Recording},
     graph::{Parameter, ParameterLayout, ParameterRole},
@@ -23,6 +23,8 @@ use saliq::{
 
 /// Distance from decisions, in levels: far above what f32 gets wrong in these networks.
 const MARGIN: f64 = 1e-5;
+/// Images of a comparison.
+const IMAGES: usize = 3;
 
 fn linear(name: &str, out_features: u32) -> LayerConfig {
     LayerConfig::linear(name, out_features)
@@ -130,6 +132,25 @@ fn averaged_network() -> NetworkConfig {
             LayerConfig::dropout(0.25),
             average(3, 2, 1, false),
             average(2, 3, 1, true),
+            linear("fc1", 3),
+        ],
+    }
+}
+
+/// Convolutions of at most 4 channels behind activations: the gradients of such narrow inputs have
+/// a kernel of their own.
+fn narrow_network() -> NetworkConfig {
+    NetworkConfig {
+        input: Shape::new(2, 6, 8),
+        classes: 3,
+        layers: vec![
+            conv("conv1", 2, [3, 1, 1]),
+            activation("act1"),
+            conv("conv2", 4, [3, 2, 1]),
+            activation("act2"),
+            LayerConfig::dropout(0.25),
+            conv("conv3", 3, [2, 1, 0]),
+            activation("act3"),
             linear("fc1", 3),
         ],
     }
@@ -417,6 +438,140 @@ fn convolutions_network() -> NetworkConfig {
     }
 }
 
+/// A graph of `random` layers. Each reads any of the values in front of it, the images among them;
+/// linear layers take what is left over, and their sum is classified.
+fn random_network(random: &mut Random) -> NetworkConfig {
+    let input = Shape::new(2 + random.below(4), 5 + random.below(5), 5 + random.below(5));
+    let network = |layers| NetworkConfig { input, classes: 3, layers };
+    let mut layers: Vec<LayerConfig> = Vec::new();
+    let mut values = vec![("input".to_string(), input)];
+    let mut read = vec![true];
+    for number in 0..4 + random.below(8) {
+        // The newest value is read more often than the others.
+        let place = match random.below(2) {
+            0 => values.len() - 1,
+            _ => random.below(values.len() as u32) as usize,
+        };
+        let shape = values[place].1;
+        let alike: Vec<usize> = (0..values.len()).filter(|&own| values[own].1 == shape).collect();
+        let mut reads = vec![place];
+        let large = shape.height >= 3 && shape.width >= 3;
+        let channels = shape.channels;
+        let windows = |random: &mut Random| Convolution {
+            kernel: [1 + random.below(3), 1 + random.below(3)],
+            dilation: [1 + random.below(2), 1],
+            padding: Padding::Same,
+            bias: random.below(2) == 0,
+            ..Convolution::square(channels, [1, 1, 0])
+        };
+        let kind = match random.below(16) {
+            0 | 1 => conv("", channels, [3, 1, 1]).kind,
+            2 if large => conv("", 3 + random.below(4), [3, 2, 1]).kind,
+            3 | 4 => LayerKind::Activation(ActivationFunction::Relu),
+            5 if large => LayerKind::MaxPool(MaxPool {
+                kernel: 2 + random.below(2),
+                stride: 1 + random.below(2),
+                padding: random.below(2),
+                ceil_mode: random.below(2) == 1,
+            }),
+            6 if large => LayerKind::AveragePool(AveragePool {
+                kernel: 3,
+                stride: 1 + random.below(2),
+                padding: 1,
+                ceil_mode: random.below(2) == 1,
+                count_include_pad: random.below(2) == 1,
+            }),
+            7 => LayerKind::Dropout { rate: 0.25 },
+            8 => {
+                LayerKind::Conv(Convolution { groups: ChannelGroups::Depthwise, ..windows(random) })
+            }
+            9 if channels % 2 == 0 => {
+                LayerKind::Conv(Convolution { groups: ChannelGroups::Count(2), ..windows(random) })
+            }
+            10 => LayerKind::Activation(match random.below(3) {
+                0 => ActivationFunction::Silu,
+                1 => ActivationFunction::Sigmoid,
+                _ => ActivationFunction::LeakyRelu { slope: 0.25 },
+            }),
+            11 => LayerKind::BatchNorm(BatchNorm::default()),
+            12 => {
+                let planes = |own: &usize| {
+                    let other = values[*own].1;
+                    other.pixels() == shape.pixels() && other.height == shape.height
+                };
+                let planes: Vec<usize> = (0..values.len()).filter(planes).collect();
+                reads.push(planes[random.below(planes.len() as u32) as usize]);
+                LayerKind::Concat {}
+            }
+            13 => {
+                reads.push(alike[random.below(alike.len() as u32) as usize]);
+                LayerKind::Multiply {}
+            }
+            _ => {
+                let any = |_| alike[random.below(alike.len() as u32) as usize];
+                let more: Vec<usize> = (0..2).map(any).collect();
+                reads.extend(&more[..1 + random.below(2) as usize]);
+                LayerKind::Add {}
+            }
+        };
+        let names: Vec<&str> = reads.iter().map(|&own| values[own].0.as_str()).collect();
+        let name = format!("layer{number}");
+        let layer = LayerConfig::named(&name, kind).reading(&names);
+        // The channels of a concatenation are those of all that it reads; other shapes are those of
+        // the layer alone, on images of the shape of what it reads.
+        let made = if let LayerKind::Concat {} = layer.kind {
+            let channels = reads.iter().map(|&own| values[own].1.channels).sum();
+            Shape { channels, ..shape }
+        } else {
+            let alone = LayerConfig { inputs: vec!["input".into(); reads.len()], ..layer.clone() };
+            let alone = NetworkConfig { input: shape, ..network(vec![alone, linear("fc", 3)]) };
+            alone.shapes().unwrap()[0]
+        };
+        reads.iter().for_each(|&own| read[own] = true);
+        values.push((name, made));
+        read.push(false);
+        layers.push(layer);
+    }
+    let left: Vec<String> = values
+        .iter()
+        .zip(&read)
+        .filter(|(_, read)| !**read)
+        .map(|(own, _)| own.0.clone())
+        .collect();
+    let heads: Vec<String> = (0..left.len()).map(|number| format!("head{number}")).collect();
+    for (head, value) in heads.iter().zip(&left) {
+        layers.push(linear(head, 4).reading(&[value]));
+    }
+    if let [_, _, ..] = heads[..] {
+        let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+        layers.push(LayerConfig::add("sum", &heads));
+    }
+    layers.extend([activation("last"), linear("fc", 3)]);
+    network(layers)
+}
+
+/// Operations that are part of a node, with others between them in the list: activations, a pool.
+fn interleaved_network() -> NetworkConfig {
+    let pool = || LayerConfig::max_pool(2, 2).kind;
+    NetworkConfig {
+        input: Shape::new(3, 8, 6),
+        classes: 3,
+        layers: vec![
+            conv("conv1", 5, [3, 1, 1]),
+            conv("conv2", 5, [3, 1, 1]).reading(&["input"]),
+            activation("act1").reading(&["conv1"]),
+            conv("conv3", 5, [1, 1, 0]).reading(&["conv2"]),
+            LayerConfig::named("pool1", pool()).reading(&["act1"]),
+            LayerConfig::named("pool2", pool()).reading(&["conv3"]),
+            LayerConfig::add("add1", &["pool1", "pool2"]),
+            conv("conv4", 5, [3, 1, 1]).reading(&["pool1"]),
+            activation("act2").reading(&["add1"]),
+            LayerConfig::add("add2", &["act2", "conv4"]),
+            linear("fc1", 3),
+        ],
+    }
+}
+
 fn quantized(
     bits: &str,
     weight_quant: WeightQuantizer,
@@ -439,20 +594,25 @@ struct Case {
     gradients: Vec<f64>,
 }
 
+/// The parameters that have a gradient: behind them there are statistics.
+fn learned(layout: &ParameterLayout) -> impl Iterator<Item = &Parameter> {
+    layout.parameters.iter().filter(|own| own.range().end <= layout.length as usize)
+}
+
 impl Case {
     /// The first seed whose numbers keep their distance from every decision and give every
-    /// parameter a gradient.
+    /// parameter a gradient; none where `seeds` has no such seed.
     fn find(
         config: &NetworkConfig,
         quantization: &QuantizationConfig,
         precision: Precision,
-        images: usize,
-    ) -> Case {
+        seeds: u64,
+    ) -> Option<Case> {
+        let images = IMAGES;
         let reference =
             ReferenceNetwork::new(config, quantization, true).unwrap().stored_in(precision);
         let layout = reference.graph.layout.clone();
-        let mut said = String::new();
-        for seed in 0..300 {
+        for seed in 0..seeds {
             let mut random = Random(seed);
             let mut parameters = vec![0.0; layout.padded_length() as usize];
             for parameter in &layout.parameters {
@@ -466,6 +626,10 @@ impl Case {
                         ParameterRole::ActivationStep { highest } => 0.875 / highest as f32,
                         // 5 of 15, 2 of 7, 1 of 3 steps.
                         ParameterRole::ActivationOffset { .. } => -0.3,
+                        ParameterRole::Scale | ParameterRole::RunningVariance => {
+                            1.0 + 0.5 * random.signed()
+                        }
+                        ParameterRole::Shift | ParameterRole::RunningMean => 0.3 * random.signed(),
                         _ => random.signed() * scale,
                     };
                 }
@@ -486,19 +650,16 @@ impl Case {
             let pass = reference.forward(&wide, &scales, &input);
             let margin = reference.margin(&wide, &scales, &pass);
             if margin.activations < MARGIN || margin.weights < MARGIN {
-                said = format!("{margin:?}");
                 continue;
             }
             let (input_gradient, gradients) =
                 reference.backward(&wide, &scales, &pass, &logit_gradient);
-            let is_idle = |parameter: &&Parameter| {
+            let is_idle = |parameter: &Parameter| {
                 gradients[parameter.range()].iter().all(|&value| value == 0.0)
             };
-            let idle = layout.parameters.iter().find(is_idle);
-            said = idle.map_or_else(String::new, |own| format!("{} has no gradient", own.name));
-            if idle.is_none() {
+            if !learned(&layout).any(is_idle) {
                 let logits = pass.logits().to_vec();
-                return Case {
+                return Some(Case {
                     layout,
                     parameters,
                     input,
@@ -506,13 +667,10 @@ impl Case {
                     logits,
                     input_gradient,
                     gradients,
-                };
+                });
             }
         }
-        panic!(
-            "no seed keeps its distance from every decision: of {} layers the last one has {said}",
-            config.layers.len()
-        );
+        None
     }
 }
 
@@ -537,8 +695,6 @@ fn check(what: &str, config: &NetworkConfig, quantization: &QuantizationConfig, 
     check_in(Precision::F32, what, config, quantization, tables);
 }
 
-/// Three images stand behind one that is not to be touched; gradients of parameters come in two
-/// parts, [1, 3) and [3, 4).
 fn check_in(
     precision: Precision,
     what: &str,
@@ -546,9 +702,22 @@ fn check_in(
     quantization: &QuantizationConfig,
     tables: &[bool],
 ) {
-    const IMAGES: usize = 3;
+    let case = Case::find(config, quantization, precision, 300);
+    let case = case.expect("a seed that keeps its distance from every decision");
+    compare(&case, precision, what, config, quantization, tables);
+}
+
+/// Three images stand behind one that is not to be touched; gradients of parameters come in two
+/// parts, [1, 3) and [3, 4).
+fn compare(
+    case: &Case,
+    precision: Precision,
+    what: &str,
+    config: &NetworkConfig,
+    quantization: &QuantizationConfig,
+    tables: &[bool],
+) {
     const SLOTS: u32 = 6;
-    let case = Case::find(config, quantization, precision, IMAGES);
     let [forward, backward] = tolerances(precision);
     let logit_shape = Shape::new(config.classes, 1, 1);
     for &software in tables {
@@ -610,7 +779,7 @@ fn check_in(
         }
         recording.submit(gpu()).unwrap();
         let actual: Vec<f32> = read(network.gradients(), case.layout.length as usize);
-        for parameter in &case.layout.parameters {
+        for parameter in learned(&case.layout) {
             let expected = &case.gradients[parameter.range()];
             assert_close(
                 &format!("{what}: gradient of {}", parameter.name),
@@ -731,6 +900,23 @@ fn an_odd_network() {
     let quantization =
         quantized("w32a4,w2a2,w2a3", WeightQuantizer::Dorefa, true, PactKind::SignedAfterRelu);
     check("odd, dorefa, signed after ReLU", &odd_network(), &quantization, &[true]);
+}
+
+#[test]
+fn narrow_convolutions() {
+    check("narrow, float", &narrow_network(), &QuantizationConfig::default(), &[true, false]);
+    let quantization = quantized("4,w4a32,3", WeightQuantizer::Affine, false, PactKind::Unsigned);
+    check("narrow, quantized", &narrow_network(), &quantization, &[true, false]);
+    let float = QuantizationConfig::default();
+    check_in(Precision::F16, "narrow, f16", &narrow_network(), &float, &[true]);
+}
+
+#[test]
+fn operations_of_a_node_stand_anywhere() {
+    let float = QuantizationConfig::default();
+    check("interleaved, float", &interleaved_network(), &float, &[true, false]);
+    let quantization = quantized("4,3,w4a32", WeightQuantizer::Affine, false, PactKind::Unsigned);
+    check("interleaved, quantized", &interleaved_network(), &quantization, &[true, false]);
 }
 
 #[test]
@@ -876,6 +1062,33 @@ fn functions_of_activations() {
         let what = format!("functions, f16, {number}");
         check_in(Precision::F16, &what, network, &float, &[true, false]);
     }
+}
+
+/// Gradients of values with several readers, in place and not, whatever the order of the layers.
+#[test]
+fn random_graphs() {
+    let mut compared = 0;
+    // More seeds: the environment variable `SEEDS`, such as 100.
+    let seeds = 0..std::env::var("SEEDS").map_or(12, |seeds| seeds.parse().unwrap());
+    for seed in seeds {
+        let mut random = Random(1000 + seed);
+        let network = random_network(&mut random);
+        let quantization = match seed % 3 {
+            0 => QuantizationConfig::default(),
+            1 => quantized("8", WeightQuantizer::Affine, false, PactKind::Unsigned),
+            _ => quantized("4", WeightQuantizer::Symmetric, true, PactKind::Signed),
+        };
+        let bits = quantization.bits.first().copied().unwrap_or(LayerBits::FLOAT);
+        let bits = vec![bits; network.weight_layers().len()];
+        let quantization = QuantizationConfig { bits, ..quantization };
+        if let Some(case) = Case::find(&network, &quantization, Precision::F32, 60) {
+            let what = format!("graph {seed} {:?}", network.layers);
+            let tables = [seed % 2 == 0];
+            compare(&case, Precision::F32, &what, &network, &quantization, &tables);
+            compared += 1;
+        }
+    }
+    assert!(compared >= 3, "{compared} graphs are far from every decision");
 }
 
 /// In training a pool is part of the convolution in front of it, otherwise it is not: the same

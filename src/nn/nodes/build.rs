@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::{BatchNorm, JoinedPool, Node, NodeKind, Source, Weights};
 use crate::{
-    Result,
+    Error, Result,
     config::{MaxPool, Precision, Shape},
     gpu::{Buffer, Gpu},
     graph::{self, Graph, Op, OpKind, ValueId, Window},
@@ -71,11 +71,10 @@ pub(in crate::nn) fn build(
         made: HashMap::new(),
         images: input,
     };
-    let mut ops = graph.ops.iter();
-    while let Some(op) = ops.next() {
-        // Those behind it that are part of its node come next.
-        for _ in 0..builder.add(op)? {
-            ops.next();
+    for op in &graph.ops {
+        // An operation that is part of an earlier node is there already.
+        if !builder.made.contains_key(&op.output) {
+            builder.add(op)?;
         }
     }
     let mut nodes = builder.nodes;
@@ -106,11 +105,16 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// Adds the node of `op`. Returns how many operations behind it are part of the node.
-    fn add(&mut self, op: &'a Op) -> Result<usize> {
+    /// Adds the node of `op`, and of the operations behind it that are part of the node: others may
+    /// stand between these in the list.
+    fn add(&mut self, op: &'a Op) -> Result<()> {
         let read_id = op.inputs[0];
-        let made = |id: &ValueId| self.made.get(id).map_or(Source::Images, |&at| Source::Node(at));
-        let sources: Vec<Source> = op.inputs.iter().map(made).collect();
+        let made = |id: &ValueId| match self.made.get(id) {
+            Some(&at) => Ok(Source::Node(at)),
+            None if *id == Graph::INPUT => Ok(Source::Images),
+            None => Err(Error::Model(format!("{} reads what no layer in front makes", op.name))),
+        };
+        let sources: Vec<Source> = op.inputs.iter().map(made).collect::<Result<_>>()?;
         let source = sources[0].node();
         let input = self.graph.value(read_id).shape;
         let (read, format) = match source.map(|index| &self.nodes[index]) {
@@ -118,10 +122,9 @@ impl<'a> Builder<'a> {
             None => (self.images.clone(), Format::F32),
         };
         let mut kind = self.kind(op, source)?;
-        let (mut last, mut taken) = (op, 0);
+        let mut last = op;
         let mut activation = (None, ActivationPlan::NONE);
         if let Some((own, plan)) = self.activation(op) {
-            taken += usize::from(own.id != op.id);
             activation = (Some(own.name.clone()), plan);
             last = own;
         }
@@ -129,7 +132,8 @@ impl<'a> Builder<'a> {
             && !weights.shape.grouped
             && let Some((own, joined)) = self.joined_pool(last, *window, input)?
         {
-            taken += 1;
+            // Its only reader is the pool.
+            self.made.insert(last.output, self.nodes.len());
             *pool = Some(joined);
             last = own;
         }
@@ -152,7 +156,9 @@ impl<'a> Builder<'a> {
             (self.graph.value(*id).shape, source.format(&self.nodes))
         };
         let inputs = op.inputs.iter().zip(&sources).map(entering).collect();
-        self.made.insert(last.output, self.nodes.len());
+        for part in [op, last] {
+            self.made.insert(part.output, self.nodes.len());
+        }
         self.nodes.push(Node {
             name: op.name.clone(),
             activation_name,
@@ -169,7 +175,7 @@ impl<'a> Builder<'a> {
             pre_activation,
             gradient_by_pool: false,
         });
-        Ok(taken)
+        Ok(())
     }
 
     /// Kind of the node of `op`.

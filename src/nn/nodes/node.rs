@@ -175,6 +175,16 @@ impl Node {
         )
     }
 
+    /// Whether the kernel of its input's gradient can multiply that by a ReLU's derivative: that of
+    /// a narrow input cannot, nor can those of pools.
+    pub fn rectifies(&self) -> bool {
+        match self.kind {
+            NodeKind::Convolution { .. } => groups(self.input.channels) > 1,
+            NodeKind::FullyConnected { .. } => true,
+            _ => false,
+        }
+    }
+
     /// What the activation's derivative is computed from.
     pub fn state(&self) -> &Buffer {
         self.pre_activation.as_ref().unwrap_or(&self.value)

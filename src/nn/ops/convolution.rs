@@ -187,7 +187,7 @@ pub fn input_gradient(
             recorder.add(label.as_str(), &slice)
         });
     }
-    if groups(node.input.channels) == 1 {
+    if groups(node.input.channels) == 1 && end == Gradient::Plain {
         let narrow = ConvolutionInputGradientNarrow {
             images,
             output_gradient: from,
