@@ -86,6 +86,7 @@ pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto 
         builder.layer(layer);
         builder.made.push((builder.value.clone(), builder.flat));
     }
+    builder.flatten("logits");
     if let Some(last) = builder.nodes.last_mut() {
         last.output = vec!["logits".into()];
     }
@@ -224,10 +225,7 @@ impl Builder {
                 self.weighted("Conv", name, weights, attributes);
             }
             Operation::FullyConnected { weights } => {
-                if !self.flat {
-                    self.node("Flatten", &format!("{name}/flatten"), &[], vec![integer("axis", 1)]);
-                    self.flat = true;
-                }
+                self.flatten(name);
                 self.weighted("Gemm", name, weights, vec![integer("transB", 1)]);
             }
             Operation::Activation(DeployableActivation::Function(function)) => {
@@ -334,6 +332,13 @@ impl Builder {
                 false => format!("{}/sum{number}", layer.name),
             };
             self.node("Add", &name, &[term], Vec::new());
+        }
+    }
+
+    /// Makes the value a row an image, under a name that starts with `name`.
+    fn flatten(&mut self, name: &str) {
+        if !std::mem::replace(&mut self.flat, true) {
+            self.node("Flatten", &format!("{name}/flatten"), &[], vec![integer("axis", 1)]);
         }
     }
 

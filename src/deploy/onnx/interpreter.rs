@@ -208,6 +208,9 @@ impl Interpreter {
         }
         let logits =
             made.remove(self.output.as_str()).ok_or_else(|| bad("the output is not made"))?;
+        if !matches!(logits.shape[..], [images, _] if images == count) {
+            return Err(bad(format!("an output of {:?}, not a row for each image", logits.shape)));
+        }
         Ok(logits.real()?.to_vec())
     }
 
