@@ -36,6 +36,9 @@ pub enum LayerKind {
     Linear {
         /// Number of outputs.
         out_features: u32,
+        /// Whether there is a bias.
+        #[serde(default = "yes")]
+        bias: bool,
     },
     /// Sum of values of one shape.
     Add {},
@@ -45,6 +48,22 @@ pub enum LayerKind {
     /// Channels of several values one after another.
     Concat {},
 }
+
+/// All types as files have them.
+pub(super) const TYPES: [&str; 12] = [
+    "conv",
+    "batch-norm",
+    "activation",
+    "max-pool",
+    "average-pool",
+    "global-average-pool",
+    "flatten",
+    "dropout",
+    "linear",
+    "add",
+    "multiply",
+    "concat",
+];
 
 impl LayerKind {
     /// Its type as files have it.
@@ -101,7 +120,7 @@ impl LayerKind {
                 Shape::new(input.channels, pool.windows(input.height)?, pool.windows(input.width)?)
             }
             LayerKind::GlobalAveragePool {} => Shape::new(input.channels, 1, 1),
-            LayerKind::Linear { out_features } => Shape::new(out_features, 1, 1),
+            LayerKind::Linear { out_features, .. } => Shape::new(out_features, 1, 1),
             LayerKind::Dropout { rate } if !(0.0..1.0).contains(&rate) => {
                 return Err(format!("dropout {rate} is not in [0, 1)"));
             }
