@@ -18,7 +18,9 @@ mod layers;
 mod misfit;
 mod model;
 mod network;
+mod network_choice;
 mod partial;
+mod partial_network;
 pub(crate) mod pointers;
 mod presets;
 mod quantization;
@@ -40,8 +42,10 @@ pub use layers::{IMAGES, LayerConfig, WeightLayer};
 pub use misfit::NetworkOrigin;
 pub use model::{ModelConfig, PixelNormalization};
 pub use network::NetworkConfig;
-pub use partial::{PartialNetwork, PartialRunConfig};
-pub use presets::{NetworkChoice, PRESETS, Preset};
+pub use network_choice::NetworkChoice;
+pub use partial::PartialRunConfig;
+pub use partial_network::PartialNetwork;
+pub use presets::{PRESETS, Preset};
 pub use quantization::{
     ActivationQuantizer, PactKind, QuantizationConfig, QuantizationOverrides, WeightQuantizer,
     expand_bits, spread_bits,

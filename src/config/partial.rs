@@ -13,7 +13,8 @@ use toml::de::{DeValue, ValueDeserializer};
 use super::{
     ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig,
     MaskFill, MaskRank, NetworkOrigin, NormalizeSpec, OnNonFinite, OptimizerKind, PactKind,
-    Precision, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit, WeightQuantizer,
+    PartialNetwork, Precision, SaliencyTarget, ScheduleKind, SgtVariant, WeightInit,
+    WeightQuantizer,
     misfit::Misfit,
     pointers,
     quantization::refusal,
@@ -23,23 +24,6 @@ use crate::{Error, Phrase, Result, error::phrase, plain};
 
 /// Largest configuration file that is read.
 const MAX_FILE: u64 = 1 << 20;
-
-/// The `[network]` table: any sequential CNN in place of the one of Table I.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PartialNetwork {
-    /// Shape of one image, channels × height × width; the data set's where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input: Option<Shape>,
-    /// Number of classes; the data set's where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub classes: Option<u32>,
-    /// `[[network.layers]]`, first to last.
-    pub layers: Vec<LayerConfig>,
-    /// Where they stand, for messages.
-    #[serde(skip)]
-    pub origin: NetworkOrigin,
-}
 
 /// One definition for the flags, the keys, and the laying of one over the other. A number is
 /// followed by what parses it and what its value is called, a switch by its values.

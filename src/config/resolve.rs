@@ -127,7 +127,8 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
 fn network_for(settings: &PartialRunConfig, dataset: &DatasetInfo) -> Result<NetworkConfig> {
     let rates: Option<Vec<f32>> =
         settings.dropout.as_ref().map(|list| list.0.iter().map(|&rate| rate as f32).collect());
-    let network = match (&settings.network, rates) {
+    let given = settings.network.as_ref().filter(|network| !network.is_default());
+    let network = match (given, rates) {
         (None, rates) => {
             let rates = match rates.as_deref() {
                 None => [0.0; 2],
@@ -166,19 +167,25 @@ fn network_for(settings: &PartialRunConfig, dataset: &DatasetInfo) -> Result<Net
                     dataset.classes
                 )));
             }
-            let mut layers = partial.layers.clone();
+            let layers = match partial.preset {
+                Some(preset) => preset.network(input, classes).layers,
+                None => partial.layers.clone(),
+            };
+            let mut network = NetworkConfig { input, classes, layers };
             if let Some(rates) = rates {
-                set_dropout(&mut layers, &rates)?;
+                set_dropout(&mut network.layers, &rates)?;
             }
-            NetworkConfig { input, classes, layers }
+            network
         }
     };
     network.find_misfit().map_err(|misfit| {
-        let place = settings
-            .network
-            .as_ref()
-            .map_or(String::new(), |partial| partial.origin.place(misfit.layer));
-        Error::Usage(format!("{place}network: {}", plain(&misfit.to_string())))
+        let said = plain(&misfit.to_string());
+        if let Some(preset) = given.and_then(|partial| partial.preset) {
+            let (name, input) = (preset.name, network.input);
+            return Error::Settings(phrase!("<network {}>: images of {}: {}", name, input, said));
+        }
+        let place = given.map_or(String::new(), |partial| partial.origin.place(misfit.layer));
+        Error::Usage(format!("{place}network: {said}"))
     })?;
     if settings.freeze_bn_after.is_some() && !network.has_batch_norm() {
         return Err(Error::Settings(phrase!(

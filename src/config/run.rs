@@ -322,18 +322,6 @@ fn network_as_given(
         Some(rates) => {
             (None, Some(DropoutRates(rates.map(decimal).to_vec())), Some(network.has_batch_norm()))
         }
-        None => {
-            let NetworkConfig { input, classes, layers } = network.clone();
-            (
-                Some(PartialNetwork {
-                    input: Some(input),
-                    classes: Some(classes),
-                    layers,
-                    ..PartialNetwork::default()
-                }),
-                None,
-                None,
-            )
-        }
+        None => (Some(PartialNetwork::from(network.clone())), None, None),
     }
 }
