@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{
-    ActivationQuantizer, Betas, LayerConfig, LayerKind, MaskFill, MaskRank, NetworkConfig,
-    Normalize, OptimizerConfig, OptimizerKind, PactKind, PartialRunConfig, QuantizationConfig,
-    RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape,
-    WeightInit, WeightQuantizer, quantization::spread_bits, run::short_name,
+    ActivationQuantizer, Betas, BitsRequest, LayerConfig, LayerKind, MaskFill, MaskRank,
+    NetworkConfig, Normalize, OptimizerConfig, OptimizerKind, PactKind, PartialRunConfig,
+    QuantizationConfig, RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig,
+    SgtVariant, Shape, WeightInit, WeightQuantizer, run::short_name,
 };
 use crate::{Error, Result, error::phrase, plain};
 
@@ -201,12 +201,14 @@ fn quantization_for(
 ) -> Result<QuantizationConfig> {
     let act_quant = settings.act_quant.unwrap_or(ActivationQuantizer::Pact);
     let learns_alpha = act_quant == ActivationQuantizer::Pact;
+    let bits = BitsRequest {
+        list: settings.bits.as_ref().map(|list| &list.0[..]),
+        table: settings.quantization.as_ref().map(|own| &own.bits),
+        all_layers: settings.all_layers.unwrap_or(false),
+        first_last: settings.first_last.map(|bits| bits.0),
+    };
     let config = QuantizationConfig {
-        bits: spread_bits(
-            settings.bits.as_ref().map(|list| &list.0[..]),
-            network,
-            settings.all_layers.unwrap_or(false),
-        )?,
+        bits: bits.spread(network)?,
         weight_quant: settings.weight_quant.unwrap_or(WeightQuantizer::Sawb),
         per_channel: settings.per_channel.unwrap_or(false),
         pact: settings.pact.unwrap_or(PactKind::Unsigned),
@@ -298,6 +300,38 @@ mod tests {
         let error = |text| resolve(text, "mnist").unwrap_err().to_string();
         assert!(error("bits = \"4,2\"\nall-layers = true").contains("bits = 4,2 is a list"));
         assert!(error("all-layers = true").contains("without bits = N"));
+    }
+
+    #[test]
+    fn bits_by_name_are_written_as_a_list() {
+        let text = "first-last = \"w8a6\"\n[quantization.bits]\nfc1 = \"w3a32\"\ndefault = 4";
+        let run = resolve(text, "mnist").unwrap();
+        assert_eq!(BitsList(run.quantization.bits.clone()).to_string(), "w8a6,4,w3a32,w8a32");
+        let written = run.to_toml();
+        assert!(written.contains("bits = \"w8a6,4,w3a32,w8a32\"\n"), "{written}");
+        assert!(!written.contains("first-last") && !written.contains("[quantization"), "{written}");
+        let again = PartialRunConfig::parse(&written, "test").unwrap();
+        assert_eq!(super::resolve(again, &info("mnist")).unwrap(), run);
+        let error = resolve("\n[quantization.bits]\nfc1 = 4\nfc9 = 4", "mnist").unwrap_err();
+        assert!(error.to_string().starts_with("test:4: quantization.bits: `fc9` matches no"));
+    }
+
+    #[test]
+    fn networks_by_name_are_written_as_their_layers() {
+        let run = resolve("dropout = \"0.2,0.4\"\nnetwork = \"ds-cnn\"", "mnist").unwrap();
+        let mut expected = crate::config::Preset::find("ds-cnn").unwrap();
+        assert_eq!(expected.classes, 12);
+        let mut network = expected.network(Shape::new(1, 28, 28), 10);
+        set_dropout(&mut network.layers, &[0.2, 0.4]).unwrap();
+        assert_eq!(run.network, network);
+        let again = PartialRunConfig::parse(&run.to_toml(), "test").unwrap();
+        assert_eq!(super::resolve(again, &info("mnist")).unwrap().network, network);
+        expected = crate::config::Preset::find("table-1").unwrap();
+        let run = resolve("network = \"table-1\"\nbatch-norm = true", "mnist").unwrap();
+        let bare = expected.network(Shape::new(1, 28, 28), 10);
+        assert_eq!(run.network, bare.with_batch_norm());
+        let error = resolve("network = \"resnet-9\"", "mnist").unwrap_err().to_string();
+        assert!(error.starts_with("test:1: network: `resnet-9`: no such network; did"), "{error}");
     }
 
     #[test]
