@@ -81,7 +81,7 @@ impl Preset {
     }
 
     /// What is said where none is called `name`.
-    pub(super) fn unknown(name: &str) -> String {
+    pub fn unknown(name: &str) -> String {
         let names = PRESETS.each_ref().map(|preset| preset.name);
         format!("no such network{} (known: {})", suggestion(name, names), names.join(", "))
     }
