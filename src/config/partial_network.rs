@@ -1,4 +1,5 @@
-//! A network as a file gives it: by name, or as a table in which images and classes may be left out.
+//! A network as a file gives it: by name, or as a table in which images and classes may be left
+//! out.
 
 use std::fmt;
 
@@ -102,12 +103,9 @@ impl<'de> Visitor<'de> for NetworkVisitor {
 
     fn visit_str<E: Error>(self, name: &str) -> Result<PartialNetwork, E> {
         let preset = Preset::find(name);
-        preset.map(PartialNetwork::from).ok_or_else(|| {
-            E::custom(format!(
-                "`{name}`: {}; a file is given with --network",
-                Preset::unknown(name)
-            ))
-        })
+        preset
+            .map(PartialNetwork::from)
+            .ok_or_else(|| E::custom(format!("`{name}`: {}", Preset::unknown(name))))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<PartialNetwork, A::Error> {

@@ -27,7 +27,7 @@ pub static PRESETS: [Preset; 7] = [
         name: "table-1",
         input: Shape::new(1, 28, 28),
         classes: 10,
-        source: "Saliency Assisted Quantization for Neural Networks, Table I",
+        source: "Saliency Assisted Quantization, Table I",
         layers: |input, classes| NetworkConfig::table_one(input, classes, [0.0; 2]).layers,
     },
     Preset {

@@ -31,14 +31,15 @@ pub struct Memory {
     pub largest: Option<usize>,
 }
 
-impl Graph {
-    /// The memory of one image's values, the image and the logits among them. A number has
-    /// `number_bytes(value)` bytes. Batch norms, activations, dropouts and flattening work on the
-    /// value in front of them where nobody else reads it: what is stored is the value behind them.
-    pub fn memory(&self, number_bytes: impl Fn(ValueId) -> u64) -> Memory {
-        let home = self.homes();
-        let mut lifetimes: Vec<Option<Lifetime>> = vec![None; self.values.len()];
-        for value in &self.values {
+impl Memory {
+    /// The memory of the values of one image in `graph`, the image and the logits among them. A
+    /// number has `number_bytes(value)` bytes. Batch norms, activations, dropouts and flattening
+    /// work on the value in front of them where nobody else reads it: what is stored is the value
+    /// behind them.
+    pub fn new(graph: &Graph, number_bytes: impl Fn(ValueId) -> u64) -> Memory {
+        let home = homes(graph);
+        let mut lifetimes: Vec<Option<Lifetime>> = vec![None; graph.values.len()];
+        for value in &graph.values {
             // Images are there before the first step.
             let made = value.producer.map_or(0, |id| id.index() + 1);
             let last = value.consumers.iter().map(|id| id.index() + 1).max().unwrap_or(made);
@@ -54,28 +55,28 @@ impl Graph {
             alive.map(|own| own.size).sum()
         };
         // Of the steps that need as much, the first.
-        let largest = (0..self.ops.len()).rev().max_by_key(|index| needed(index + 1));
+        let largest = (0..graph.ops.len()).rev().max_by_key(|index| needed(index + 1));
         Memory { bytes: place(&lifetimes).1, largest }
     }
+}
 
-    /// The first value of the memory that each value is in.
-    fn homes(&self) -> Vec<usize> {
-        let mut home: Vec<usize> = (0..self.values.len()).collect();
-        // Whether others read the same memory; of images, whoever gave them.
-        let is_read = |value: ValueId| self.value(value).consumers.len() > 1;
-        let mut is_shared = vec![false; self.values.len()];
-        is_shared[Graph::INPUT.index()] = true;
-        for op in &self.ops {
-            let (read, made) = (op.inputs[0], op.output.index());
-            let shared = is_shared[read.index()] || is_read(read);
-            // The same numbers, whoever reads them.
-            let is_same = matches!(op.kind, OpKind::Dropout { .. } | OpKind::Flatten);
-            if is_same || op.kind.is_in_place() && !shared {
-                (home[made], is_shared[made]) = (home[read.index()], shared);
-            }
+/// The first value of the memory that each value of `graph` is in.
+fn homes(graph: &Graph) -> Vec<usize> {
+    let mut home: Vec<usize> = (0..graph.values.len()).collect();
+    let is_read = |value: ValueId| graph.value(value).consumers.len() > 1;
+    // Whether others read the same memory; of images, whoever gave them.
+    let mut is_shared = vec![false; graph.values.len()];
+    is_shared[Graph::INPUT.index()] = true;
+    for op in &graph.ops {
+        let (read, made) = (op.inputs[0], op.output.index());
+        let shared = is_shared[read.index()] || is_read(read);
+        // The same numbers, whoever reads them.
+        let is_same = matches!(op.kind, OpKind::Dropout { .. } | OpKind::Flatten);
+        if is_same || op.kind.is_in_place() && !shared {
+            (home[made], is_shared[made]) = (home[read.index()], shared);
         }
-        home
     }
+    home
 }
 
 /// The place of every value, and the size of the block. No two values that are needed at the same
@@ -130,7 +131,7 @@ mod tests {
     fn memory(layers: Vec<LayerConfig>) -> (u64, String) {
         let network = NetworkConfig { input: Shape::new(2, 4, 4), classes: 3, layers };
         let graph = Graph::new(&network, &QuantizationConfig::default()).unwrap();
-        let memory = graph.memory(|value| if value == Graph::INPUT { 1 } else { 4 });
+        let memory = Memory::new(&graph, |value| if value == Graph::INPUT { 1 } else { 4 });
         (memory.bytes, graph.ops[memory.largest.unwrap()].name.clone())
     }
 

@@ -7,7 +7,7 @@ use crate::{
     Error, Phrase, Result,
     config::{self, ActivationQuantizer, LayerBits, NetworkConfig, QuantizationConfig, Shape},
     error::phrase,
-    graph::{Graph, Op, OpKind, ValueId, Weights},
+    graph::{Graph, Memory, Op, OpKind, ValueId, Weights},
 };
 
 /// Bits of a pixel: the input of the first layer.
@@ -88,9 +88,9 @@ pub struct Cost {
     pub weight_bytes: u64,
     /// Bytes of the outputs of all weighted layers at their bits.
     pub activation_bytes: u64,
-    /// Bytes of memory that the values of an inference need at most, the image and the outputs among
-    /// them: RAM on a microcontroller. A pixel or a quantized number has a byte, a float four;
-    /// values share memory when nobody reads them any more, and what works in place needs none.
+    /// Bytes of memory that the values of an inference need at most, the image and the outputs
+    /// among them: RAM on a microcontroller. A pixel or a quantized number has a byte, a float
+    /// four; values share memory when nobody reads them any more, and what works in place needs none.
     pub peak_activation_bytes: u64,
     /// The layer during which most of them are needed.
     pub peak_activation_layer: String,
@@ -167,7 +167,7 @@ impl Cost {
             }
         };
         let layers: Vec<LayerCost> = graph.weighted().map(layer).collect();
-        let memory = graph.memory(|value| if bits_of(&graph, value) < 32 { 1 } else { 4 });
+        let memory = Memory::new(&graph, |value| if bits_of(&graph, value) < 32 { 1 } else { 4 });
         let largest = memory.largest.map(|index| graph.ops[index].name.clone());
         let total = |count: fn(&LayerCost) -> u64| layers.iter().map(count).sum();
         let packed: u64 = total(LayerCost::packed_bytes);
@@ -255,20 +255,20 @@ fn bits_of(graph: &Graph, value: ValueId) -> u32 {
         (None, None) => PIXEL_BITS,
         (None, Some(op)) if op.kind.weights().is_some() => 32,
         // Means, sums and products are floats, whatever the input.
-        (
-            None,
-            Some(Op {
-                kind: OpKind::AveragePool(_) | OpKind::Add | OpKind::Multiply | OpKind::BatchNorm(_),
-                ..
-            }),
-        ) => 32,
-        (None, Some(Op { kind: OpKind::Activation(own), .. })) if !own.function.is_rectifier() => {
-            32
-        }
+        (None, Some(op)) if makes_floats(&op.kind) => 32,
         (None, Some(op @ Op { kind: OpKind::Concat, .. })) => {
             op.inputs.iter().map(|&input| bits_of(graph, input)).max().unwrap_or(32)
         }
         (None, Some(op)) => bits_of(graph, op.inputs[0]),
+    }
+}
+
+/// Whether an operation makes floats of anything, where no quantizer follows.
+fn makes_floats(kind: &OpKind) -> bool {
+    match kind {
+        OpKind::Activation(own) => !own.function.is_rectifier(),
+        OpKind::AveragePool(_) | OpKind::Add | OpKind::Multiply | OpKind::BatchNorm(_) => true,
+        _ => false,
     }
 }
 

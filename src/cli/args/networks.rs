@@ -19,6 +19,9 @@ pub struct NetworksArgs {
     /// Network to print as a TOML file, which --network takes
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
+    /// Print the figures as a Markdown table, without the sources
+    #[arg(long, conflicts_with_all = ["name", "json"])]
+    pub markdown: bool,
     /// Bits and quantizers that the figures are for.
     #[command(flatten)]
     pub quantization: QuantizationOverrides,

@@ -20,6 +20,9 @@ pub fn run(args: &NetworksArgs, global: &GlobalArgs) -> Result<()> {
     let Some(name) = &args.name else {
         let all = PRESETS.iter().map(|preset| Listing::new(preset, &args.quantization));
         let all: Vec<Listing> = all.collect::<Result<_>>()?;
+        if args.markdown {
+            return output.text(without_sources(table(&all)).to_markdown().trim_end());
+        }
         return output.result(&all, || table(&all).to_text(None));
     };
     let Some(preset) = Preset::find(name) else {
@@ -84,6 +87,12 @@ impl Listing {
             source: preset.source,
         })
     }
+}
+
+/// Lines of documents are narrow.
+fn without_sources(mut table: Table) -> Table {
+    table.headers.pop();
+    table
 }
 
 fn table(all: &[Listing]) -> Table {
