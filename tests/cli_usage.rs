@@ -45,8 +45,8 @@ fn version_and_help() {
     assert_eq!(help(&["--version"]).trim_end(), format!("saliq {}", env!("CARGO_PKG_VERSION")));
     let overview = help(&["--help"]);
     for command in [
-        "demo", "devices", "data", "train", "quantize", "eval", "explain", "export", "cost",
-        "check", "bench",
+        "demo", "devices", "data", "networks", "train", "quantize", "eval", "explain", "export",
+        "cost", "check", "bench",
     ] {
         assert!(overview.contains(&format!("\n  {command} ")), "{command}: {overview}");
         assert!(help(&[command, "--help"]).contains("--adapter"), "{command}");

@@ -9,6 +9,7 @@ mod eval;
 mod explain;
 mod export;
 mod judge;
+mod networks;
 mod quantize;
 mod reproduce;
 mod train;
@@ -29,6 +30,7 @@ pub use eval::{Engine, EvalArgs, ModelInputArgs, NetworkArgs, Split};
 pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};
 pub use export::{ExportArgs, ExportFormat, ExportInput};
 pub use judge::JudgedMethodArgs;
+pub use networks::NetworksArgs;
 pub use quantize::{CalibrationRule, QuantizeArgs};
 pub use reproduce::{ReportArgs, ReproduceArgs};
 pub use train::TrainArgs;
@@ -139,6 +141,8 @@ pub enum Command {
     Devices(DevicesArgs),
     /// List or download data sets
     Data(DataArgs),
+    /// List the networks known by name, or print one as a file to change
+    Networks(NetworksArgs),
     /// Train a network
     Train(Box<TrainArgs>),
     /// Quantize a trained float model without training, and compare the two

@@ -53,6 +53,7 @@ fn dispatch(command: &Command, global: &GlobalArgs) -> Result<()> {
         Command::Demo(args) => commands::demo::run(args, global),
         Command::Devices(args) => commands::devices::run(args, global),
         Command::Data(args) => commands::data::run(args, global),
+        Command::Networks(args) => commands::networks::run(args, global),
         Command::Train(args) => commands::train::run(args, global),
         Command::Quantize(args) => commands::quantize::run(args, global),
         Command::Eval(args) => commands::eval::run(args, global),

@@ -47,7 +47,10 @@ fn advice(remedy: &Remedy) -> String {
         Remedy::NormalizationOrImages => {
             "give --normalize MEAN,STD, or name the data set with --dataset".into()
         }
-        Remedy::Network => "say what network it is with --network FILE.toml".into(),
+        Remedy::Network => {
+            "say what network it is with --network FILE.toml, or a name from `saliq networks`"
+                .into()
+        }
         Remedy::NetworkOrImages => {
             "name the data set it is for with --dataset, or the network with --network FILE.toml"
                 .into()

@@ -28,6 +28,10 @@ pub enum ActivationFunction {
     HardSwish,
 }
 
+/// The functions that files can ask for.
+pub(super) const KINDS: [&str; 7] =
+    ["relu", "relu6", "leaky-relu", "tanh", "sigmoid", "silu", "hard-swish"];
+
 /// The slope of a LeakyReLU where a file says nothing.
 const LEAKY_SLOPE: f32 = 0.01;
 

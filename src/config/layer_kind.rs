@@ -40,6 +40,9 @@ pub enum LayerKind {
     Linear {
         /// Number of outputs.
         out_features: u32,
+        /// Whether there is a bias.
+        #[serde(default = "yes")]
+        bias: bool,
     },
     /// Sum of values of one shape.
     Add {},
@@ -57,6 +60,22 @@ pub(super) fn check_stride(stride: u32) -> Result<(), String> {
         _ => Err(format!("a stride is at most {MAX_STRIDE} pixels, not {stride}")),
     }
 }
+
+/// All types as files have them.
+pub(super) const TYPES: [&str; 12] = [
+    "conv",
+    "batch-norm",
+    "activation",
+    "max-pool",
+    "average-pool",
+    "global-average-pool",
+    "flatten",
+    "dropout",
+    "linear",
+    "add",
+    "multiply",
+    "concat",
+];
 
 impl LayerKind {
     /// Its type as files have it.
@@ -113,7 +132,7 @@ impl LayerKind {
                 Shape::new(input.channels, pool.windows(input.height)?, pool.windows(input.width)?)
             }
             LayerKind::GlobalAveragePool {} => Shape::new(input.channels, 1, 1),
-            LayerKind::Linear { out_features } => Shape::new(out_features, 1, 1),
+            LayerKind::Linear { out_features, .. } => Shape::new(out_features, 1, 1),
             LayerKind::Dropout { rate } if !(0.0..1.0).contains(&rate) => {
                 return Err(format!("dropout {rate} is not in [0, 1)"));
             }

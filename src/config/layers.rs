@@ -12,9 +12,10 @@ use serde::{
 use serde_json::{Map, Value};
 
 use super::{
-    activation::ActivationFunction,
+    activation::{ActivationFunction, KINDS},
     convolution::Convolution,
-    layer_kind::{AveragePool, BatchNorm, LayerKind, MaxPool},
+    layer_kind::{AveragePool, BatchNorm, LayerKind, MaxPool, TYPES},
+    pointers,
 };
 
 /// One layer of a network: what it computes, what it is called, what it reads. Names of parameters
@@ -57,7 +58,7 @@ impl LayerConfig {
 
     /// A fully connected layer.
     pub fn linear(name: &str, out_features: u32) -> LayerConfig {
-        LayerConfig::named(name, LayerKind::Linear { out_features })
+        LayerConfig::named(name, LayerKind::Linear { out_features, bias: true })
     }
 
     /// A batch norm.
@@ -151,8 +152,11 @@ impl Serialize for LayerConfig {
                 map.serialize_entry("count_include_pad", count_include_pad)?;
             }
             LayerKind::Dropout { rate } => map.serialize_entry("rate", rate)?,
-            LayerKind::Linear { out_features } => {
+            LayerKind::Linear { out_features, bias } => {
                 map.serialize_entry("out_features", out_features)?;
+                if !bias {
+                    map.serialize_entry("bias", bias)?;
+                }
             }
             LayerKind::Activation(function) => function.serialize_settings::<S>(&mut map)?,
             LayerKind::BatchNorm(BatchNorm { epsilon, momentum }) => {
@@ -218,9 +222,25 @@ impl<'de> Visitor<'de> for LayerVisitor {
                 return Err(A::Error::custom("input and inputs: only one of them can be there"));
             }
         };
-        let kind = LayerKind::deserialize(Value::Object(settings)).map_err(A::Error::custom)?;
+        let kind = LayerKind::deserialize(Value::Object(settings.clone()))
+            .map_err(|error| A::Error::custom(with_pointer(&error.to_string(), &settings)))?;
         Ok(LayerConfig { name, inputs, kind })
     }
+}
+
+/// What is wrong with `settings`, and what another tool's word is here.
+fn with_pointer(error: &str, settings: &Map<String, Value>) -> String {
+    let word = |key: &str, known: &[&str]| {
+        let word = settings.get(key)?.as_str()?;
+        let is_wrong = error.contains(&format!("unknown variant `{word}`"));
+        is_wrong.then(|| pointers::of_layer_type(word, known)).flatten()
+    };
+    let of_key = || {
+        let is_wrong = |key: &&String| error.contains(&format!("unknown field `{key}`"));
+        pointers::of_layer_key(settings.keys().find(is_wrong)?).map(String::from)
+    };
+    let pointer = word("type", &TYPES).or_else(|| word("kind", &KINDS)).or_else(of_key);
+    pointer.map_or_else(|| error.to_string(), |pointer| format!("{error}; {pointer}"))
 }
 
 /// The text `value` of `key`.
@@ -292,6 +312,8 @@ mod tests {
                 LayerKind::BatchNorm(BatchNorm { epsilon: 0.001, momentum: 0.01 }),
             ),
             LayerKind::Flatten {}.into(),
+            LayerConfig::linear("fc1", 5),
+            LayerConfig::named("fc2", LayerKind::Linear { out_features: 5, bias: false }),
             LayerConfig::activation("act1").reading(&["conv1"]),
             LayerConfig::add("add1", &["conv1", "act1"]),
             LayerConfig::multiply("mul1", ["conv1", "act1"]),
@@ -340,6 +362,33 @@ mod tests {
         assert_eq!(layer.kind, LayerConfig::conv("", 4, [3, 1, 0]).kind);
         let twice = "type = \"conv\"\nout-channels = 4\nout_channels = 4\nkernel = 3";
         assert!(read(twice).unwrap_err().contains("twice"));
+    }
+
+    #[test]
+    fn spellings_of_pytorch_are_answered() {
+        for (text, said) in [
+            ("type = \"Conv2d\"\nout_channels = 4", "`Conv2d` is `conv` here"),
+            ("type = \"Linear\"\nout_features = 4", "`Linear` is `linear` here"),
+            ("type = \"ReLU\"", "`ReLU` is `activation` here"),
+            ("type = \"ReLU6\"", "`ReLU6` is `activation` with a `kind` here"),
+            ("type = \"BatchNorm2d\"", "`BatchNorm2d` is `batch-norm` here"),
+            ("type = \"MaxPool2d\"\nkernel = 2", "`MaxPool2d` is `max-pool` here"),
+            ("type = \"AdaptiveAvgPool2d\"", "is `global-average-pool` here"),
+            ("type = \"activation\"\nkind = \"Hardswish\"", "`Hardswish` is `hard-swish` here"),
+            ("type = \"conv\"\nout_channels = 4\nkernel_size = 3", "it is called `kernel` here"),
+            ("type = \"conv\"\nkernel-size = 3", "it is called `kernel` here"),
+            ("type = \"conv\"\nin_channels = 3", "it follows from the layer in front"),
+            ("type = \"dropout\"\np = 0.5", "it is called `rate` here"),
+            ("type = \"batch-norm\"\neps = 1e-3", "it is called `epsilon` here"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.starts_with("unknown ") && error.ends_with(said), "{text}: {error}");
+        }
+        assert!(read("type = \"transformer\"").unwrap_err().ends_with("`concat`"));
+        for kind in TYPES {
+            let error = read(&format!("type = \"{kind}\"\nnonsense = 1")).unwrap_err();
+            assert!(!error.contains("unknown variant"), "{error}");
+        }
     }
 
     #[test]

@@ -64,6 +64,12 @@ impl PartialEq for NetworkOrigin {
 }
 
 impl NetworkOrigin {
+    /// The lines of parts in `file`.
+    pub(super) fn new(file: &str, lines: Vec<usize>) -> NetworkOrigin {
+        let line = lines.first().copied().unwrap_or(1);
+        NetworkOrigin { file: file.into(), line, layers: lines }
+    }
+
     /// `file:line: ` of a layer, counted from 0, or of the whole; empty where no file holds the
     /// network.
     pub(super) fn place(&self, layer: Option<usize>) -> String {

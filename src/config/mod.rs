@@ -11,6 +11,7 @@
 
 mod activation;
 mod bits;
+mod bits_table;
 mod choices;
 mod convolution;
 mod layer_kind;
@@ -18,7 +19,9 @@ mod layers;
 mod misfit;
 mod model;
 mod network;
+mod network_choice;
 mod partial;
+mod partial_network;
 pub(crate) mod pointers;
 mod presets;
 mod quantization;
@@ -34,22 +37,25 @@ pub(crate) use text::{decimal, real, suggestion};
 
 pub use activation::ActivationFunction;
 pub use bits::LayerBits;
+pub use bits_table::{BitsRequest, BitsTable, PartialQuantization};
 pub use convolution::{ChannelGroups, Convolution, Padding};
 pub use layer_kind::{AveragePool, BatchNorm, LayerKind, MaxPool};
 pub use layers::{IMAGES, LayerConfig, WeightLayer};
 pub use misfit::NetworkOrigin;
 pub use model::{ModelConfig, PixelNormalization};
 pub use network::NetworkConfig;
-pub use partial::{PartialNetwork, PartialRunConfig};
-pub use presets::{NetworkChoice, PRESETS, Preset};
+pub use network_choice::NetworkChoice;
+pub use partial::PartialRunConfig;
+pub use partial_network::PartialNetwork;
+pub use presets::{PRESETS, Preset};
 pub use quantization::{
     ActivationQuantizer, PactKind, QuantizationConfig, QuantizationOverrides, WeightQuantizer,
-    expand_bits, spread_bits,
+    expand_bits,
 };
 pub use resolve::{DatasetInfo, resolve};
 pub use run::RunConfig;
 pub use shape::Shape;
-pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, NormalizeSpec};
+pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, LooseBits, NormalizeSpec};
 pub use training::{
     Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig, OptimizerKind,
     Precision, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit,

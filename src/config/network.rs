@@ -249,7 +249,7 @@ impl NetworkConfig {
             };
             let per_channel = match layer.kind {
                 LayerKind::Conv(own) => own.fan_in(input.channels) + u128::from(own.bias),
-                LayerKind::Linear { .. } => u128::from(input.elements()) + 1,
+                LayerKind::Linear { bias, .. } => u128::from(input.elements()) + u128::from(bias),
                 LayerKind::BatchNorm(_) => 2, // γ and β
                 _ => 0,
             };

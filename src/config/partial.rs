@@ -12,8 +12,9 @@ use toml::de::{DeValue, ValueDeserializer};
 
 use super::{
     ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig,
-    MaskFill, MaskRank, NetworkOrigin, NormalizeSpec, OnNonFinite, OptimizerKind, PactKind,
-    Precision, SaliencyTarget, ScheduleKind, SgtVariant, Shape, WeightInit, WeightQuantizer,
+    LooseBits, MaskFill, MaskRank, NetworkOrigin, NormalizeSpec, OnNonFinite, OptimizerKind,
+    PactKind, PartialNetwork, PartialQuantization, Precision, SaliencyTarget, ScheduleKind,
+    SgtVariant, WeightInit, WeightQuantizer,
     misfit::Misfit,
     pointers,
     quantization::refusal,
@@ -23,23 +24,6 @@ use crate::{Error, Phrase, Result, error::phrase, plain};
 
 /// Largest configuration file that is read.
 const MAX_FILE: u64 = 1 << 20;
-
-/// The `[network]` table: any sequential CNN in place of the one of Table I.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PartialNetwork {
-    /// Shape of one image, channels × height × width; the data set's where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input: Option<Shape>,
-    /// Number of classes; the data set's where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub classes: Option<u32>,
-    /// `[[network.layers]]`, first to last.
-    pub layers: Vec<LayerConfig>,
-    /// Where they stand, for messages.
-    #[serde(skip)]
-    pub origin: NetworkOrigin,
-}
 
 /// One definition for the flags, the keys, and the laying of one over the other. A number is
 /// followed by what parses it and what its value is called, a switch by its values.
@@ -82,16 +66,21 @@ macro_rules! settings {
             #[cfg_attr(feature = "cli", arg(skip))]
             #[serde(skip_serializing_if = "Option::is_none")]
             pub network: Option<PartialNetwork>,
+            /// Bits by name or pattern, in the place of `bits`.
+            #[cfg_attr(feature = "cli", arg(skip))]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub quantization: Option<PartialQuantization>,
         }
 
         /// Every key, with underscores.
-        const FIELDS: &[&str] = &[$($(stringify!($name),)+)+ "network"];
+        const FIELDS: &[&str] = &[$($(stringify!($name),)+)+ "network", "quantization"];
 
         impl PartialRunConfig {
             fn fill_in(self, below: PartialRunConfig) -> PartialRunConfig {
                 PartialRunConfig {
                     $($($name: self.$name.or(below.$name),)+)+
                     network: self.network.or(below.network),
+                    quantization: self.quantization.or(below.quantization),
                 }
             }
         }
@@ -134,6 +123,8 @@ settings! {
         ///
         /// 1 to 8, or 32 for float; `w4a2` sets weights and output activations apart. `--bits 4,2`
         /// is the paper's (4,2): conv1 at 4 bits, conv2 at 2, the fully connected layers in float.
+        /// In a file, [quantization.bits] gives bits by name or pattern instead: "default" = "w4a4",
+        /// "conv1" = 8, "fc*" = "w8a8".
         #[cfg_attr(feature = "cli", arg(value_name = "B1,B2"))]
         bits: BitsList,
         /// --bits N is that of every layer with weights, the fully connected ones too [default:
@@ -142,6 +133,13 @@ settings! {
         /// The output of the last layer stays float. With a list of bits, whose values belong to
         /// layers already, it is refused.
         all_layers: bool as switch("true|false"),
+        /// Bits of the first and the last layer with weights, whatever the others have [default:
+        /// those that --bits gives them]
+        ///
+        /// `--bits 4 --all-layers --first-last 8` is the usual choice of quantized networks. The
+        /// output of the last layer stays float.
+        #[cfg_attr(feature = "cli", arg(value_name = "N"))]
+        first_last: LooseBits,
         /// Weight quantizer [default: sawb]
         ///
         /// dorefa's levels go from -1 to 1 whatever the scale of the weights is: it is for networks
@@ -453,6 +451,20 @@ impl PartialRunConfig {
             let equals = if value.is_empty() { "" } else { " = " };
             said_at(key, phrase!("{}{}{}: ", name, equals, plain(&value)).then(reason))
         })?;
+        if let Some(own) = parsed.quantization.take() {
+            let entries =
+                table.get_ref().get("quantization").and_then(|own| own.get_ref().get("bits"));
+            let entries = entries.and_then(|entries| entries.get_ref().as_table());
+            let mut places: Vec<(usize, String)> = entries
+                .into_iter()
+                .flat_map(|entries| entries.keys())
+                .map(|key| (key.span().start, key.get_ref().to_string()))
+                .collect();
+            places.sort_unstable();
+            let lines = places.into_iter().map(|(start, key)| (key, line_of(start))).collect();
+            parsed.quantization =
+                Some(PartialQuantization { bits: own.bits.placed(origin, lines) });
+        }
         if let (Some(parsed), Some((key, _))) = (&mut parsed.network, network) {
             parsed.origin = NetworkOrigin {
                 file: origin.into(),
@@ -480,6 +492,13 @@ impl PartialRunConfig {
             && matches!(below.optimizer, None | Some(OptimizerKind::Sgd))
         {
             self.optimizer = Some(OptimizerKind::Momentum);
+        }
+        // Bits here are in the place of those there, as a list or by name.
+        if self.bits.is_some() {
+            below.quantization = None;
+        }
+        if self.quantization.is_some() {
+            (below.bits, below.all_layers) = (None, None);
         }
         self.fill_in(below)
     }
@@ -601,6 +620,10 @@ impl PartialRunConfig {
     }
 
     fn check_bits(&self) -> Result<(), Invalid> {
+        if let (Some(list), Some(_)) = (&self.bits, &self.quantization) {
+            let reason = "stands beside [quantization.bits]; give one of them";
+            invalid("bits", list, reason)?;
+        }
         let quantizer = self.weight_quant.unwrap_or(WeightQuantizer::Sawb);
         let pact = self.pact.unwrap_or(PactKind::Unsigned);
         let act_quant = self.act_quant.unwrap_or(ActivationQuantizer::Pact);
@@ -710,6 +733,7 @@ fn check_layer(layer: &toml::Spanned<DeValue<'_>>) -> Result<(), (usize, String)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::BitsTable;
 
     fn message(text: &str) -> String {
         PartialRunConfig::parse(text, "a.toml")
@@ -740,6 +764,36 @@ mod tests {
                 .contains("with optimizer = momentum only")
         );
         assert!(!message("lr = 1\nlr = 2").contains('\n'));
+    }
+
+    #[test]
+    fn bits_by_name_keep_the_order_of_the_file() {
+        let parse = |text: &str| PartialRunConfig::parse(text, "a.toml");
+        let text = "lr = 1\n[quantization.bits]\n\"fc*\" = 8\n\"conv1\" = \"w8a4\"\n\
+                    \"conv*\" = \"2\"\ndefault = \"w4a4\"";
+        let parsed = parse(text).unwrap();
+        let entries = [("fc*", "8"), ("conv1", "w8a4"), ("conv*", "2"), ("default", "4")];
+        let entries = entries.map(|(pattern, bits)| (pattern.to_string(), bits.parse().unwrap()));
+        let expected = PartialQuantization { bits: BitsTable::new(entries) };
+        assert_eq!(parsed.quantization, Some(expected));
+        let inline = "quantization = { bits = { \"z\" = 8, \"*\" = 2, \"a\" = 4 } }";
+        let inline = parse(inline).unwrap().quantization.unwrap();
+        let table = parse("[quantization.bits]\nz = 8\n\"*\" = 2\na = 4").unwrap();
+        assert_eq!(Some(inline), table.quantization);
+        let both = message("bits = 4\n[quantization.bits]\ndefault = 8");
+        assert!(
+            both.starts_with("a.toml:1: bits = 4: stands beside [quantization.bits]"),
+            "{both}"
+        );
+        let bad = message("[quantization.bits]\nconv1 = 9");
+        assert!(bad.starts_with("a.toml:2: quantization: `9` is not a bit width"), "{bad}");
+        assert!(message("[quantization]\nbit = 4").contains("unknown field `bit`"));
+        // Flags are in its place.
+        let merged = parse("bits = 3").unwrap().over(parsed.clone());
+        assert!(merged.bits.is_some() && merged.quantization.is_none());
+        let merged = parse("seed = 3").unwrap().over(parsed);
+        assert!(merged.bits.is_none() && merged.quantization.is_some());
+        assert!(parse("bits = 4\nfirst-last = 8").unwrap().first_last.is_some());
     }
 
     #[test]

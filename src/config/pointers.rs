@@ -229,6 +229,52 @@ const VALUES: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
+/// What is said of a type of layer of other tools.
+const LAYER_TYPES: &[(&[&str], &str)] = &[
+    (&["conv2d", "convolution", "conv1d"], "`conv`"),
+    (&["depthwise", "depthwise-conv", "depthwise-conv2d"], "`conv` with groups = \"depthwise\""),
+    (&["dense", "fc", "fully-connected", "inner-product", "gemm"], "`linear`"),
+    (&["batch-norm2d", "batch-norm1d", "batch-normalization", "bn"], "`batch-norm`"),
+    (&["max-pool2d", "max-pooling2d", "max-pooling", "pool"], "`max-pool`"),
+    (&["avg-pool", "avg-pool2d", "average-pooling2d", "mean-pool"], "`average-pool`"),
+    (
+        &["adaptive-avg-pool2d", "global-average-pooling2d", "global-avg-pool", "gap"],
+        "`global-average-pool`",
+    ),
+    (&["dropout2d"], "`dropout`"),
+    (&["relu"], "`activation`"),
+    (
+        &["relu6", "leaky-relu", "tanh", "sigmoid", "silu", "hard-swish"],
+        "`activation` with a `kind`",
+    ),
+    (&["swish"], "`activation` with kind = \"silu\""),
+    (&["sum", "residual", "shortcut", "skip"], "`add`"),
+    (&["mul", "product", "scale"], "`multiply`"),
+    (&["cat", "concatenate"], "`concat`"),
+    (&["reshape", "view"], "`flatten`"),
+];
+
+/// What is said of a setting of a layer of other tools.
+const LAYER_KEYS: &[(&[&str], &str)] = &[
+    (&["kernel-size", "pool-size", "kernel-shape"], "it is called `kernel` here"),
+    (&["strides"], "it is called `stride` here"),
+    (&["pads", "pad"], "it is called `padding` here"),
+    (&["filters", "num-filters", "channels", "out-planes"], "it is called `out_channels` here"),
+    (&["units", "outputs", "out-dim"], "it is called `out_features` here"),
+    (&["dilations", "dilation-rate"], "it is called `dilation` here"),
+    (&["group"], "it is called `groups` here"),
+    (&["use-bias"], "it is called `bias` here"),
+    (&["eps"], "it is called `epsilon` here"),
+    (&["p", "probability"], "it is called `rate` here"),
+    (&["negative-slope", "alpha"], "it is called `slope` here"),
+    (&["activation", "function", "nonlinearity"], "an activation is a layer of its own here"),
+    (
+        &["in-channels", "in-features", "num-features", "in-planes", "input-shape"],
+        "it follows from the layer in front",
+    ),
+    (&["from", "bottom"], "it is called `input` here"),
+];
+
 /// `text` without what spellings differ in: capitals, hyphens, underscores, spaces.
 fn plainly(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).flat_map(char::to_lowercase).collect()
@@ -264,6 +310,20 @@ pub(crate) fn of_value<'a>(
     said.map(|(_, _, said)| Phrase::filled(said, &[]))
 }
 
+/// What to say of the unknown type `word` of a layer, of which `known` are there.
+pub(super) fn of_layer_type(word: &str, known: &[&str]) -> Option<String> {
+    let same = known.iter().find(|known| plainly(known) == plainly(word));
+    let own = same.map(|known| format!("`{known}`"));
+    let other = LAYER_TYPES.iter().find(|(words, _)| find(words, word));
+    let said = own.or_else(|| other.map(|(_, said)| said.to_string()))?;
+    Some(format!("`{word}` is {said} here"))
+}
+
+/// What to say of the unknown key `word` of a layer.
+pub(super) fn of_layer_key(word: &str) -> Option<&'static str> {
+    LAYER_KEYS.iter().find(|(words, _)| find(words, word)).map(|(_, said)| *said)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_word_has_one_meaning() {
-        let lists = [FLAGS, COMMANDS].map(|list| {
+        let lists = [FLAGS, COMMANDS, LAYER_TYPES, LAYER_KEYS].map(|list| {
             list.iter()
                 .flat_map(|(words, _)| words.iter().map(|word| plainly(word)))
                 .collect::<Vec<_>>()

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BitsList, LayerBits, activation::ActivationFunction, choices::choices, network::NetworkConfig,
+    BitsList, BitsRequest, LayerBits, activation::ActivationFunction, bits_table::with_ends,
+    choices::choices, network::NetworkConfig, text::LooseBits,
 };
 use crate::{Error, Phrase, Result, error::phrase};
 
@@ -297,69 +298,13 @@ pub(super) fn pact_refusal(act_quant: ActivationQuantizer, pact: PactKind) -> Op
     })
 }
 
-/// Bits of every convolution and linear layer of `network`, from what `--bits` says: a single value
-/// applies to every convolution layer (to every linear layer where there is no convolution), a list
-/// to the layers in order; the rest is float. Activation bits of a layer that no activation follows
-/// (the last one) have nothing to act on and become 32.
+/// Bits of every convolution and linear layer of `network`, from what `--bits` says
+/// ([`BitsRequest::spread`]).
 ///
 /// # Errors
 /// [`Error::Settings`] for a list longer than the network has layers.
 pub fn expand_bits(bits: &[LayerBits], network: &NetworkConfig) -> Result<Vec<LayerBits>> {
-    spread_bits(Some(bits), network, false)
-}
-
-/// As [`expand_bits`]; with `all_layers` (`--all-layers`) a single value applies to every layer
-/// with weights, the fully connected ones too.
-///
-/// # Errors
-/// [`Error::Settings`] for a list longer than the network has layers, and for `all_layers` with
-/// anything but one value.
-pub fn spread_bits(
-    bits: Option<&[LayerBits]>,
-    network: &NetworkConfig,
-    all_layers: bool,
-) -> Result<Vec<LayerBits>> {
-    let bits = match (bits, all_layers) {
-        (Some(list @ [_, _, ..]), true) => {
-            return Err(Error::Settings(phrase!(
-                "<all-layers>: <bits {}> is a list, whose values belong to layers in order; give \
-                 <bits> one value, or leave out <all-layers>",
-                BitsList(list.to_vec())
-            )));
-        }
-        (None, true) => {
-            return Err(Error::Settings(phrase!(
-                "<all-layers>: says nothing without <bits N>; add it"
-            )));
-        }
-        (None, false) => &[LayerBits::FLOAT],
-        (Some(list), _) => list,
-    };
-    let layers = network.weight_layers();
-    if bits.len() > layers.len() {
-        let names: Vec<&str> = layers.iter().map(|layer| &layer.name[..]).collect();
-        return Err(Error::Settings(phrase!(
-            "<bits {}>: {} values, but the network has {} layers with weights ({}): give one value \
-             each at most",
-            BitsList(bits.to_vec()),
-            bits.len(),
-            layers.len(),
-            names.join(", ")
-        )));
-    }
-    let convolutions = layers.iter().any(|layer| layer.convolution);
-    let expanded = layers.iter().enumerate().map(|(position, layer)| {
-        let mut bits = match bits {
-            [single] if all_layers || layer.convolution || !convolutions => *single,
-            [_] => LayerBits::FLOAT,
-            list => list.get(position).copied().unwrap_or(LayerBits::FLOAT),
-        };
-        if layer.activation.is_none() {
-            bits.activation = 32;
-        }
-        bits
-    });
-    Ok(expanded.collect())
+    BitsRequest { list: Some(bits), ..BitsRequest::default() }.spread(network)
 }
 
 /// `--bits`, `--weight-quant`, `--per-channel` and `--pact` where a model is read: how to run it,
@@ -386,6 +331,12 @@ pub struct QuantizationOverrides {
         help_heading = "Network & quantization"
     ))]
     pub all_layers: Option<bool>,
+    /// Bits of the first and the last layer with weights, whatever the others have, such as 8
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "N", help_heading = "Network & quantization")
+    )]
+    pub first_last: Option<LooseBits>,
     /// Weight quantizer [default: the model's own, else sawb]
     #[cfg_attr(
         feature = "cli",
@@ -431,14 +382,19 @@ impl QuantizationOverrides {
         network: &NetworkConfig,
     ) -> Result<QuantizationConfig> {
         let mut result = base.clone();
-        if self.bits.is_some() || self.weight_quant.is_some() || self.per_channel.is_some() {
+        let has_bits = self.bits.is_some() || self.first_last.is_some();
+        if has_bits || self.weight_quant.is_some() || self.per_channel.is_some() {
             // What levels they are on says nothing of others.
             result.weights_are_levels = false;
         }
         let all_layers = self.all_layers.unwrap_or(false);
         if self.bits.is_some() || all_layers {
-            result.bits =
-                spread_bits(self.bits.as_ref().map(|list| &list.0[..]), network, all_layers)?;
+            let list = self.bits.as_ref().map(|list| &list.0[..]);
+            let request = BitsRequest { list, all_layers, ..BitsRequest::default() };
+            result.bits = request.spread(network)?;
+        }
+        if let Some(LooseBits(ends)) = self.first_last {
+            result.bits = with_ends(&result.bits, network, ends);
         }
         result.weight_quant = self.weight_quant.unwrap_or(result.weight_quant);
         result.per_channel = self.per_channel.unwrap_or(result.per_channel);
@@ -529,7 +485,9 @@ mod tests {
         let network = NetworkConfig::table_one(Shape::new(1, 28, 28), 10, [0.0; 2]);
         let spread = |text: Option<&str>| {
             let bits = text.map(|text| LayerBits::parse_list(text).unwrap());
-            let spread = spread_bits(bits.as_deref(), &network, true);
+            let request =
+                BitsRequest { list: bits.as_deref(), all_layers: true, ..Default::default() };
+            let spread = request.spread(&network);
             spread.map_or_else(|error| error.to_string(), |bits| BitsList(bits).to_string())
         };
         assert_eq!(spread(Some("8")), "8,8,8,w8a32");

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{
-    ActivationQuantizer, Betas, LayerConfig, LayerKind, MaskFill, MaskRank, NetworkConfig,
-    Normalize, OptimizerConfig, OptimizerKind, PactKind, PartialRunConfig, QuantizationConfig,
-    RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, Shape,
-    WeightInit, WeightQuantizer, quantization::spread_bits, run::short_name,
+    ActivationQuantizer, Betas, BitsRequest, LayerConfig, LayerKind, MaskFill, MaskRank,
+    NetworkConfig, Normalize, OptimizerConfig, OptimizerKind, PactKind, PartialRunConfig,
+    QuantizationConfig, RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig,
+    SgtVariant, Shape, WeightInit, WeightQuantizer, run::short_name,
 };
 use crate::{Error, Result, error::phrase, plain};
 
@@ -127,7 +127,8 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
 fn network_for(settings: &PartialRunConfig, dataset: &DatasetInfo) -> Result<NetworkConfig> {
     let rates: Option<Vec<f32>> =
         settings.dropout.as_ref().map(|list| list.0.iter().map(|&rate| rate as f32).collect());
-    let network = match (&settings.network, rates) {
+    let given = settings.network.as_ref().filter(|network| !network.is_default());
+    let network = match (given, rates) {
         (None, rates) => {
             let rates = match rates.as_deref() {
                 None => [0.0; 2],
@@ -166,19 +167,25 @@ fn network_for(settings: &PartialRunConfig, dataset: &DatasetInfo) -> Result<Net
                     dataset.classes
                 )));
             }
-            let mut layers = partial.layers.clone();
+            let layers = match partial.preset {
+                Some(preset) => preset.network(input, classes).layers,
+                None => partial.layers.clone(),
+            };
+            let mut network = NetworkConfig { input, classes, layers };
             if let Some(rates) = rates {
-                set_dropout(&mut layers, &rates)?;
+                set_dropout(&mut network.layers, &rates)?;
             }
-            NetworkConfig { input, classes, layers }
+            network
         }
     };
     network.find_misfit().map_err(|misfit| {
-        let place = settings
-            .network
-            .as_ref()
-            .map_or(String::new(), |partial| partial.origin.place(misfit.layer));
-        Error::Usage(format!("{place}network: {}", plain(&misfit.to_string())))
+        let said = plain(&misfit.to_string());
+        if let Some(preset) = given.and_then(|partial| partial.preset) {
+            let (name, input) = (preset.name, network.input);
+            return Error::Settings(phrase!("<network {}>: images of {}: {}", name, input, said));
+        }
+        let place = given.map_or(String::new(), |partial| partial.origin.place(misfit.layer));
+        Error::Usage(format!("{place}network: {said}"))
     })?;
     if settings.freeze_bn_after.is_some() && !network.has_batch_norm() {
         return Err(Error::Settings(phrase!(
@@ -194,12 +201,14 @@ fn quantization_for(
 ) -> Result<QuantizationConfig> {
     let act_quant = settings.act_quant.unwrap_or(ActivationQuantizer::Pact);
     let learns_alpha = act_quant == ActivationQuantizer::Pact;
+    let bits = BitsRequest {
+        list: settings.bits.as_ref().map(|list| &list.0[..]),
+        table: settings.quantization.as_ref().map(|own| &own.bits),
+        all_layers: settings.all_layers.unwrap_or(false),
+        first_last: settings.first_last.map(|bits| bits.0),
+    };
     let config = QuantizationConfig {
-        bits: spread_bits(
-            settings.bits.as_ref().map(|list| &list.0[..]),
-            network,
-            settings.all_layers.unwrap_or(false),
-        )?,
+        bits: bits.spread(network)?,
         weight_quant: settings.weight_quant.unwrap_or(WeightQuantizer::Sawb),
         per_channel: settings.per_channel.unwrap_or(false),
         pact: settings.pact.unwrap_or(PactKind::Unsigned),
@@ -291,6 +300,38 @@ mod tests {
         let error = |text| resolve(text, "mnist").unwrap_err().to_string();
         assert!(error("bits = \"4,2\"\nall-layers = true").contains("bits = 4,2 is a list"));
         assert!(error("all-layers = true").contains("without bits = N"));
+    }
+
+    #[test]
+    fn bits_by_name_are_written_as_a_list() {
+        let text = "first-last = \"w8a6\"\n[quantization.bits]\nfc1 = \"w3a32\"\ndefault = 4";
+        let run = resolve(text, "mnist").unwrap();
+        assert_eq!(BitsList(run.quantization.bits.clone()).to_string(), "w8a6,4,w3a32,w8a32");
+        let written = run.to_toml();
+        assert!(written.contains("bits = \"w8a6,4,w3a32,w8a32\"\n"), "{written}");
+        assert!(!written.contains("first-last") && !written.contains("[quantization"), "{written}");
+        let again = PartialRunConfig::parse(&written, "test").unwrap();
+        assert_eq!(super::resolve(again, &info("mnist")).unwrap(), run);
+        let error = resolve("\n[quantization.bits]\nfc1 = 4\nfc9 = 4", "mnist").unwrap_err();
+        assert!(error.to_string().starts_with("test:4: quantization.bits: `fc9` matches no"));
+    }
+
+    #[test]
+    fn networks_by_name_are_written_as_their_layers() {
+        let run = resolve("dropout = \"0.2,0.4\"\nnetwork = \"ds-cnn\"", "mnist").unwrap();
+        let mut expected = crate::config::Preset::find("ds-cnn").unwrap();
+        assert_eq!(expected.classes, 12);
+        let mut network = expected.network(Shape::new(1, 28, 28), 10);
+        set_dropout(&mut network.layers, &[0.2, 0.4]).unwrap();
+        assert_eq!(run.network, network);
+        let again = PartialRunConfig::parse(&run.to_toml(), "test").unwrap();
+        assert_eq!(super::resolve(again, &info("mnist")).unwrap().network, network);
+        expected = crate::config::Preset::find("table-1").unwrap();
+        let run = resolve("network = \"table-1\"\nbatch-norm = true", "mnist").unwrap();
+        let bare = expected.network(Shape::new(1, 28, 28), 10);
+        assert_eq!(run.network, bare.with_batch_norm());
+        let error = resolve("network = \"resnet-9\"", "mnist").unwrap_err().to_string();
+        assert!(error.starts_with("test:1: network: `resnet-9`: no such network; did"), "{error}");
     }
 
     #[test]

@@ -241,6 +241,8 @@ impl From<&RunConfig> for PartialRunConfig {
             bits: Some(BitsList(run.quantization.bits.clone())).filter(|list| !list.0.is_empty()),
             // The bits are a layer's each.
             all_layers: None,
+            first_last: None,
+            quantization: None,
             weight_quant: Some(run.quantization.weight_quant),
             per_channel: Some(run.quantization.per_channel),
             act_quant: Some(run.quantization.act_quant),
@@ -322,18 +324,6 @@ fn network_as_given(
         Some(rates) => {
             (None, Some(DropoutRates(rates.map(decimal).to_vec())), Some(network.has_batch_norm()))
         }
-        None => {
-            let NetworkConfig { input, classes, layers } = network.clone();
-            (
-                Some(PartialNetwork {
-                    input: Some(input),
-                    classes: Some(classes),
-                    layers,
-                    ..PartialNetwork::default()
-                }),
-                None,
-                None,
-            )
-        }
+        None => (Some(PartialNetwork::from(network.clone())), None, None),
     }
 }

@@ -15,6 +15,10 @@ use super::{Augmentation, LayerBits, Normalize};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BitsList(pub Vec<LayerBits>);
 
+/// Bits of one layer, also written as a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LooseBits(pub LayerBits);
+
 /// `--dropout`: one rate for every dropout layer, or one for each in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DropoutRates(pub Vec<f64>);
@@ -90,6 +94,20 @@ impl FromStr for BitsList {
 impl fmt::Display for BitsList {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         join(formatter, &self.0)
+    }
+}
+
+impl FromStr for LooseBits {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(LooseBits)
+    }
+}
+
+impl fmt::Display for LooseBits {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
     }
 }
 
@@ -321,7 +339,7 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(BitsList, DropoutRates, Betas, AugmentList, NormalizeSpec, Cadence);
+as_text!(BitsList, LooseBits, DropoutRates, Betas, AugmentList, NormalizeSpec, Cadence);
 
 /// The decimal number that `value` is printed as: the 0.1 that somebody wrote, not 0.10000000149.
 pub(crate) fn decimal(value: f32) -> f64 {

@@ -120,9 +120,9 @@ impl Lowering<'_> {
                 let weights = self.weights(name, size, (window.taps(), own.bias))?;
                 OpKind::Convolution { window, groups, weights }
             }
-            LayerKind::Linear { out_features } => {
+            LayerKind::Linear { out_features, bias } => {
                 let size = vec![out_features as usize, shape.elements() as usize];
-                OpKind::Linear { weights: self.weights(name, size, (shape.pixels(), true))? }
+                OpKind::Linear { weights: self.weights(name, size, (shape.pixels(), bias))? }
             }
             LayerKind::BatchNorm(own) => OpKind::BatchNorm(self.batch_norm(name, own, shape)),
             LayerKind::Activation(function) => {

@@ -132,7 +132,7 @@ pub struct Weights {
     pub taps: u32,
     /// `[out, in / groups, height, width]` or `[out, in]`.
     pub weight: ParameterId,
-    /// `[out]`; absent in convolutions without one.
+    /// `[out]`; absent in layers without one.
     pub bias: Option<ParameterId>,
     /// Learned steps of the weights (LSQ).
     pub step: Option<ParameterId>,

@@ -7,7 +7,7 @@ use crate::{
     Error, Phrase, Result,
     config::{self, ActivationQuantizer, LayerBits, NetworkConfig, QuantizationConfig, Shape},
     error::phrase,
-    graph::{Graph, Op, OpKind, ValueId, Weights},
+    graph::{Graph, Memory, Op, OpKind, ValueId, Weights},
 };
 
 /// Bits of a pixel: the input of the first layer.
@@ -49,8 +49,11 @@ pub struct LayerCost {
     /// The paper's measure: FLOP · weight bits / 32 for a convolution, FLOP for a fully connected
     /// layer.
     pub weighted_flops: u64,
-    /// Number of weights and biases.
+    /// Number of weights and biases, and of γ and β of the batch norm right behind.
     pub parameters: u64,
+    /// Bytes of weights and biases in float, the batch norm right behind folded into them.
+    #[serde(skip)]
+    float_bytes: u64,
     /// Bytes of the weights at their bits, without biases.
     pub weight_bytes: u64,
     /// Bytes that the layer adds to a packed model besides its weights: float biases; a float step
@@ -79,12 +82,18 @@ pub struct Cost {
     /// The paper's measure: Σ FLOP · b/32 over the convolutions plus the unscaled fully connected
     /// layers.
     pub weighted_flops: u64,
-    /// Number of weights and biases.
+    /// Number of weights and biases, γ and β of all batch norms among them.
     pub parameters: u64,
     /// Bytes of all weights at their bits, without biases.
     pub weight_bytes: u64,
     /// Bytes of the outputs of all weighted layers at their bits.
     pub activation_bytes: u64,
+    /// Bytes of memory that the values of an inference need at most, the image and the outputs
+    /// among them: RAM on a microcontroller. A pixel or a quantized number has a byte, a float
+    /// four; values share memory when nobody reads them any more, and what works in place needs none.
+    pub peak_activation_bytes: u64,
+    /// The layer during which most of them are needed.
+    pub peak_activation_layer: String,
     /// Bytes of the model with its weights packed at their bits, and with biases, steps and α's in
     /// float.
     pub packed_bytes: u64,
@@ -115,7 +124,11 @@ impl Cost {
             };
             let fan_in = u64::from(graph.parameter(weights.weight).fan_in);
             let count = fan_in * u64::from(output.channels);
-            let biases = weights.bias.map_or(0, |_| u64::from(output.channels));
+            let channels = u64::from(output.channels);
+            let biases = weights.bias.map_or(0, |_| channels);
+            let scales = weights.norm.map_or(0, |_| 2 * channels);
+            // A batch norm that is folded leaves a bias.
+            let folded = biases.max(scales / 2);
             let macs = fan_in * u64::from(output.elements());
             let scaled_bits = if kind == LayerKind::Conv { bits.weight } else { 32 };
             let steps = match (bits.quantizes_weights(), quantization.per_channel) {
@@ -140,9 +153,10 @@ impl Cost {
                 activation_bits,
                 bit_ops: macs * u64::from(bits.weight) * u64::from(input_bits),
                 weighted_flops: 2 * macs * u64::from(scaled_bits) / 32,
-                parameters: count + biases,
+                parameters: count + biases + scales,
                 weight_bytes: packed_bytes(count, bits.weight),
-                side_bytes: 4 * biases
+                float_bytes: 4 * (count + folded),
+                side_bytes: 4 * folded
                     + steps * if quantization.weight_quant.has_zero_point() { 5 } else { 4 }
                     + match (activation_bits, activation.map(|own| own.quantizer)) {
                         (32.., _) | (_, None) => 0,
@@ -153,6 +167,8 @@ impl Cost {
             }
         };
         let layers: Vec<LayerCost> = graph.weighted().map(layer).collect();
+        let memory = Memory::new(&graph, |value| if bits_of(&graph, value) < 32 { 1 } else { 4 });
+        let largest = memory.largest.map(|index| graph.ops[index].name.clone());
         let total = |count: fn(&LayerCost) -> u64| layers.iter().map(count).sum();
         let packed: u64 = total(LayerCost::packed_bytes);
         let float: u64 = layers
@@ -166,12 +182,14 @@ impl Cost {
             flops: total(|layer| layer.flops),
             bit_ops: total(|layer| layer.bit_ops),
             weighted_flops: total(|layer| layer.weighted_flops),
-            parameters: total(|layer| layer.parameters),
+            parameters: network.parameter_count()?,
             weight_bytes: total(|layer| layer.weight_bytes),
             activation_bytes: total(|layer| layer.activation_bytes),
+            peak_activation_bytes: memory.bytes,
+            peak_activation_layer: largest.unwrap_or_default(),
             packed_bytes: packed,
             packed_file_bytes: None,
-            float_bytes: 4 * total(|layer| layer.parameters),
+            float_bytes: total(|layer| layer.float_bytes),
             float_share: float as f64 / packed.max(1) as f64,
             layers,
         })
@@ -236,12 +254,21 @@ fn bits_of(graph: &Graph, value: ValueId) -> u32 {
         (Some(quantizer), _) => quantizer.bits,
         (None, None) => PIXEL_BITS,
         (None, Some(op)) if op.kind.weights().is_some() => 32,
-        // Means and products are floats, whatever the input.
-        (None, Some(Op { kind: OpKind::AveragePool(_) | OpKind::Multiply, .. })) => 32,
+        // Means, sums and products are floats, whatever the input.
+        (None, Some(op)) if makes_floats(&op.kind) => 32,
         (None, Some(op @ Op { kind: OpKind::Concat, .. })) => {
             op.inputs.iter().map(|&input| bits_of(graph, input)).max().unwrap_or(32)
         }
         (None, Some(op)) => bits_of(graph, op.inputs[0]),
+    }
+}
+
+/// Whether an operation makes floats of anything, where no quantizer follows.
+fn makes_floats(kind: &OpKind) -> bool {
+    match kind {
+        OpKind::Activation(own) => !own.function.is_rectifier(),
+        OpKind::AveragePool(_) | OpKind::Add | OpKind::Multiply | OpKind::BatchNorm(_) => true,
+        _ => false,
     }
 }
 
@@ -371,12 +398,17 @@ mod tests {
         assert_eq!((float.float_bytes, float.packed_bytes), (4 * 1_199_882, 4 * 1_199_882));
         // conv1 32×26×26, conv2 64×24×24, fc1 128, fc2 10, in floats.
         assert_eq!(float.activation_bytes, 4 * (21_632 + 36_864 + 128 + 10));
+        // conv2 reads the one and writes the other.
+        let peak = (float.peak_activation_bytes, &float.peak_activation_layer[..]);
+        assert_eq!(peak, (4 * (21_632 + 36_864), "conv2"));
         // Pixels have 8 bits, everything else 32.
         assert_eq!(float.bit_ops, 194_688 * 32 * 8 + (10_616_832 + 1_179_648 + 1280) * 32 * 32);
 
         let cost = Cost::new(&table_one(), &quantization("4,2")).unwrap();
         // conv1 194,688 · 4/32 + conv2 10,616,832 · 2/32 + 1,180,928, twice.
         assert_eq!(cost.weighted_flops, 2 * (24_336 + 663_552 + 1_180_928));
+        // A level takes a byte, whatever its bits.
+        assert_eq!(cost.peak_activation_bytes, 21_632 + 36_864);
         let bit_ops: Vec<u64> = cost.layers.iter().map(|layer| layer.bit_ops).collect();
         assert_eq!(
             bit_ops,
@@ -423,6 +455,32 @@ mod tests {
         assert_eq!((linear.weight_bytes, linear.bit_ops), ((180 * 5u64).div_ceil(8), 180 * 5 * 32));
         // Fully connected layers are not scaled.
         assert_eq!(cost.weighted_flops, 2 * conv.macs * 3 / 32 + 2 * 180);
+    }
+
+    /// Of MLPerf Tiny's image classification: sums wait in memory, and count as floats where no
+    /// activation follows; projections count as convolutions.
+    #[test]
+    fn a_residual_network_is_counted() {
+        let network = config::Preset::find("resnet-8").unwrap().published();
+        let cost = |bits: &str| {
+            let list = LayerBits::parse_list(bits).unwrap();
+            let request =
+                config::BitsRequest { list: Some(&list), all_layers: true, ..Default::default() };
+            let bits = request.spread(&network).unwrap();
+            Cost::new(&network, &QuantizationConfig { bits, ..Default::default() }).unwrap()
+        };
+        let float = cost("32");
+        assert_eq!((float.parameters, float.macs), (78_186, 12_501_632));
+        // Folded: without γ and β of 240 channels.
+        assert_eq!(float.float_bytes, 4 * (78_186 - 480));
+        // relu1 waits while conv3 reads relu2 and writes: three maps of 16×32×32.
+        let peak = (float.peak_activation_bytes, &float.peak_activation_layer[..]);
+        assert_eq!(peak, (3 * 4 * 16_384, "conv3"));
+        let whole = cost("8");
+        // What goes into the sum of the first block is a float.
+        assert_eq!(whole.peak_activation_bytes, (2 + 4) * 16_384);
+        let widths: Vec<u32> = whole.layers.iter().map(|layer| layer.input_bits).collect();
+        assert_eq!(widths, [8, 8, 8, 8, 8, 8, 8, 8, 8, 32]);
     }
 
     #[test]

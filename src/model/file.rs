@@ -15,7 +15,7 @@ use crate::{
     Error, Phrase, Remedy, Result,
     config::{
         LayerBits, LayerKind, ModelConfig, NetworkChoice, NetworkConfig, Normalize, NormalizeSpec,
-        PixelNormalization, QuantizationConfig, QuantizationOverrides, Shape,
+        PixelNormalization, Preset, QuantizationConfig, QuantizationOverrides, Shape,
     },
     error::phrase,
     graph::{Graph, Parameter, ParameterLayout, ParameterRole},
@@ -412,9 +412,7 @@ impl ModelFile {
         }
         let mut assumed = Vec::new();
         let network = match reading.network {
-            Some(choice @ NetworkChoice::File { .. }) => {
-                self.given(choice, reading, &mut assumed)?
-            }
+            Some(choice) if !choice.is_default() => self.given(choice, reading, &mut assumed)?,
             choice => {
                 let paddings = if choice.is_some() { &PADDINGS[..1] } else { &PADDINGS };
                 let table = TableOne::of(&self.tensors)
@@ -454,18 +452,32 @@ impl ModelFile {
         Ok((said_nothing(network, quantization), (!assumed.is_empty()).then(|| remark.into())))
     }
 
-    /// The network of a `--network` file for the given images.
+    /// The network of `--network` for the given images; one known by name has as many classes as
+    /// its last layer here.
     fn given(
         &self,
         choice: &NetworkChoice,
         reading: &Reading<'_>,
         assumed: &mut Vec<String>,
     ) -> Result<NetworkConfig> {
-        let Some(input) = choice.input().or(reading.images.map(|(_, shape)| shape)) else {
-            let what = "does not say which images it is for";
-            return Err(Error::unsaid(choice.label().as_ref(), what, Remedy::InputOrImages));
+        let named = choice.input().or(reading.images.map(|(_, shape)| shape));
+        let (input, classes) = match (named, choice.preset()) {
+            (Some(input), None) => (input, 0),
+            (input, Some(preset)) => {
+                let classes = self.classes_of(preset).unwrap_or(preset.classes);
+                let whose =
+                    if input.is_none() { "; images of its own size are assumed" } else { "" };
+                let input = input.unwrap_or(preset.input);
+                let name = preset.name;
+                assumed.push(format!("read as {name} for {input}, {classes} classes{whose}"));
+                (input, classes)
+            }
+            (None, None) => {
+                let what = "does not say which images it is for";
+                return Err(Error::unsaid(choice.label().as_ref(), what, Remedy::InputOrImages));
+            }
         };
-        let network = choice.network(input, 0)?;
+        let network = choice.network(input, classes)?;
         if let NetworkChoice::File { others, .. } = choice
             && !others.is_empty()
         {
@@ -493,6 +505,13 @@ impl ModelFile {
             }
         }
         Ok(network)
+    }
+
+    /// Outputs of the last layer of `preset` in this file.
+    fn classes_of(&self, preset: &Preset) -> Option<u32> {
+        let last = preset.published().weight_layers().pop()?;
+        let tensor = self.tensors.tensor(&format!("{}.weight", last.name))?;
+        u32::try_from(*tensor.shape.first()?).ok()
     }
 
     /// A tensor of the float network that has another shape in `layout`: its name, its shape, and

@@ -6,7 +6,7 @@ use super::file::Model;
 use crate::{
     Result,
     config::{LayerKind, ModelConfig, NetworkConfig},
-    graph::{Graph, OpId, OpKind, Weights},
+    graph::{Graph, Op, OpId, OpKind, Weights},
 };
 
 /// `model` without the batch norms right behind layers with weights: W ← s·W and b ← s·(b − μ) + β
@@ -61,16 +61,22 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
     })
 }
 
-/// The network of `model` with a bias in every convolution in front of a batch norm, and the names
-/// of the biases that it has no parameters of.
+/// The network of `model` with a bias in every layer with weights in front of a batch norm and in
+/// every fully connected layer, which have one in all formats, and the names of the biases that it
+/// has no parameters of.
 fn biased(model: &Model) -> (NetworkConfig, Vec<String>) {
     let (mut network, mut missing) = (model.config.network.clone(), Vec::new());
-    let has_none = |weights: &Weights| weights.bias.is_none() && weights.norm.is_some();
-    for (op, _) in model.graph.weighted().filter(|(_, weights)| has_none(weights)) {
+    let lacks = |(op, weights): &(&Op, &Weights)| {
+        let is_linear = matches!(op.kind, OpKind::Linear { .. });
+        weights.bias.is_none() && (weights.norm.is_some() || is_linear)
+    };
+    for (op, _) in model.graph.weighted().filter(lacks) {
         missing.push(format!("{}.bias", op.name));
         let index = network.names().iter().position(|name| *name == op.name);
-        if let Some(LayerKind::Conv(own)) = index.map(|index| &mut network.layers[index].kind) {
-            own.bias = true;
+        match index.map(|index| &mut network.layers[index].kind) {
+            Some(LayerKind::Conv(own)) => own.bias = true,
+            Some(LayerKind::Linear { bias, .. }) => *bias = true,
+            _ => {}
         }
     }
     (network, missing)

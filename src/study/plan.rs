@@ -181,7 +181,12 @@ impl Plan {
         let text = self.preset.training(&variant.dataset, variant.stage != Stage::Float);
         let mut settings = options.overrides.clone().over(PartialRunConfig::parse(text, "preset")?);
         settings.dataset = Some(variant.dataset.clone());
-        settings.bits = Some(bits_list(&variant.bits)?);
+        let bits = bits_list(&variant.bits)?;
+        if bits.0.iter().all(|bits| *bits == LayerBits::FLOAT) {
+            // A float model is float at both ends.
+            settings.first_last = None;
+        }
+        settings.bits = Some(bits);
         settings.sgt = Some(variant.sgt);
         settings.seed = Some(seed);
         settings.init = None;

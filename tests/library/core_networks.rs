@@ -978,6 +978,29 @@ fn convolutions_of_every_kind() {
 }
 
 #[test]
+fn fully_connected_layers_without_a_bias() {
+    let without = |name: &str, out_features| {
+        LayerConfig::named(name, LayerKind::Linear { out_features, bias: false })
+    };
+    let network = NetworkConfig {
+        input: Shape::new(2, 7, 6),
+        classes: 3,
+        layers: vec![
+            LayerConfig::conv("conv1", 5, [3, 1, 0]),
+            LayerConfig::activation("act1"),
+            without("fc1", 9),
+            LayerConfig::activation("act2"),
+            without("fc2", 3),
+        ],
+    };
+    check("no bias, float", &network, &QuantizationConfig::default(), &[true, false]);
+    // As above: sums of levels in front of an activation.
+    let quantization =
+        quantized("4,w32a4,w4a32", WeightQuantizer::Affine, true, PactKind::Unsigned);
+    check("no bias, quantized", &network, &quantization, &[true, false]);
+}
+
+#[test]
 fn sums() {
     let networks = [("residual", residual_network()), ("branching", branching_network())];
     for (name, network) in &networks {

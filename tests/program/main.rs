@@ -15,6 +15,7 @@ mod formats;
 mod hostile_files;
 mod hostile_names;
 mod judgement;
+mod networks;
 mod quantize;
 mod reproduce;
 mod training;

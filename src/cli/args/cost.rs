@@ -21,13 +21,15 @@ pub enum Accounting {
 #[command(after_help = "\
 All figures are for one image. BitOPs are MACs × bits of the weights × bits of the layer's input (8
 for the image). The paper's measure is Σ FLOPs × bits / 32 over the convolutions plus the unscaled
-FLOPs of the fully connected layers.
+FLOPs of the fully connected layers. The memory of an inference has a byte for a pixel or a quantized
+number and four for a float.
 
 Examples:
   saliq cost runs/4-2                            a trained model
   saliq cost runs/float --bits w4a8,w2a4         the same network at other bits
   saliq cost runs/float --bits 8 --all-layers    with the fully connected layers quantized too
   saliq cost network.toml --json                 a configuration, before training
+  saliq cost --network resnet-8 --bits 8         a network known by name
   saliq cost --bits 4,2 --accounting paper       3,122,816, as printed in the paper")]
 pub struct CostArgs {
     /// Model or configuration: a run folder, a .safetensors file or a TOML file of `saliq train`

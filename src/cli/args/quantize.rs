@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum};
 use super::NetworkArgs;
 use crate::{
     Error, Result,
-    config::{ActivationQuantizer, BitsList, NormalizeSpec, PactKind, WeightQuantizer, real},
+    config::{
+        ActivationQuantizer, BitsList, LooseBits, NormalizeSpec, PactKind, WeightQuantizer, real,
+    },
     post_training::Calibration,
 };
 
@@ -49,6 +51,9 @@ pub struct QuantizeArgs {
     /// such as `4,2` or `w4a8`
     #[arg(long, value_name = "B1,B2", help_heading = "Quantization")]
     pub bits: BitsList,
+    /// Bits of the first and the last layer with weights, whatever the others have, such as 8
+    #[arg(long, value_name = "N", help_heading = "Quantization")]
+    pub first_last: Option<LooseBits>,
     /// Apply --bits N to every layer with weights, including the fully connected ones; the last
     /// layer's output stays float
     #[arg(

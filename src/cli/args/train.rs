@@ -15,6 +15,7 @@ use crate::{
 Examples:
   saliq train --bits 4,2 --epochs 5                         the paper's (4,2) on the built-in images
   saliq train --dataset mnist --sgt false --bits 2,2        quantized, without saliency guidance
+  saliq train --network lenet-5 --bits 4 --all-layers --first-last 8
   saliq train --config runs/first/config.toml --seed 1 --out runs/second
   saliq train --out runs/first --epochs 20 --resume         continue a run for more epochs")]
 pub struct TrainArgs {
@@ -28,8 +29,8 @@ pub struct TrainArgs {
     /// [[network.layers]].
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     pub config: Option<PathBuf>,
-    /// Network: table-1, or a TOML file with [[network.layers]] [default: that of --config, else
-    /// table-1]
+    /// Network: a name from `saliq networks`, or a TOML file with [[network.layers]] [default: that
+    /// of --config, else table-1]
     #[arg(long, value_name = "NAME|FILE.toml", help_heading = "Network & quantization")]
     pub network: Option<String>,
     /// Replace an existing run folder

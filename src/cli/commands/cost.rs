@@ -68,8 +68,11 @@ fn subject(
             flags.say(output);
             // A model has no α's for bits that it was not trained with: its cost can be counted,
             // but no file can be written.
-            let packed =
-                if model.has_alphas() { Some(packed_file(&model)?.len() as u64) } else { None };
+            // Nor can it for a network that has no exported form.
+            let packed = match model.has_alphas() {
+                true => packed_file(&model).ok().map(|file| file.len() as u64),
+                false => None,
+            };
             return Ok((model.config.network, model.config.quantization, packed));
         }
         Some(path) if path.is_dir() => PartialRunConfig::from_file(&RunFolder::config_of(path))?,
@@ -103,6 +106,11 @@ fn images_of(configuration: &PartialRunConfig, args: &CostArgs) -> Result<Datase
     let own = configuration.network.as_ref().and_then(|network| network.input.zip(network.classes));
     if let (Some((shape, classes)), None) = (own, &args.dataset) {
         return Ok(info(shape, classes));
+    }
+    let preset = configuration.network.as_ref().and_then(|network| network.preset);
+    let has_data = args.dataset.is_some() || configuration.dataset.is_some();
+    if let Some(preset) = preset.filter(|_| !has_data) {
+        return Ok(info(preset.input, preset.classes));
     }
     if let Some(known) = data::catalog::find(name) {
         return Ok(info(known.shape, known.class_names.len() as u32));
@@ -174,9 +182,12 @@ fn describe(cost: &Cost) -> String {
     });
     format!(
         "{}\n\
+         memory of an inference: {} at most (image and outputs among them), during {}\n\
          packed model: {} (weights at their bits; biases, steps and α in float){file}, {:.1} times \
          smaller than the {} of float",
         Table::new(headers, rows).to_text(None),
+        bytes(cost.peak_activation_bytes),
+        cost.peak_activation_layer,
         bytes(cost.packed_bytes),
         cost.float_bytes as f64 / cost.packed_bytes.max(1) as f64,
         bytes(cost.float_bytes)

@@ -12,6 +12,7 @@ pub mod eval;
 pub mod explain;
 pub mod export;
 mod judge;
+pub mod networks;
 pub mod quantize;
 pub mod reproduce;
 mod snapshots;

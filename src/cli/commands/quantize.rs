@@ -13,7 +13,7 @@ use crate::{
         progress::Progress,
         words::phrased,
     },
-    config::{QuantizationConfig, QuantizationOverrides, spread_bits},
+    config::{BitsRequest, QuantizationConfig, QuantizationOverrides},
     data::Dataset,
     gpu::Gpu,
     metrics::{Cost, Evaluation, Evaluator},
@@ -94,8 +94,14 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
             float.config.quantization.label().replace('-', ",")
         )));
     }
+    let bits = BitsRequest {
+        list: Some(&args.bits.0),
+        all_layers: args.all_layers,
+        first_last: args.first_last.map(|bits| bits.0),
+        ..BitsRequest::default()
+    };
     let quantization = QuantizationConfig {
-        bits: spread_bits(Some(&args.bits.0), &float.config.network, args.all_layers)?,
+        bits: bits.spread(&float.config.network)?,
         weight_quant: args.weight_quant,
         per_channel: args.per_channel,
         pact: args.pact,
