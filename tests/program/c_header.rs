@@ -328,6 +328,9 @@ fn check_networks(bits: &str, quantization: &QuantizationConfig, seeds: [u64; 12
             })
             .collect();
         assert_eq!(activations.is_empty(), bits == "32", "{what}");
+        for &(made, ..) in &activations {
+            assert!(made.iter().any(|number| *number != made[0]), "{what}: all are {}", made[0]);
+        }
         let levels: Vec<Vec<Vec<i32>>> = (0..6)
             .map(|image| {
                 let of = |&(made, count, grid): &(&[f64], usize, &ActivationGrid)| {

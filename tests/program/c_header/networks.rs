@@ -128,8 +128,10 @@ const NORMS_IN_FRONT: &str = r#"layers = [
     { type = "activation" },
     { type = "conv", out-channels = 4, kernel = 3, stride = [2, 1] },
     { type = "activation" },
-    { type = "flatten" },
+    { type = "linear", out-features = 7 },
+    { type = "activation" },
     { type = "batch-norm", epsilon = 0.01 },
+    { type = "activation" },
     { type = "linear", out-features = 5 },
 ]"#;
 
@@ -141,9 +143,9 @@ const WINDOWS: &str = r#"layers = [
     { type = "conv", out-channels = 4, kernel = 3, dilation = 2, stride = [1, 2], padding = "same",
       groups = 2, bias = false },
     { type = "activation" },
-    { type = "conv", out-channels = 5, kernel = [5, 1], stride = [3, 1], padding = [4, 0, 5, 0] },
+    { type = "conv", out-channels = 5, kernel = [5, 1], stride = [3, 1], padding = [4, 0, 3, 0] },
     { type = "activation" },
-    { type = "conv", out-channels = 4, kernel = 1, stride = 2, padding = [1, 1, 1, 2] },
+    { type = "conv", out-channels = 4, kernel = 2, stride = [3, 2], padding = [1, 0, 1, 1] },
     { type = "activation" },
     { type = "conv", out-channels = 5, kernel = [7, 5], padding = [3, 2, 3, 2] },
     { type = "activation" },
