@@ -196,7 +196,7 @@ static inline void @prefix@_add_floats(float *sums, const void *from, uint32_t a
     }
 }
 
-/* The sums of output channel `out`. Every weight is read once, and none that is 0 is multiplied. */
+/* The sums of output channel `out`. Every weight is read once; of windows, none that is 0 is multiplied. */
 static inline void @prefix@_sums(const @prefix@_step *step, @prefix@_workspace *workspace, const void *from, uint32_t out) {
     const @prefix@_axis *rows = &step->rows, *columns = &step->columns;
     uint32_t plane = rows->size * columns->size, own = step->channels / step->groups;
@@ -206,6 +206,18 @@ static inline void @prefix@_sums(const @prefix@_step *step, @prefix@_workspace *
     @prefix@_span high = { 0, 0 }, wide = { 0, 0 };
     for (uint32_t pixel = 0; pixel < rows->out * columns->out; pixel++) {
         if (step->kind == @PREFIX@_INTEGERS) { integers[pixel] = 0; } else { floats[pixel] = 0.0f; }
+    }
+    /* One tap on one pixel, as of a fully connected layer. */
+    if (plane == 1 && rows->out == 1 && columns->out == 1 && rows->kernel == 1 && columns->kernel == 1 && rows->padding + columns->padding == 0) {
+        for (uint32_t channel = 0; channel < own; channel++) {
+            if (step->kind == @PREFIX@_INTEGERS) {
+                int32_t weight = @prefix@_weight(step, out, k + channel);
+                integers[0] += weight * @prefix@_integer((const uint8_t *)from, at + channel, step->from);
+            } else {
+                floats[0] += @prefix@_floats[step->weights + k + channel] * @prefix@_value(from, at + channel, step->from);
+            }
+        }
+        return;
     }
     for (uint32_t channel = 0; channel < own; channel++, at += plane) {
         for (uint32_t i = 0; i < rows->kernel; i++) {

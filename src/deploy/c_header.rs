@@ -362,6 +362,19 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_there_for_those_who_need_them() {
+        let template = "a\n@if x@\nb\n@if y@\nc\n@end@\nd\n@end@\n@if y@\ne\n@end@\nf\n";
+        for (parts, expected) in [
+            (&[][..], "a\nf\n"),
+            (&["x"], "a\nb\nd\nf\n"),
+            (&["y"], "a\ne\nf\n"),
+            (&["x", "y"], "a\nb\nc\nd\ne\nf\n"),
+        ] {
+            assert_eq!(with_parts(template, &parts.iter().copied().collect()), expected);
+        }
+    }
+
+    #[test]
     fn floats_keep_all_their_digits() {
         for value in [0.0, 1.0, -1e-7, 0.1, f32::MAX, f32::MIN_POSITIVE] {
             let text = float(value);
