@@ -1,13 +1,18 @@
 //! One C99 header that runs a model on a microcontroller: constants and tables around the functions
 //! of `c_header.h`.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use super::{
     DeployableModel, Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights,
     memory::{Lifetime, place},
 };
-use crate::{Error, Result, config::Shape, quant::pack_codes};
+use crate::{
+    Error, Result,
+    config::{ActivationFunction, Shape},
+    graph::Window,
+    quant::pack_codes,
+};
 
 /// A header, and what it costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,22 +59,24 @@ pub fn c_header(model: &DeployableModel, prefix: &str) -> Result<CHeader> {
     let ram_words = words.max(1);
     let mut plane_words = 1u64;
     for (index, step) in plan.steps.iter().enumerate() {
-        let second = step.reads.get(1).map(|&read| plan.encoding(read));
-        constants.add((index, step), &places, second.as_ref());
+        let second = step.reads.get(1).map(|&read| (plan.encoding(read), plan.shape(read)));
+        constants.add((index, step), &places, second);
         if matches!(step.operation, StepOperation::Weighted(_)) {
             plane_words = plane_words.max(u64::from(step.output.pixels()));
         }
     }
     // Codes are read two bytes at a time.
     constants.codes.extend([0, 0]);
-    let bits = constants.codes.len() as u64 * 8;
-    if bits.max(constants.floats.len() as u64).max(4 * ram_words) > u64::from(u32::MAX) {
+    let Constants { codes, pivots, floats, .. } = &constants;
+    let bits = codes.len() as u64 * 8;
+    if bits.max(floats.len() as u64).max(4 * ram_words) > u64::from(u32::MAX) {
         return Err(Error::Model("the network is too large for a C header".into()));
     }
-    const STEP_BYTES: u64 = 80;
+    const STEP_BYTES: u64 = 104;
     let ram_bytes = 4 * (ram_words + plane_words);
-    let rom_bytes = constants.codes.len() as u64
-        + 4 * (constants.floats.len() + constants.pivots.len()) as u64
+    // No array is empty.
+    let rom_bytes = codes.len() as u64
+        + 4 * (floats.len().max(1) + pivots.len().max(1)) as u64
         + STEP_BYTES * plan.steps.len() as u64;
     let names: Vec<String> = (0..model.classes as usize)
         .map(|class| {
@@ -94,11 +101,53 @@ pub fn c_header(model: &DeployableModel, prefix: &str) -> Result<CHeader> {
         ("PREFIX", prefix.to_ascii_uppercase()),
         ("prefix", prefix.to_string()),
     ];
-    let mut text = include_str!("c_header.h").to_string();
+    let mut text = with_parts(include_str!("c_header.h"), &parts(&plan));
     for (name, value) in substitutions {
         text = text.replace(&format!("@{name}@"), &value);
     }
     Ok(CHeader { text, ram_bytes, rom_bytes })
+}
+
+/// Names of the parts of the template that only some networks need: `functions`, each function by
+/// its name, and `math`, or `no_math`.
+fn parts(plan: &IntegerPlan) -> BTreeSet<&'static str> {
+    let of = |step: &IntegerStep| match step.operation {
+        StepOperation::Function(function) => Some(function.name()),
+        _ => None,
+    };
+    let mut parts: BTreeSet<&str> = plan.steps.iter().filter_map(of).collect();
+    if !parts.is_empty() {
+        parts.insert("functions");
+    }
+    parts.insert(if needs_math(plan) { "math" } else { "no_math" });
+    parts
+}
+
+/// Whether the header of `plan` calls functions of `<math.h>`.
+pub(super) fn needs_math(plan: &IntegerPlan) -> bool {
+    use ActivationFunction::{Sigmoid, Silu, Tanh};
+    let calls = |step: &IntegerStep| {
+        matches!(step.operation, StepOperation::Function(Tanh | Sigmoid | Silu))
+    };
+    plan.steps.iter().any(calls)
+}
+
+/// `template` with those of its parts, from a line `@if NAME@` to a line `@end@`, that are among
+/// `parts`. A part can hold others.
+fn with_parts(template: &str, parts: &BTreeSet<&str>) -> String {
+    let mut text = String::new();
+    let mut open = Vec::new();
+    for line in template.lines() {
+        if let Some(name) = line.strip_prefix("@if ").and_then(|rest| rest.strip_suffix('@')) {
+            open.push(parts.contains(name));
+        } else if line == "@end@" {
+            open.pop();
+        } else if open.iter().all(|&is_there| is_there) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
 }
 
 /// The first word of what every step makes in the workspace, and the words of all. The image and
@@ -154,6 +203,11 @@ fn float(value: f32) -> String {
     format!("{value:e}f")
 }
 
+/// What `function` is called in the header.
+fn function_name(function: ActivationFunction) -> String {
+    format!("@PREFIX@_{}", function.name().replace('-', "_").to_ascii_uppercase())
+}
+
 fn stored(encoding: &Encoding) -> &'static str {
     match encoding {
         Encoding::Float => "@PREFIX@_FLOAT",
@@ -163,16 +217,18 @@ fn stored(encoding: &Encoding) -> &'static str {
 }
 
 impl Constants {
-    /// Adds step `index` of a plan whose steps put what they make at `places`. The second value
-    /// that it reads is stored as `second`.
+    /// Adds step `index` of a plan whose steps put what they make at `places`. `second` is what the
+    /// second value that it reads is stored as, and its shape.
     fn add(
         &mut self,
         (index, step): (usize, &IntegerStep),
         places: &[u64],
-        second: Option<&Encoding>,
+        second: Option<(Encoding, Shape)>,
     ) {
         let mut input = step.input;
-        let mut window = [1, 1, 0];
+        let mut window: Window = [1, 1, 0].into();
+        let mut groups = 1;
+        let mut function = "0".to_string();
         let mut kind = "ACTIVATION";
         let [mut bits, mut spacing, mut pivot_stride] = [0, 0, 0];
         let [mut border, mut counts_padding] = [false; 2];
@@ -188,9 +244,10 @@ impl Constants {
         let [mut weights, pivots] = [self.codes.len(), self.pivots.len()];
         if let StepOperation::Weighted(weighted) = &step.operation {
             match weighted.window {
-                Some(own) => window = own.square().expect("a square window"),
+                Some(own) => window = own,
                 None => input = Shape::new(input.elements(), 1, 1),
             }
+            groups = weighted.groups;
             match &weighted.weights {
                 StepWeights::Integer { levels, .. } => {
                     kind = "INTEGERS";
@@ -207,6 +264,8 @@ impl Constants {
                 }
             }
         }
+        let is_broadcast =
+            second.as_ref().is_some_and(|(_, shape)| shape.pixels() != step.output.pixels());
         let scales = self.floats.len();
         match &step.operation {
             StepOperation::Weighted(weighted) => {
@@ -216,12 +275,12 @@ impl Constants {
                 border = weighted.border.is_some();
             }
             StepOperation::MaxPool(pool) => {
-                kind = "POOL";
-                window = [pool.kernel, pool.stride, 0];
+                kind = "MAXIMA";
+                window = [pool.kernel, pool.stride, pool.padding].into();
             }
             StepOperation::AveragePool { pool, scale, zero } => {
                 kind = "MEANS";
-                window = [pool.kernel, pool.stride, pool.padding];
+                window = [pool.kernel, pool.stride, pool.padding].into();
                 counts_padding = pool.count_include_pad;
                 self.floats.extend([*scale as f32, *zero as f32]);
             }
@@ -232,9 +291,15 @@ impl Constants {
             StepOperation::Activation { multiplier, offset, .. } => {
                 self.floats.extend([*multiplier as f32, *offset as f32]);
             }
-            StepOperation::Function(_) | StepOperation::Multiply | StepOperation::Concat => {
-                todo!("other operations in C")
+            StepOperation::Function(own) => {
+                kind = "FUNCTION";
+                function = function_name(*own);
+                if let ActivationFunction::LeakyRelu { slope } = own {
+                    self.floats.push(*slope);
+                }
             }
+            StepOperation::Multiply => kind = if is_broadcast { "SCALE" } else { "MULTIPLY" },
+            StepOperation::Concat => kind = "CONCAT",
         }
         let [from, to] = [&step.from, &step.to].map(stored);
         let word = |read: Option<usize>| match read {
@@ -243,22 +308,26 @@ impl Constants {
         };
         let other = step.reads.get(1).copied().flatten();
         let reads = format!("{}, {}, {}u", word(step.reads[0]), word(other), places[index]);
-        let second_from = second.map_or(from, stored);
-        let [kernel, stride, padding] = window;
+        let second_from = second.map_or(from, |(encoding, _)| stored(&encoding));
         let [lowest, highest] =
             range.map(|end| float(end.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32));
-        let numbers =
-            |shape: Shape| format!("{}, {}, {}", shape.channels, shape.height, shape.width);
+        let axis = |axis: usize, size: u32, out: u32| {
+            let Window { kernel, stride, dilation, padding } = window;
+            let [kernel, stride, dilation] = [kernel, stride, dilation].map(|pair| pair[axis]);
+            format!("{{ {size}, {out}, {kernel}, {stride}, {dilation}, {} }}", padding[axis])
+        };
         let _ = writeln!(
             self.steps,
-            "    /* {} */ {{ @PREFIX@_{kind}, {from}, {to}, {bits}, {spacing}, {pivot_stride}, {}, \
-             {}, {}, {}, {kernel}, {stride}, {padding}, {weights}, {pivots}, {scales}, {reads}, \
-             {second_from}, {lowest}, {highest} }},",
+            "    /* {} */ {{ @PREFIX@_{kind}, {function}, {from}, {second_from}, {to}, {bits}, \
+             {spacing}, {pivot_stride}, {}, {}, {}, {}, {groups}, {}, {}, {weights}, {pivots}, \
+             {scales}, {reads}, {lowest}, {highest} }},",
             step.name,
             u8::from(border),
             u8::from(counts_padding),
-            numbers(input),
-            numbers(step.output),
+            input.channels,
+            step.output.channels,
+            axis(0, input.height, step.output.height),
+            axis(1, input.width, step.output.width),
         );
     }
 
@@ -290,6 +359,19 @@ mod tests {
         assert_eq!(c_identifier("\u{fc}*/"), "model");
         assert_eq!(escaped("a\"\\??/\n\u{e9}1"), "a\\042\\134\\077\\077\\057\\012\\303\\2511");
         assert_eq!(printable("x */ #error @prefix@ \n"), "x .. .error .prefix. .");
+    }
+
+    #[test]
+    fn parts_are_there_for_those_who_need_them() {
+        let template = "a\n@if x@\nb\n@if y@\nc\n@end@\nd\n@end@\n@if y@\ne\n@end@\nf\n";
+        for (parts, expected) in [
+            (&[][..], "a\nf\n"),
+            (&["x"], "a\nb\nd\nf\n"),
+            (&["y"], "a\ne\nf\n"),
+            (&["x", "y"], "a\nb\nc\nd\ne\nf\n"),
+        ] {
+            assert_eq!(with_parts(template, &parts.iter().copied().collect()), expected);
+        }
     }
 
     #[test]

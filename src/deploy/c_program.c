@@ -20,7 +20,7 @@ int main(void) {
         int class;
         for (uint32_t index = 0; index < sizeof replaced; index++) {
             const @prefix@_step *step = @prefix@_steps + index;
-            uint32_t count = step->out_channels * step->out_height * step->out_width;
+            uint32_t count = @prefix@_count(step);
             void *to = @prefix@_advance(index, pixels, &workspace, scores);
             if (replaced[index] && (fwrite(to, 1, count, stdout) != count || fread(to, 1, count, stdin) != count)) { return 1; }
         }

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{ActivationGrid, DeployableModel, Encoding, IntegerPlan};
+use super::{ActivationGrid, DeployableModel, Encoding, IntegerPlan, c_header::needs_math};
 use crate::{Error, Result, error::phrase};
 
 /// Compilers that are tried where the environment variable `CC` names none.
@@ -21,6 +21,8 @@ pub struct CProgram {
     /// Of every quantized activation: numbers an image, and the grid.
     activations: Vec<(usize, ActivationGrid)>,
     classes: usize,
+    /// Whether the library of `<math.h>` is to be linked.
+    needs_math: bool,
 }
 
 /// What the program made of an image.
@@ -81,6 +83,7 @@ impl CProgram {
             pixels: plan.input.elements() as usize,
             activations: plan.steps.iter().filter_map(replaced).collect(),
             classes: plan.classes as usize,
+            needs_math: needs_math(&plan),
             folder,
         };
         program.build()?;
@@ -97,6 +100,7 @@ impl CProgram {
             command
                 .args(words)
                 .args(["-std=c99", "-O2", "program.c", "-o", PROGRAM])
+                .args(self.needs_math.then_some("-lm"))
                 .current_dir(self.folder.path());
             match command.stdin(Stdio::null()).output() {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,

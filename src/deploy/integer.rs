@@ -345,6 +345,7 @@ impl IntegerPlan {
                 made[behind] = made[index];
             }
         }
+        planner.scores();
         IntegerPlan { input: model.input, classes: model.classes, steps: planner.steps }
     }
 
@@ -357,6 +358,11 @@ impl IntegerPlan {
     /// What the numbers that step `index` makes stand for; those of the image for none.
     pub fn encoding(&self, index: Option<usize>) -> Encoding {
         encoding(&self.steps, index)
+    }
+
+    /// The shape of what step `index` makes; that of the image for none.
+    pub fn shape(&self, index: Option<usize>) -> Shape {
+        index.map_or(self.input, |index| self.steps[index].output)
     }
 
     /// Steps whose sums are integers.
@@ -421,6 +427,17 @@ impl Planner {
             Operation::Concat => (from, StepOperation::Concat),
         };
         Some(self.push(layer.name.clone(), name, reads, layer.output, (to, operation)))
+    }
+
+    /// Adds the step that makes floats of what the last one makes, where these are none: scores are
+    /// floats.
+    fn scores(&mut self) {
+        let last = self.steps.len().checked_sub(1);
+        let (from, shape) = (self.encoding(last), self.shape(last));
+        if from != Encoding::Float {
+            let made = self.rescaled(&from, None);
+            self.push("scores".into(), None, vec![last], shape, made);
+        }
     }
 
     /// What `layer` is to read in place of `reads`: a step adds, multiplies or joins two values,

@@ -1,6 +1,8 @@
 //! The C header: compiled by gcc without a warning, checked by its sanitizers, and of the same mind
 //! as integer inference.
 
+mod networks;
+
 use std::{
     io::Write,
     path::Path,
@@ -12,7 +14,7 @@ use saliq::{
         ActivationQuantizer, AveragePool, LayerConfig, NetworkConfig, PactKind, QuantizationConfig,
         Shape, WeightQuantizer,
     },
-    deploy::{DeployableModel, IntegerPlan, c_header},
+    deploy::{ActivationGrid, CProgram, DeployableModel, Encoding, IntegerPlan, c_header},
     model::Model,
     reference::integer_network::integer_network,
     train::{Start, Trainer},
@@ -24,7 +26,7 @@ use crate::{
 };
 
 /// Reads images from standard input; writes the class, the scores and, last, what the macros say of
-/// RAM.
+/// RAM and ROM.
 const MAIN: &str = r#"
 #include <stdio.h>
 #include "PREFIX.h"
@@ -33,6 +35,7 @@ int main(void) {
     static PREFIX_workspace workspace;
     static uint8_t pixels[UPPER_CHANNELS * UPPER_HEIGHT * UPPER_WIDTH];
     float scores[UPPER_CLASSES];
+    if (sizeof PREFIX_codes + sizeof PREFIX_pivots + sizeof PREFIX_floats + sizeof PREFIX_steps != UPPER_ROM_BYTES) { return 2; }
     while (fread(pixels, 1, sizeof pixels, stdin) == sizeof pixels) {
         printf("%d", PREFIX_classify(pixels, &workspace, scores));
         for (int c = 0; c < UPPER_CLASSES; c++) { printf(" %.9g", (double)scores[c]); }
@@ -59,13 +62,15 @@ fn run_c(
     )
     .unwrap();
     let program = folder.join("main");
-    let strict = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2"];
+    let strict =
+        ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-pedantic", "-O2"];
     let compiled = Command::new("gcc")
         .args(strict)
         .args(options)
         .args([&source])
         .arg("-o")
         .arg(&program)
+        .args(needs_math(folder, prefix).then_some("-lm"))
         .output()
         .expect("gcc is installed");
     assert!(
@@ -98,6 +103,15 @@ fn run_c(
         (class, numbers.map(|score| score.parse().unwrap()).collect())
     };
     (lines.iter().map(parse).collect(), last)
+}
+
+/// Whether the header in `folder` says that it needs a library.
+fn needs_math(folder: &Path, prefix: &str) -> bool {
+    let text = std::fs::read_to_string(folder.join(format!("{prefix}.h"))).unwrap();
+    let [includes, says_so, says_not] =
+        ["#include <math.h>", "-lm", "needs no library"].map(|text_of| text.contains(text_of));
+    assert_eq!([says_so, says_not], [includes, !includes]);
+    includes
 }
 
 /// Fails where gcc cannot link a program with its sanitizers, and says how to install them.
@@ -265,6 +279,119 @@ fn sums_are_right_under_sanitizers() {
         for (score, expected) in scores.iter().zip(expected) {
             assert!((score - expected).abs() <= 3e-6 * largest, "{bits}: {score}, not {expected}");
         }
+    }
+}
+
+/// Every network of [`networks::NETWORKS`] with `bits` against exact arithmetic: scores of images
+/// alone, and the levels of every activation. With this seed no sum of floats is near an edge.
+fn check_networks(bits: &str, quantization: &QuantizationConfig) {
+    let folder = tempfile::tempdir().unwrap();
+    require_sanitizers(folder.path());
+    for (name, text) in networks::NETWORKS {
+        let what = format!("{name}, {bits}");
+        let model = random_model(networks::network(text), bits, quantization.clone(), 19);
+        let model = DeployableModel::new(&model).unwrap();
+        let header = c_header(&model, "net").unwrap();
+        assert!(header.text.is_ascii() && !header.text.contains('@'), "{what}");
+        std::fs::write(folder.path().join("net.h"), &header.text).unwrap();
+        let plan = IntegerPlan::new(&model, model.normalization);
+        let mut random = Random(3);
+        let size = plan.input.elements() as usize;
+        let images: Vec<u8> = (0..6 * size).map(|_| random.below(256) as u8).collect();
+        let steps = integer_network(&plan, &images);
+        let expected = steps.last().unwrap();
+        let largest = expected.iter().fold(0.0f64, |most, score| most.max(score.abs()));
+        let assert_scores = |made: &[f64], expected: &[f64]| {
+            for (score, expected) in made.iter().zip(expected) {
+                assert!(
+                    (score - expected).abs() <= 3e-6 * largest,
+                    "{what}: {score}, not {expected}"
+                );
+            }
+        };
+        let (made, last) = run_c(folder.path(), "net", &SANITIZERS, &images);
+        assert_eq!(last, format!("{0} {0} {1} 0", header.ram_bytes, header.rom_bytes), "{what}");
+        assert_eq!(made.len(), 6, "{what}");
+        for ((_, scores), expected) in made.iter().zip(expected.chunks_exact(5)) {
+            assert_scores(scores, expected);
+        }
+        // Levels by image and activation, which the program is given for those that it made.
+        let activations: Vec<(&[f64], usize, &ActivationGrid)> = plan
+            .steps
+            .iter()
+            .zip(&steps)
+            .filter_map(|(step, made)| match &step.to {
+                Encoding::Levels(grid) if step.activation.is_some() => {
+                    Some((&made[..], step.output.elements() as usize, grid))
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(activations.is_empty(), bits == "32", "{what}");
+        for &(made, ..) in &activations {
+            assert!(made.iter().any(|number| *number != made[0]), "{what}: all are {}", made[0]);
+        }
+        let levels: Vec<Vec<Vec<i32>>> = (0..6)
+            .map(|image| {
+                let of = |&(made, count, grid): &(&[f64], usize, &ActivationGrid)| {
+                    let own = &made[image * count..][..count];
+                    own.iter().map(|&number| number as i32 - grid.zero_point).collect()
+                };
+                activations.iter().map(of).collect()
+            })
+            .collect();
+        let borrowed: Vec<Vec<&[i32]>> =
+            levels.iter().map(|own| own.iter().map(Vec::as_slice).collect()).collect();
+        let pairs: Vec<(&[u8], &[&[i32]])> =
+            images.chunks_exact(size).zip(borrowed.iter().map(Vec::as_slice)).collect();
+        let program = CProgram::compile(&header.text, "net", &model).unwrap();
+        for (at, finding) in program.run(&pairs).unwrap().into_iter().enumerate() {
+            assert_eq!(finding.levels, levels[at], "{what}");
+            assert_scores(&finding.scores, &expected[at * 5..]);
+            assert_scores(&finding.alone, &expected[at * 5..]);
+            assert_eq!(finding.class, made[at].0, "{what}");
+        }
+    }
+}
+
+#[test]
+fn networks_of_all_kinds_in_floats() {
+    check_networks("32", &QuantizationConfig::default());
+}
+
+#[test]
+fn networks_of_all_kinds_at_4_bits() {
+    let quantization = QuantizationConfig { per_channel: true, ..Default::default() };
+    check_networks("w4a4", &quantization);
+}
+
+#[test]
+fn networks_of_all_kinds_at_8_bits() {
+    let (weight_quant, act_quant) = (WeightQuantizer::Affine, ActivationQuantizer::LsqPlus);
+    let quantization = QuantizationConfig {
+        weight_quant,
+        act_quant,
+        pact: PactKind::Signed,
+        ..Default::default()
+    };
+    check_networks("w8a8", &quantization);
+}
+
+/// The header includes what its network needs, and no more.
+#[test]
+fn libraries_are_only_for_those_who_call_them() {
+    let text = |network: &str| {
+        let quantization = QuantizationConfig::default();
+        let model = random_model(networks::network(network), "32", quantization, 1);
+        c_header(&DeployableModel::new(&model).unwrap(), "net").unwrap().text
+    };
+    for (name, network) in networks::NETWORKS {
+        let text = text(network);
+        let calls = text.contains("expf(") || text.contains("tanhf(");
+        assert_eq!(text.contains("#include <math.h>"), calls, "{name}");
+        let expected = ["squeeze and excite", "functions", "levels at the end"].contains(&name);
+        assert_eq!(calls, expected, "{name}");
+        assert_eq!(text.contains("NET_TANH:"), name == "functions", "{name}");
     }
 }
 
