@@ -2,8 +2,8 @@
 // of its own (torch.nn.Conv2d with as many groups as channels, followed by ReLU or PACT):
 //   x[n, y, x, c] = bias[c] + Σ_{ky, kx} input[n, y·S + ky·D − P, x·S + kx·D − P, c]
 //     · weight[ky, kx, c], output = activate(x),
-// with stride S, dilation D and padding P of either axis. In integer inference `requantize` replaces
-// bias and activation; floats hold its sums.
+// with stride S, dilation D and padding P of either axis. In integer inference `requantize`
+// replaces bias and activation; floats hold its sums.
 //
 // Activations are [image, row, column, channel / 4] vec4f, channels padded with zeros to a multiple
 // of 4; weights are [ky, kx, channel / 4] vec4f.

@@ -4,8 +4,9 @@
 //   x[n, y, x, o] = bias[o] + Σ_{ky, kx, i} input[n, y·S + ky·D − P, x·S + kx·D − P, s·I + i]
 //     · weight[ky, kx, i, o], output = activate(x),
 // where output o is in set s = ⌊o / O⌋ of I = SET_INPUTS inputs and O = SET_OUTPUTS outputs, with
-// stride S, dilation D and padding P of either axis. In integer inference `requantize` replaces bias
-// and activation. Floats hold its sums up to 2^24; beyond that they are of `integers` of 32 bits.
+// stride S, dilation D and padding P of either axis. In integer inference `requantize` replaces
+// bias and activation. Floats hold its sums up to 2^24; beyond that they are of `integers` of 32
+// bits.
 //
 // Any sizes: it is for what the other kernels have no fast way for. Activations are [image, row,
 // column, channel / 4] vec4f, channels padded with zeros to a multiple of 4; weights are [ky, kx,
