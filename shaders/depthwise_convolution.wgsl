@@ -2,7 +2,8 @@
 // of its own (torch.nn.Conv2d with as many groups as channels, followed by ReLU or PACT):
 //   x[n, y, x, c] = bias[c] + Σ_{ky, kx} input[n, y·S + ky·D − P, x·S + kx·D − P, c]
 //     · weight[ky, kx, c], output = activate(x),
-// with stride S, dilation D and padding P of either axis.
+// with stride S, dilation D and padding P of either axis. In integer inference `requantize`
+// replaces bias and activation; floats hold its sums.
 //
 // Activations are [image, row, column, channel / 4] vec4f, channels padded with zeros to a multiple
 // of 4; weights are [ky, kx, channel / 4] vec4f.
@@ -16,6 +17,7 @@ import constants::{DILATION_Y, DILATION_X, TOP, LEFT};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::activation::activate;
+import package::common::requantize::requantize;
 import package::common::storage::{Input, Output, load_input, store_output};
 
 override IN_HEIGHT: u32;
@@ -28,14 +30,20 @@ override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
 @if(pact) override OFFSET_INDEX: u32;
+@if(requantized) override LOWEST: f32;
+@if(requantized) override HIGHEST: f32;
+// Groups of offsets between two pixels; 0 if offsets do not depend on the position.
+@if(requantized) override PIXEL_OFFSETS: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
+@if(bias) @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> output: array<Output>;
 @if(pact) @group(0) @binding(5) var<storage, read_write> pre_activation: array<Output>;
 @if(pact) @group(0) @binding(6) var<storage, read> parameters: array<f32>;
+@if(requantized) @group(0) @binding(3) var<storage, read> multiplier: array<vec4f>;
+@if(requantized) @group(0) @binding(5) var<storage, read> offset: array<vec4f>;
 
 const TAPS = KERNEL_HEIGHT * KERNEL_WIDTH;
 // Pixels of a row that a strip sees.
@@ -63,7 +71,9 @@ fn main(
 
     var w: array<vec4f, TAPS>;
     @unroll for (var t = 0u; t < TAPS; t++) { w[t] = weight[t * GROUPS + group]; }
-    let b = bias[group];
+    @if(bias) let b = bias[group];
+    @if(!bias) let b = vec4f();
+    @if(requantized) let m = multiplier[group];
     @if(pact) let learned = vec2f(parameters[ALPHA_INDEX], parameters[OFFSET_INDEX]);
     var line: array<vec4f, KERNEL_HEIGHT * SPAN>;
     let end = min(first_row + ROWS, OUT_HEIGHT);
@@ -105,8 +115,12 @@ fn main(
                     output[at + c * GROUPS] =
                         store_output(activate(ACTIVATION, sum, learned, LEVELS));
                 }
-                @if(!pact) {
+                @if(!pact && !requantized) {
                     output[at + c * GROUPS] = store_output(activate(ACTIVATION, sum, vec2f(), 1.0));
+                }
+                @if(requantized) {
+                    let o = offset[(row * OUT_WIDTH + column + c) * PIXEL_OFFSETS + group];
+                    output[at + c * GROUPS] = store_output(requantize(sum, m, o, LOWEST, HIGHEST));
                 }
             }
         }

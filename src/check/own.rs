@@ -74,7 +74,7 @@ const JOINS_NETWORK: &str = "network.layers = [
 
 /// Convolutions of all families: rectangular, depthwise with strides and dilation, of sets of
 /// channels that are groups of 4 and that are not; with and without a bias, and in front of a batch
-/// norm.
+/// norm; levels side by side.
 const WINDOWS_NETWORK: &str = "network.layers = [
   { type = \"conv\", out_channels = 8, kernel = [3, 4], padding = [1, 0, 2, 1], bias = false },
   { type = \"activation\" },
@@ -89,7 +89,15 @@ const WINDOWS_NETWORK: &str = "network.layers = [
   { type = \"conv\", out_channels = 6, kernel = 3, dilation = 2, padding = 2, \
     groups = \"depthwise\" },
   { type = \"activation\" },
+  { type = \"max-pool\", name = \"near\", kernel = 3, stride = 1, padding = 1 },
+  { type = \"concat\", inputs = [\"act5\", \"near\"] },
   { type = \"linear\", out_features = 10 } ]\n";
+
+/// Sums over a set of channels that floats do not hold.
+const LARGE_NETWORK: &str = "network.layers = [
+  { type = \"conv\", out_channels = 4, kernel = 3, padding = 1 }, { type = \"activation\" },
+  { type = \"conv\", out_channels = 6, kernel = [27, 28], groups = 2 },
+  { type = \"activation\" }, { type = \"linear\", out_features = 10 } ]\n";
 
 /// Settings that together request every kernel with every option.
 const SETTINGS: &[&str] = &[
@@ -137,11 +145,15 @@ const SETTINGS: &[&str] = &[
     "WINDOWS\nbits = \"4,4,4,4,4,4\"\nweight-quant = \"lsq\"\nper-channel = true\nsgt = false",
     "WINDOWS\nprecision = \"f16\"\nsgt = false",
     "WINDOWS\nprecision = \"f16\"\nbits = \"4,4,4,4,4,4\"\nsgt = false\nNORM",
+    "WINDOWS\nbits = \"8\"\npact = \"signed\"\nsgt = false",
+    "LARGE\nbits = \"8\"\nweight-quant = \"dorefa\"\nsgt = false",
+    "LARGE\nbits = \"8\"\nweight-quant = \"dorefa\"\npact = \"signed\"\nsgt = false",
 ];
 
 /// Networks by the words that stand for them in [`SETTINGS`].
-const NETWORKS: [(&str, &str); 5] = [
+const NETWORKS: [(&str, &str); 6] = [
     ("ODD", ODD_NETWORK),
+    ("LARGE", LARGE_NETWORK),
     ("SUMS", SUMS_NETWORK),
     ("FUNCTIONS", FUNCTIONS_NETWORK),
     ("JOINS", JOINS_NETWORK),
@@ -241,11 +253,8 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
             record_explainers(gpu, &config, shape)?;
         }
-        // Other functions than ReLU, products, concatenations and convolutions of other windows
-        // have no integer form so far.
         let has_levels = config.quantization.bits.iter().any(|bits| bits.quantizes_weights());
-        let floats = ["FUNCTIONS", "JOINS", "WINDOWS"];
-        if has_levels && !floats.iter().any(|name| text.starts_with(name)) {
+        if has_levels {
             record_integers(gpu, trainer.model_config())?;
         }
         if number == 0 || *text == "ODD" {

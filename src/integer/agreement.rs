@@ -4,7 +4,7 @@
 //! Integer sums are exact; those of fake quantization carry rounding errors of at most γ = (n +
 //! 4)·2^−24·(Σ|w·a| + |b|) over n products. A level can differ only where the sum is that close to
 //! the middle between two levels: such activations are counted, and every difference is one of them
-//! unless the layer's inputs differed already.
+//! unless what the layer reads of the image differed already.
 
 use serde::Serialize;
 
@@ -34,8 +34,8 @@ pub struct LayerAgreement {
     pub different: u64,
     /// Activations that rounding in fake quantization could have moved to another level.
     pub near: u64,
-    /// Differences by more than one level, or where the activation was not near: none unless the
-    /// inputs differed.
+    /// Differences by more than one level, or where the activation was not near, in images of which
+    /// no level differed that the layer's inputs are made of: there should be none.
     pub unexplained: u64,
     /// Of the integer sums themselves, over all images that there could be; none where they do not
     /// apply.
@@ -63,8 +63,9 @@ struct Bound {
 }
 
 /// By how much rounding can move the sums of each output channel of `weighted`, whose inputs are as
-/// `input` says, and how large they can be.
-fn sums(weighted: &WeightedStep, input: Bound, unit: f64) -> Vec<Bound> {
+/// `input` says, and how large they can be. Sums of `floats` are rounded on both paths.
+fn sums(weighted: &WeightedStep, (input, floats): (Bound, bool), unit: f64) -> Vec<Bound> {
+    let paths = if floats { 2.0 } else { 1.0 };
     let magnitudes = |channel: usize| -> (f64, usize) {
         match &weighted.weights {
             StepWeights::Integer { levels, values } => {
@@ -83,7 +84,8 @@ fn sums(weighted: &WeightedStep, input: Bound, unit: f64) -> Vec<Bound> {
         let (sum, count) = magnitudes(channel);
         let offset = (weighted.offset[channel] * unit).abs();
         let largest = sum * input.largest + offset;
-        Bound { largest, reach: (count as f64 + 4.0) * UNIT * largest + sum * input.reach }
+        let own = paths * (count as f64 + 4.0) * UNIT * largest;
+        Bound { largest, reach: own + sum * input.reach }
     };
     (0..weighted.channels()).map(of).collect()
 }
@@ -133,7 +135,7 @@ fn of_numbers(encoding: &Encoding, normalization: PixelNormalization) -> Option<
 fn of_floats(step: &IntegerStep, inputs: &[Bound]) -> Bound {
     match &step.operation {
         StepOperation::Weighted(weighted) => {
-            let all = sums(weighted, inputs[0], 1.0);
+            let all = sums(weighted, (inputs[0], step.from == Encoding::Float), 1.0);
             let most = |of: fn(&Bound) -> f64| all.iter().map(of).fold(0.0, f64::max);
             Bound { largest: most(|own| own.largest), reach: most(|own| own.reach) }
         }
@@ -141,7 +143,9 @@ fn of_floats(step: &IntegerStep, inputs: &[Bound]) -> Bound {
         StepOperation::AveragePool { pool, .. } => {
             let pixels = f64::from(pool.kernel).powi(2);
             let Bound { largest, reach } = inputs[0];
-            Bound { largest, reach: reach + (pixels + 8.0) * UNIT * largest }
+            // Sums of floats are rounded on both paths.
+            let paths = if step.from == Encoding::Float { 2.0 } else { 1.0 };
+            Bound { largest, reach: reach + paths * (pixels + 8.0) * UNIT * largest }
         }
         StepOperation::Function(function) => {
             let Bound { largest, reach } = inputs[0];
@@ -160,7 +164,8 @@ fn of_floats(step: &IntegerStep, inputs: &[Bound]) -> Bound {
             largest: inputs[0].largest.max(inputs[1].largest),
             reach: inputs[0].reach.max(inputs[1].reach),
         },
-        StepOperation::MaxPool(_) | StepOperation::Activation { .. } => inputs[0],
+        StepOperation::Activation { .. } => sum(inputs),
+        StepOperation::MaxPool(_) => inputs[0],
     }
 }
 
@@ -188,19 +193,50 @@ fn sum(inputs: &[Bound]) -> Bound {
 }
 
 /// By how much rounding can move an activation of each output channel of `step` in fake
-/// quantization, in levels of `unit`; any distance where its inputs are floats, which have no
-/// bound. An activation on its own takes what a layer's floats were rounded to before.
+/// quantization, in levels of `unit`.
 fn reach(step: &IntegerStep, bounds: &Bounds, unit: f64) -> Vec<f64> {
     let (channels, inputs) = (step.output.channels as usize, bounds.inputs(step));
     match &step.operation {
         StepOperation::Weighted(weighted) => {
-            if step.from.range().is_none() {
-                return vec![f64::INFINITY; channels];
-            }
-            sums(weighted, inputs[0], unit).iter().map(|own| own.reach / unit).collect()
+            let input = (inputs[0], step.from == Encoding::Float);
+            sums(weighted, input, unit).iter().map(|own| own.reach / unit).collect()
         }
         StepOperation::Add { .. } => vec![sum(&inputs).reach / unit; channels],
-        _ => vec![1e-4; channels],
+        _ => vec![(sum(&inputs).reach / unit).max(1e-4); channels],
+    }
+}
+
+/// What a quantizer takes that `step` ends with, where the layer's activation takes `x`: a function
+/// that is part of the same layer is a step, or the end of one, in front.
+fn quantized(plan: &IntegerPlan, step: &IntegerStep, x: f64) -> f64 {
+    let StepOperation::Activation { .. } = step.operation else { return x };
+    let Some(front) = step.reads[0].map(|index| &plan.steps[index]) else { return x };
+    let function = format!("{}/function", step.name);
+    if front.activation.as_ref().unwrap_or(&front.name) != &function {
+        return x;
+    }
+    match &front.operation {
+        &StepOperation::Function(function) => value(function, x),
+        StepOperation::Add { range, .. } | StepOperation::Activation { range, .. } => {
+            x.clamp(range[0], range[1])
+        }
+        StepOperation::Weighted(weighted) => x.clamp(weighted.range[0], weighted.range[1]),
+        _ => x,
+    }
+}
+
+/// The value of `function` at `x`.
+fn value(function: ActivationFunction, x: f64) -> f64 {
+    let sigmoid = 1.0 / (1.0 + (-x).exp());
+    match function {
+        ActivationFunction::Identity => x,
+        ActivationFunction::Relu => x.max(0.0),
+        ActivationFunction::Relu6 => x.clamp(0.0, 6.0),
+        ActivationFunction::LeakyRelu { slope } => x.max(0.0) + f64::from(slope) * x.min(0.0),
+        ActivationFunction::Tanh => x.tanh(),
+        ActivationFunction::Sigmoid => sigmoid,
+        ActivationFunction::Silu => x * sigmoid,
+        ActivationFunction::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
     }
 }
 
@@ -236,7 +272,13 @@ impl Agreement {
         for record in &table {
             part.submit(gpu)?;
             let mut layer = 0;
+            // Images of which a level differs that a step's numbers are made of, by step.
+            let mut differing: Vec<Vec<bool>> = Vec::new();
             for (index, step) in plan.steps.iter().enumerate() {
+                let reads_other =
+                    |image| step.reads.iter().flatten().any(|&read| differing[read][image]);
+                let reads_other: Vec<bool> = (0..record.count as usize).map(reads_other).collect();
+                differing.push(reads_other.clone());
                 let (Encoding::Levels(grid), Some(name)) = (&step.to, &step.activation) else {
                     continue;
                 };
@@ -244,7 +286,7 @@ impl Agreement {
                 // Where a pool is part of the layer in front of it, the network keeps only the
                 // largest of a window.
                 let whole = record.count * step.output.pixels() * padded(step.output.channels);
-                let pool = plan.readers(index).next();
+                let (own, pool) = (index, plan.readers(index).next());
                 let index =
                     if fake.len() == whole as usize { index } else { pool.unwrap_or(index) };
                 let shape = plan.steps[index].output;
@@ -270,16 +312,20 @@ impl Agreement {
                 found.levels += levels.len() as u64;
                 let (pixels, channels) = (shape.pixels() as usize, shape.channels as usize);
                 for (at, ((level, fake), x)) in levels.iter().zip(&fake).zip(&before).enumerate() {
-                    let position = f64::from(*x) / unit;
+                    let position = quantized(plan, step, f64::from(*x)) / unit;
                     let edge = (position - 0.5).round() + 0.5;
                     let inside = edge > f64::from(grid.lowest) && edge < f64::from(grid.highest);
                     let near = inside && (position - edge).abs() <= reach[at / pixels % channels];
                     let level = level - grid.zero_point as f32;
                     let difference = (level - (fake / grid.scale).round_ties_even()).abs();
                     found.near += u64::from(near);
-                    found.different += u64::from(difference != 0.0);
-                    found.unexplained +=
-                        u64::from(difference != 0.0 && (difference > 1.0 || !near));
+                    if difference != 0.0 {
+                        let image = at / (pixels * channels);
+                        differing[own][image] = true;
+                        found.different += 1;
+                        let is_explained = reads_other[image] || (near && difference <= 1.0);
+                        found.unexplained += u64::from(!is_explained);
+                    }
                 }
             }
             let classes = network.classes() as usize;

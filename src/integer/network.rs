@@ -8,12 +8,13 @@ use crate::{
     deploy::{Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights, WeightedStep},
     gpu::{Binding, Buffer, Gpu, Launcher, Recording},
     kernels::{
-        self, AverageOfIntegers, AveragePoolShape, ImageRange, MaxPool, PoolShape,
-        RequantizedActivation, RequantizedAdd,
+        self, AverageOfIntegers, AveragePoolShape, CopyChannels, ImageRange, MaxPool, Multiply,
+        PoolShape, RequantizedActivation, RequantizedAdd,
     },
     layout::{groups, to_nchw},
     metrics::Classifier,
     nn::{RequantizedLayer, RequantizedShape, RequantizedWeights, TileTable},
+    quant::ActivationPlan,
     storage::{Format, Storage},
 };
 
@@ -24,6 +25,9 @@ enum Operation {
     AveragePool { pool: AveragePool, integers: AverageOfIntegers },
     Add { multipliers: [f32; 2], offset: f32, range: [f32; 2] },
     Activation { multiplier: f32, offset: f32, range: [f32; 2] },
+    Function(ActivationPlan),
+    Multiply,
+    Concat,
 }
 
 struct Step {
@@ -113,9 +117,11 @@ impl IntegerNetwork {
                     let [multiplier, offset] = [*multiplier as f32, *offset as f32];
                     Operation::Activation { multiplier, offset, range: finite(*range) }
                 }
-                StepOperation::Function(_) | StepOperation::Multiply | StepOperation::Concat => {
-                    todo!("integer inference of other operations")
+                &StepOperation::Function(function) => {
+                    Operation::Function(ActivationPlan::of(function))
                 }
+                StepOperation::Multiply => Operation::Multiply,
+                StepOperation::Concat => Operation::Concat,
             };
             let output = gpu.buffer("levels", bytes(step.output, storage.output))?;
             steps.push(Step {
@@ -207,7 +213,8 @@ fn requantized_layer(
     let shape = RequantizedShape {
         input: step.input,
         output: step.output,
-        window: weighted.window.map(|window| window.square().expect("a square window")),
+        window: weighted.window,
+        sets: weighted.groups,
         images,
         storage,
         multiplier: &narrow(&weighted.multiplier),
@@ -243,6 +250,10 @@ impl Classifier for IntegerNetwork {
             let value = |read: Option<usize>| match read {
                 None => &self.input,
                 Some(index) => &self.steps[index].output,
+            };
+            let shape = |read: Option<usize>| match read {
+                None => self.plan.input,
+                Some(index) => self.plan.steps[index].output,
             };
             let input = value(plan.reads[0]);
             let (from, to) = (input.into(), (&step.output).into());
@@ -304,6 +315,52 @@ impl Classifier for IntegerNetwork {
                         storage,
                     }
                     .record(gpu, recording, label)?;
+                }
+                &Operation::Function(activation) => {
+                    kernels::Activation {
+                        images: range,
+                        input: from,
+                        output: to,
+                        // Functions learn nothing.
+                        parameters: from,
+                        elements: plan.output.pixels() * groups(plan.output.channels),
+                        channels: plan.output.channels,
+                        activation,
+                        storage,
+                    }
+                    .record(gpu, recording, label)?;
+                }
+                Operation::Multiply => {
+                    Multiply {
+                        images: range,
+                        left: from,
+                        right: value(plan.reads[1]).into(),
+                        output: to,
+                        shape: plan.output,
+                        broadcast: shape(plan.reads[1]).pixels() != plan.output.pixels(),
+                        twins: false,
+                        scale: 1.0,
+                        storage,
+                    }
+                    .record(gpu, recording, label)?;
+                }
+                Operation::Concat => {
+                    let mut first = 0;
+                    for &read in &plan.reads {
+                        let count = shape(read).channels;
+                        CopyChannels {
+                            images: range,
+                            from: value(read).into(),
+                            to,
+                            pixels: plan.output.pixels(),
+                            channels: [count, plan.output.channels],
+                            first: [0, first],
+                            count,
+                            storage: Storage::new(storage.input, storage.output),
+                        }
+                        .record(gpu, recording, label)?;
+                        first += count;
+                    }
                 }
             }
         }

@@ -1,12 +1,12 @@
 //! Launcher of `shaders/depthwise_convolution.wgsl`.
 
-use super::common::{Activated, DepthwiseTiles, Geometry, ImageRange};
+use super::common::{DepthwiseTiles, Epilogue, Geometry, ImageRange};
 use crate::{
     gpu::{Binding, Buffer, Launch, Launcher, Work},
     storage::Storage,
 };
 
-/// A convolution of every channel by a filter of its own, with bias and activation.
+/// A convolution of every channel by a filter of its own, with bias and activation or requantized.
 #[derive(Clone, Copy, Debug)]
 pub struct DepthwiseConvolution<'a> {
     /// Images to work on.
@@ -17,8 +17,8 @@ pub struct DepthwiseConvolution<'a> {
     pub weight: &'a Buffer,
     /// [image, row, column, channel / 4].
     pub output: Binding<'a>,
-    /// Bias and activation.
-    pub end: Activated<'a>,
+    /// The operation on the sums.
+    pub end: Epilogue<'a>,
     /// Sizes.
     pub geometry: Geometry,
     /// Tiles.
@@ -31,7 +31,7 @@ pub struct DepthwiseConvolution<'a> {
 
 impl Launcher for DepthwiseConvolution<'_> {
     fn launch(&self) -> Launch<'_> {
-        let specialization = self.end.constants(self.tiles.constants(self.geometry));
+        let specialization = self.end.constants(self.tiles.constants(self.geometry), true);
         let launch = Launch::new("depthwise_convolution", self.storage.specialize(specialization))
             .bind("images", self.images)
             .bind("input", self.input)

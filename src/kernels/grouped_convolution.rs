@@ -1,12 +1,12 @@
 //! Launcher of `shaders/grouped_convolution.wgsl`.
 
-use super::common::{Activated, GroupedShape, ImageRange, elements};
+use super::common::{Epilogue, GroupedShape, ImageRange, elements};
 use crate::{
     gpu::{Binding, Buffer, Launch, Launcher, Work},
     storage::Storage,
 };
 
-/// A convolution over sets of channels with bias and activation, of any sizes.
+/// A convolution over sets of channels of any sizes, with bias and activation or requantized.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupedConvolution<'a> {
     /// Images to work on.
@@ -17,8 +17,10 @@ pub struct GroupedConvolution<'a> {
     pub weight: &'a Buffer,
     /// [image, row, column, channel / 4].
     pub output: Binding<'a>,
-    /// Bias and activation.
-    pub end: Activated<'a>,
+    /// The operation on the sums.
+    pub end: Epilogue<'a>,
+    /// Whether sums are of integers of 32 bits: levels by weights that are integers.
+    pub integers: bool,
     /// Sizes.
     pub shape: GroupedShape,
     /// Formats of input and output.
@@ -29,8 +31,11 @@ pub struct GroupedConvolution<'a> {
 
 impl Launcher for GroupedConvolution<'_> {
     fn launch(&self) -> Launch<'_> {
-        let specialization = self.end.constants(self.shape.constants());
-        let specialization = specialization.feature("one_set", self.shape.has_one_set());
+        let specialization = self
+            .end
+            .constants(self.shape.constants(), true)
+            .feature("one_set", self.shape.has_one_set())
+            .feature("integers", self.integers);
         let launch = Launch::new("grouped_convolution", self.storage.specialize(specialization))
             .bind("images", self.images)
             .bind("input", self.input)

@@ -1,14 +1,16 @@
 //! Weighted layers of integer inference: which kernel sums their products, with weights laid out
 //! for it once, and `requantize` at its end.
 
-use super::{StripShape, TileTable, slices::WeightSlices};
+use super::{ConvolutionFamily, StripShape, TileTable, slices::WeightSlices};
 use crate::{
     Result,
     config::Shape,
     gpu::{Buffer, Gpu, Launcher, Recording, Work},
+    graph::Window,
     kernels::{
-        ConvolutionRequantized, ConvolutionTiled, Epilogue, Geometry, ImageRange,
-        IntegerConvolution, MatrixProduct, Requantized,
+        ConvolutionRequantized, ConvolutionTiled, DepthwiseConvolution, Epilogue, Geometry,
+        GroupedConvolution, GroupedShape, ImageRange, IntegerConvolution, MatrixProduct,
+        Requantized,
     },
     layout::{GROUP, groups},
     quant::is_exact_in_f32,
@@ -18,7 +20,7 @@ use crate::{
 /// Two sums below this fit a word.
 const EXACT_IN_HALF: i64 = 1 << 15;
 
-/// Weights of a layer, [out, in, taps] row by row.
+/// Weights of a layer, [out, in of a set, taps] row by row.
 #[derive(Clone, Copy, Debug)]
 pub enum RequantizedWeights<'a> {
     /// Integers from −255 to 255, over inputs that are integers, with sums of at most `bound`;
@@ -44,8 +46,11 @@ pub struct RequantizedShape<'a> {
     pub input: Shape,
     /// Shape of an output.
     pub output: Shape,
-    /// Kernel, stride, padding; none of a fully connected layer.
-    pub window: Option<[u32; 3]>,
+    /// The window; none of a fully connected layer.
+    pub window: Option<Window>,
+    /// Sets of channels that are convolved on their own (PyTorch's groups); 1 of a fully connected
+    /// layer.
+    pub sets: u32,
     /// Images that are computed at once, at most.
     pub images: u32,
     /// How inputs and outputs are stored.
@@ -67,6 +72,10 @@ enum Sum {
     Product(Buffer),
     /// `integer_convolution`: words of 4 bytes; starts and factors of the sums.
     Bytes { weights: Buffer, sums: Buffer, spacing: Option<i32> },
+    /// `depthwise_convolution`: floats hold all sums.
+    Depthwise(Buffer),
+    /// `grouped_convolution`: floats, or integers where floats do not hold their sums.
+    Sets { weights: Buffer, shape: GroupedShape, integers: bool },
 }
 
 /// A layer with its weights on the GPU.
@@ -92,12 +101,33 @@ fn padded_rows(values: &[f32], channels: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Position of weight [out, in, tap] in [tap, in (padded), out (padded)], weight by weight.
-fn positions(
-    [out_channels, in_channels, taps]: [usize; 3],
-) -> impl Iterator<Item = (usize, usize)> {
-    let [out_padded, in_padded] =
-        [out_channels, in_channels].map(|channels| channels.next_multiple_of(GROUP as usize));
+/// Sizes of a layer's weights.
+#[derive(Clone, Copy)]
+struct Sizes {
+    out_channels: usize,
+    /// Of a set.
+    in_channels: usize,
+    /// As they are laid out: padded to a multiple of 4 where all channels are a set.
+    in_stored: usize,
+    taps: usize,
+}
+
+impl Sizes {
+    /// Output channels, padded to a multiple of 4.
+    fn out_stored(self) -> usize {
+        self.out_channels.next_multiple_of(GROUP as usize)
+    }
+
+    /// All weights as they are laid out.
+    fn elements(self) -> usize {
+        self.taps * self.in_stored * self.out_stored()
+    }
+}
+
+/// Position of weight [out, in, tap] in [tap, in (stored), out (padded)], weight by weight.
+fn positions(sizes: Sizes) -> impl Iterator<Item = (usize, usize)> {
+    let Sizes { out_channels, in_channels, in_stored: in_padded, taps } = sizes;
+    let out_padded = sizes.out_stored();
     (0..out_channels * in_channels * taps).map(move |index| {
         let (out, rest) = (index / (in_channels * taps), index % (in_channels * taps));
         (index, (rest % taps * in_padded + rest / taps) * out_padded + out)
@@ -123,51 +153,12 @@ impl RequantizedLayer {
                 groups(output.channels),
             ),
         };
-        let taps = shape.window.map_or(input.pixels(), |[kernel, ..]| kernel * kernel);
-        let sizes = [output.channels, input.channels, taps].map(|size| size as usize);
-        let [out_padded, in_padded] =
-            [output.channels, input.channels].map(|channels| groups(channels) * GROUP);
-        let elements = (taps * in_padded * out_padded) as usize;
-        let sum = match weights {
-            RequantizedWeights::Integers { values, bound, pivots, spacing }
-                if tiles.sums_bytes(is_exact_in_f32(bound.unsigned_abs())) =>
-            {
-                Sum::bytes(gpu, sizes, values, (pivots, spacing), shape.storage.input)?
-            }
-            _ => {
-                let mut arranged = vec![0.0f32; elements];
-                for (from, to) in positions(sizes) {
-                    arranged[to] = match weights {
-                        RequantizedWeights::Integers { values, .. } => values[from] as f32,
-                        RequantizedWeights::Floats(values) => values[from],
-                    };
-                }
-                let arranged = gpu.upload("weights", &arranged)?;
-                let fits_half = matches!(
-                    weights,
-                    RequantizedWeights::Integers { bound, .. } if bound < EXACT_IN_HALF
-                );
-                let is_paired = fits_half && shape.images > 1;
-                let images = 1 + u32::from(is_paired);
-                let strip_shape = StripShape { images, ..StripShape::of(geometry) };
-                match tiles.strips(strip_shape).filter(|_| shape.window.is_some()) {
-                    Some(strips) => {
-                        let slices = WeightSlices::new(gpu, strips, geometry, false)?;
-                        let mut recording = Recording::new();
-                        slices.record(gpu, &mut recording, "slices of weights", &arranged)?;
-                        recording.submit(gpu)?;
-                        Sum::Strips(slices)
-                    }
-                    None => Sum::Product(arranged),
-                }
-            }
-        };
+        let sum = Sum::new(gpu, &tiles, shape, geometry, weights)?;
         let channels = output.channels as usize;
         let per_pixel = shape.offset.len() > channels;
-        let products = taps
-            * input.channels
-            * output.channels
-            * if shape.window.is_some() { output.pixels() } else { 1 };
+        let Sizes { out_channels, in_channels, taps, .. } = shape.sizes();
+        let pixels = shape.window.map_or(1, |_| output.pixels());
+        let products = (taps * in_channels * out_channels) as u64 * u64::from(pixels);
         let bytes = |shape: Shape, format: Format| {
             u64::from(shape.pixels() * groups(shape.channels)) * format.group_bytes()
         };
@@ -180,7 +171,7 @@ impl RequantizedLayer {
             sum,
             multiplier: gpu.upload("multipliers", &padded_rows(shape.multiplier, channels))?,
             offset: gpu.upload("offsets", &padded_rows(shape.offset, channels))?,
-            flops: 2 * u64::from(products),
+            flops: 2 * products,
             moved: bytes(input, shape.storage.input) + bytes(output, shape.storage.output),
         })
     }
@@ -191,6 +182,7 @@ impl RequantizedLayer {
             Sum::Strips(slices) => slices.bytes(),
             Sum::Product(weights) => weights.size(),
             Sum::Bytes { weights, sums, .. } => weights.size() + sums.size(),
+            Sum::Depthwise(weights) | Sum::Sets { weights, .. } => weights.size(),
         };
         weights + self.multiplier.size() + self.offset.size()
     }
@@ -279,24 +271,132 @@ impl RequantizedLayer {
                 work,
             }
             .record(gpu, recording, label),
+            Sum::Depthwise(weight) => DepthwiseConvolution {
+                images: range,
+                input,
+                weight,
+                output,
+                end: Epilogue::Requantized(end),
+                geometry,
+                tiles: self.tiles.depthwise(geometry),
+                storage,
+                work,
+            }
+            .record(gpu, recording, label),
+            &Sum::Sets { weights: ref weight, shape, integers } => GroupedConvolution {
+                images: range,
+                input,
+                weight,
+                output,
+                end: Epilogue::Requantized(end),
+                integers,
+                shape,
+                storage,
+                work,
+            }
+            .record(gpu, recording, label),
         }
     }
 }
 
+impl RequantizedShape<'_> {
+    /// The convolution of sets that it is, where it has windows.
+    fn grouped(&self) -> Option<GroupedShape> {
+        let &RequantizedShape { input, output, window, sets, .. } = self;
+        window.map(|window| GroupedShape { input, output, window, sets })
+    }
+
+    /// The kernels that a convolution has; a fully connected layer sums everything.
+    fn family(&self) -> ConvolutionFamily {
+        self.grouped().map_or(ConvolutionFamily::Dense, ConvolutionFamily::of)
+    }
+
+    fn sizes(&self) -> Sizes {
+        let in_channels = self.input.channels / self.sets;
+        let stored = match self.sets {
+            1 => groups(in_channels) * GROUP,
+            _ => in_channels,
+        };
+        let taps = self.window.map_or(self.input.pixels(), Window::taps);
+        let [out_channels, in_channels, in_stored, taps] =
+            [self.output.channels, in_channels, stored, taps].map(|size| size as usize);
+        Sizes { out_channels, in_channels, in_stored, taps }
+    }
+}
+
 impl Sum {
+    /// What sums the products of `shape`, with the weights laid out for it.
+    fn new(
+        gpu: &Gpu,
+        tiles: &TileTable,
+        shape: &RequantizedShape<'_>,
+        geometry: Geometry,
+        weights: RequantizedWeights<'_>,
+    ) -> Result<Sum> {
+        let bound = match weights {
+            RequantizedWeights::Integers { bound, .. } => Some(bound),
+            RequantizedWeights::Floats(_) => None,
+        };
+        let is_exact = bound.is_none_or(|bound| is_exact_in_f32(bound.unsigned_abs()));
+        let sizes = shape.sizes();
+        match weights {
+            RequantizedWeights::Integers { values, pivots, spacing, .. }
+                if shape.sets == 1 && tiles.sums_bytes(is_exact) =>
+            {
+                return Sum::bytes(gpu, sizes, values, (pivots, spacing), shape.storage.input);
+            }
+            _ => {}
+        }
+        let family = shape.family();
+        // One set of channels by the kernel of many reads no padding.
+        let sizes = match family {
+            ConvolutionFamily::Dense => sizes,
+            _ => Sizes { in_stored: sizes.in_channels, ..sizes },
+        };
+        let mut arranged = vec![0.0f32; sizes.elements()];
+        for (from, to) in positions(sizes) {
+            arranged[to] = match weights {
+                RequantizedWeights::Integers { values, .. } => values[from] as f32,
+                RequantizedWeights::Floats(values) => values[from],
+            };
+        }
+        let arranged = gpu.upload("weights", &arranged)?;
+        match (family, shape.grouped()) {
+            (ConvolutionFamily::Depthwise, _) if is_exact => return Ok(Sum::Depthwise(arranged)),
+            (ConvolutionFamily::Depthwise | ConvolutionFamily::Grouped, Some(shape)) => {
+                return Ok(Sum::Sets { weights: arranged, shape, integers: !is_exact });
+            }
+            _ => {}
+        }
+        let fits_half = bound.is_some_and(|bound| bound < EXACT_IN_HALF);
+        let is_paired = fits_half && shape.images > 1;
+        let images = 1 + u32::from(is_paired);
+        let strip_shape = StripShape { images, ..StripShape::of(geometry) };
+        Ok(match tiles.strips(strip_shape).filter(|_| shape.window.is_some()) {
+            Some(strips) => {
+                let slices = WeightSlices::new(gpu, strips, geometry, false)?;
+                let mut recording = Recording::new();
+                slices.record(gpu, &mut recording, "slices of weights", &arranged)?;
+                recording.submit(gpu)?;
+                Sum::Strips(slices)
+            }
+            None => Sum::Product(arranged),
+        })
+    }
+
+    /// Sums of bytes.
     fn bytes(
         gpu: &Gpu,
-        sizes: [usize; 3],
+        sizes: Sizes,
         values: &[i32],
         (pivots, spacing): (&[i32], i32),
         input: Format,
     ) -> Result<Sum> {
-        let [out_channels, in_channels, taps] = sizes;
+        let Sizes { out_channels, in_stored: in_padded, taps, .. } = sizes;
         let narrow = values.iter().all(|value| (-128..=127).contains(value));
         let spacing = if narrow { 1 } else { spacing };
         let pivot = |channel: usize| if narrow { 0 } else { pivots[channel % pivots.len()] };
-        let out_padded = out_channels.next_multiple_of(GROUP as usize);
-        let in_padded = in_channels.next_multiple_of(GROUP as usize);
+        let out_padded = sizes.out_stored();
         // A byte a weight, in the order of a float's; then 4 input channels become a word.
         let mut bytes = vec![0i32; taps * in_padded * out_padded];
         let (mut starts, mut factors) = (vec![0i32; out_padded], vec![0i32; out_padded]);
@@ -346,6 +446,7 @@ mod tests {
             input: Shape::new(4, 1, 1),
             output: Shape::new(4, 1, 1),
             window: None,
+            sets: 1,
             images: 1,
             storage: Storage { input: Format::U8, output: Format::U8, state: Format::U8 },
             multiplier: &[1.0; 4],

@@ -805,7 +805,17 @@ fn check_grouped(seed: u64, shape: [u32; 4], window: Window, groups: u32, before
     let (storage, work, weight) = (Storage::default(), Work::default(), &case.unpadded());
     let shape = GroupedShape { input: case.shape.input, output, window, sets: groups };
     let [values, _] = case.forward_by(None, |images, [input, output], end| {
-        let own = GroupedConvolution { images, input, weight, output, end, shape, storage, work };
+        let own = GroupedConvolution {
+            images,
+            input,
+            weight,
+            output,
+            end: Epilogue::Activated(end),
+            integers: false,
+            shape,
+            storage,
+            work,
+        };
         launch_in_two_rows(&own);
     });
     let actual = case.input_gradient_by(&gradient, |images, [output_gradient, input_gradient]| {
@@ -849,7 +859,7 @@ fn check_grouped(seed: u64, shape: [u32; 4], window: Window, groups: u32, before
                     input,
                     weight,
                     output,
-                    end,
+                    end: Epilogue::Activated(end),
                     geometry,
                     tiles,
                     storage,

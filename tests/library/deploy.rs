@@ -3,8 +3,8 @@
 use saliq::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{
-        ActivationQuantizer, AveragePool, LayerConfig, NetworkConfig, PactKind, QuantizationConfig,
-        Shape, WeightQuantizer,
+        ActivationFunction, ActivationQuantizer, AveragePool, LayerConfig, NetworkConfig, PactKind,
+        QuantizationConfig, Shape, WeightQuantizer,
     },
     data::Split,
     deploy::{
@@ -138,7 +138,9 @@ fn batch_norms_and_dropouts_are_gone() {
             Operation::Activation(DeployableActivation::Quantized(grid)) => {
                 Some([grid.lowest, grid.highest])
             }
-            Operation::Activation(DeployableActivation::Function(_)) => Some([0, 0]),
+            Operation::Activation(DeployableActivation::Function(ActivationFunction::Relu)) => {
+                Some([0, 0])
+            }
             _ => None,
         })
         .collect();
@@ -188,7 +190,7 @@ fn averaged() -> NetworkConfig {
     NetworkConfig { input: Shape::new(2, 15, 12), classes: 5, layers }
 }
 
-fn images(shape: Shape, count: usize, seed: u64) -> Split {
+pub fn images(shape: Shape, count: usize, seed: u64) -> Split {
     let mut random = Random(seed);
     let images = (0..count * shape.elements() as usize).map(|_| random.below(256) as u8).collect();
     Split { images, labels: vec![0; count] }
@@ -197,15 +199,20 @@ fn images(shape: Shape, count: usize, seed: u64) -> Split {
 /// Every step of integer inference, with the kernels of software drivers and of GPUs, against exact
 /// arithmetic. Levels are equal, floats but for their own rounding.
 fn check(what: &str, model: &Model) -> IntegerPlan {
+    check_by(what, model, 4)
+}
+
+/// As [`check`], `slots` of 7 images at a time.
+pub fn check_by(what: &str, model: &Model, slots: u32) -> IntegerPlan {
     let plan = IntegerPlan::new(&DeployableModel::new(model).unwrap(), NORMALIZATION);
     let split = images(plan.input, 7, 5);
     let expected = integer_network(&plan, &split.images);
     let data = ResidentData::new(gpu(), &split, plan.input).unwrap();
     for software in [true, false] {
         let network =
-            IntegerNetwork::with_tiles(gpu(), &plan, 4, TileTable::for_kind(software)).unwrap();
-        let table = StepRecord::in_file_order(7, 4, 0);
-        let batch = Batch::new(gpu(), 4, false, 2).unwrap();
+            IntegerNetwork::with_tiles(gpu(), &plan, slots, TileTable::for_kind(software)).unwrap();
+        let table = StepRecord::in_file_order(7, slots, 0);
+        let batch = Batch::new(gpu(), slots, false, table.len() as u64).unwrap();
         let options =
             GatherOptions { shuffle: false, augment: Vec::new(), mean: 0.4, deviation: 0.3 };
         let mut part = Recording::new();

@@ -5,11 +5,13 @@
 use saliq::{
     config::Shape,
     gpu::{Binding, Recording},
+    graph::Window,
     kernels::ImageRange,
     layout::{groups, to_nchw},
     nn::{RequantizedLayer, RequantizedShape, RequantizedWeights, TileTable},
     reference::{
         convolution::Convolution,
+        grouped_convolution::grouped_convolution,
         integer_convolution::{integer_convolution, requantize},
     },
     storage::{Format, Storage},
@@ -36,14 +38,19 @@ enum Weights {
     Spaced,
     /// A zero point a channel.
     Pivots,
+    /// 129 … 255 of the first half of the taps, −255 … −129 of the others: sums on the way are much
+    /// larger than at the end.
+    Opposed,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
     input: Shape,
     out_channels: u32,
-    /// Kernel, stride, padding; none of a fully connected layer.
-    window: Option<[u32; 3]>,
+    /// None of a fully connected layer.
+    window: Option<Window>,
+    /// Sets of channels that are convolved on their own.
+    sets: u32,
     weights: Weights,
     from: Format,
     to: Format,
@@ -54,9 +61,8 @@ impl Case {
     fn shape(&self) -> Convolution {
         let (input, window) = match self.window {
             Some(window) => (self.input, window),
-            None => (Shape::new(self.input.elements(), 1, 1), [1, 1, 0]),
+            None => (Shape::new(self.input.elements(), 1, 1), [1, 1, 0].into()),
         };
-        let window = window.into();
         Convolution { images: COUNT, input, out_channels: self.out_channels, window }
     }
 
@@ -74,14 +80,18 @@ impl Case {
         let channels = self.out_channels as usize;
         let (pivots, spacing): (Vec<i32>, i32) = match self.weights {
             Weights::Narrow | Weights::Few => (vec![0; channels], 1),
-            Weights::Spaced => (vec![1; channels], 2),
+            Weights::Spaced | Weights::Opposed => (vec![1; channels], 2),
             Weights::Pivots => ((0..channels).map(|_| between(-127, 128)).collect(), 1),
         };
-        let of_channel = shape.weights() / channels;
+        let of_channel = shape.weights() / channels / self.sets as usize;
+        let taps = self.window.map_or(1, Window::taps) as usize;
         let weights: Vec<i32> = (0..channels * of_channel)
             .map(|at| match self.weights {
                 Weights::Few => between(-3, 3),
                 Weights::Spaced => 1 + 2 * between(-128, 127),
+                Weights::Opposed => {
+                    (1 + 2 * between(64, 127)) * if at % taps < taps / 2 { 1 } else { -1 }
+                }
                 _ => pivots[at / of_channel] + between(-128, 127),
             })
             .collect();
@@ -102,7 +112,21 @@ impl Case {
         let inside: Vec<i64> =
             input[FIRST * size..][..COUNT * size].iter().map(|&value| i64::from(value)).collect();
         let wide: Vec<i64> = weights.iter().map(|&value| i64::from(value)).collect();
-        let sums = integer_convolution(&shape, &inside, &wide);
+        let sums = if self.sets == 1 {
+            integer_convolution(&shape, &inside, &wide)
+        } else {
+            let [inside, wide] =
+                [&inside, &wide].map(|all| all.iter().map(|&n| n as f64).collect());
+            let (inside, wide): (Vec<f64>, Vec<f64>) = (inside, wide);
+            let sums = grouped_convolution(
+                &shape,
+                self.sets as usize,
+                &inside,
+                &wide,
+                &vec![0.0; channels],
+            );
+            sums.iter().map(|&sum| sum as i64).collect()
+        };
         let largest = sums.iter().map(|sum| sum.abs()).max().unwrap();
         assert!(
             largest <= bound && largest < 1 << 24,
@@ -130,6 +154,7 @@ impl Case {
             input: self.input,
             output,
             window: self.window,
+            sets: self.sets,
             images: SLOTS as u32,
             storage: Storage::new(self.from, self.to),
             multiplier: &multiplier,
@@ -190,15 +215,15 @@ fn pack(values: &[i32], shape: Shape) -> Vec<u32> {
     words
 }
 
-const fn case(
+fn case(
     input: [u32; 3],
     out_channels: u32,
     window: Option<[u32; 3]>,
     weights: Weights,
     [from, to]: [Format; 2],
 ) -> Case {
-    let input = Shape::new(input[0], input[1], input[2]);
-    Case { input, out_channels, window, weights, from, to, offset_by_place: false }
+    let (input, window) = (Shape::new(input[0], input[1], input[2]), window.map(Window::from));
+    Case { input, out_channels, window, sets: 1, weights, from, to, offset_by_place: false }
 }
 
 #[test]
@@ -230,5 +255,112 @@ fn layers_are_exact() {
         if gpu().abilities().subgroup_lanes == Some(8) {
             case.check(TileTable::for_kind(true).with_subgroups(true), exact, seed);
         }
+    }
+}
+
+/// A window of rows and columns: kernel, stride, dilation; zeros above, to the left, below and to
+/// the right.
+fn window(
+    kernel: [u32; 2],
+    stride: [u32; 2],
+    dilation: [u32; 2],
+    padding: [u32; 4],
+) -> Option<Window> {
+    Some(Window { kernel, stride, dilation, padding })
+}
+
+#[test]
+fn layers_of_any_window_are_exact() {
+    use Format::{F32, I8, U8};
+    use Weights::{Few, Narrow, Pivots, Spaced};
+    let plain = case([3, 9, 11], 9, None, Narrow, [U8, U8]);
+    let cases = [
+        Case { window: window([3, 1], [1, 2], [1, 1], [2, 0, 1, 0]), ..plain },
+        Case { window: window([1, 4], [2, 1], [1, 1], [0, 3, 0, 2]), weights: Pivots, ..plain },
+        Case { window: window([3, 2], [1, 1], [2, 3], [3, 1, 2, 3]), weights: Few, ..plain },
+        Case {
+            window: window([4, 3], [2, 3], [1, 2], [0, 4, 3, 0]),
+            weights: Spaced,
+            from: I8,
+            to: F32,
+            ..plain
+        },
+        // Taps that are far apart have a kernel of their own where floats are summed.
+        Case { window: window([3, 2], [1, 1], [1, 17], [1, 9, 0, 9]), to: I8, ..plain },
+        Case { window: window([1, 2], [1, 1], [1, 20], [0, 15, 0, 9]), weights: Few, ..plain },
+    ];
+    for (seed, case) in (100..).zip(cases) {
+        let case = Case { offset_by_place: seed % 2 == 0, ..case };
+        case.check(TileTable::for_kind(false), (1 << 24) - 1, seed);
+        let exact = if matches!(case.weights, Few) { (1 << 15) - 1 } else { 1 << 24 };
+        case.check(TileTable::for_kind(true), exact, seed);
+        case.check(TileTable::for_kind(true), i64::from(i32::MAX), seed);
+    }
+}
+
+#[test]
+fn layers_of_sets_are_exact() {
+    use Format::{F32, I8, U8};
+    use Weights::{Few, Narrow, Opposed, Pivots, Spaced};
+    let plain = case([6, 9, 11], 9, Some([3, 1, 1]), Narrow, [U8, U8]);
+    let of = |sets, inputs, out_channels| Case {
+        sets,
+        input: Shape::new(inputs, 9, 11),
+        out_channels,
+        ..plain
+    };
+    let cases = [
+        of(3, 6, 9),
+        Case {
+            window: window([2, 3], [3, 2], [1, 1], [0, 1, 1, 2]),
+            weights: Pivots,
+            from: I8,
+            ..of(2, 8, 8)
+        },
+        Case {
+            window: window([3, 2], [1, 1], [2, 3], [3, 1, 2, 3]),
+            weights: Spaced,
+            to: I8,
+            ..of(6, 12, 6)
+        },
+        Case { window: window([1, 1], [3, 2], [1, 1], [0; 4]), to: F32, ..of(5, 10, 20) },
+        Case { weights: Few, from: I8, to: I8, ..of(4, 4, 24) },
+        // Depthwise.
+        of(5, 5, 5),
+        Case {
+            window: window([4, 3], [2, 3], [1, 2], [0, 4, 3, 0]),
+            weights: Pivots,
+            to: I8,
+            ..of(8, 8, 8)
+        },
+        Case {
+            window: window([3, 1], [1, 2], [2, 1], [2, 0, 1, 0]),
+            weights: Spaced,
+            from: I8,
+            to: F32,
+            ..of(34, 34, 34)
+        },
+        Case { window: window([2, 2], [1, 1], [1, 1], [1, 0, 0, 0]), from: I8, ..of(7, 7, 7) },
+        // More taps than registers are for.
+        Case { window: window([8, 7], [1, 1], [1, 1], [4, 3, 3, 3]), to: I8, ..of(6, 6, 6) },
+    ];
+    for (seed, case) in (200..).zip(cases) {
+        let case = Case { offset_by_place: seed % 2 == 0, ..case };
+        for software in [true, false] {
+            case.check(TileTable::for_kind(software), 1 << 24, seed);
+            // As where f32 would not hold the sums.
+            case.check(TileTable::for_kind(software), i64::from(i32::MAX), seed);
+        }
+    }
+    // Sums on the way that f32 does not hold.
+    let case = Case {
+        input: Shape::new(8, 24, 25),
+        window: window([24, 24], [1, 1], [1, 1], [0; 4]),
+        weights: Opposed,
+        to: F32,
+        ..of(2, 8, 4)
+    };
+    for from in [U8, I8] {
+        Case { from, ..case }.check(TileTable::for_kind(true), i64::from(i32::MAX), 300);
     }
 }

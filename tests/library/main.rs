@@ -20,6 +20,7 @@ mod core_networks;
 mod deploy;
 mod goldens;
 mod integer_kernels;
+mod integer_networks;
 mod judgement_goldens;
 mod judgement_kernels;
 mod networks;

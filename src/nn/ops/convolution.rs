@@ -73,7 +73,7 @@ pub fn forward(
                 input,
                 weight,
                 output,
-                end,
+                end: Epilogue::Activated(end),
                 geometry,
                 tiles,
                 storage,
@@ -83,8 +83,17 @@ pub fn forward(
         }
         (ConvolutionFamily::Grouped, Some(shape)) => {
             let weight = &weights.forward;
-            let own =
-                GroupedConvolution { images, input, weight, output, end, shape, storage, work };
+            let own = GroupedConvolution {
+                images,
+                input,
+                weight,
+                output,
+                end: Epilogue::Activated(end),
+                integers: false,
+                shape,
+                storage,
+                work,
+            };
             return recorder.add(label, &own);
         }
         _ => {}
