@@ -3,6 +3,8 @@
 use crate::{
     Error, Result,
     config::{ActivationFunction, ActivationQuantizer, PactKind},
+    graph::Activation,
+    model::Model,
 };
 
 /// What stands behind a layer.
@@ -16,6 +18,30 @@ pub enum DeployableActivation {
 }
 
 impl DeployableActivation {
+    /// What `activation` of `folded` is: a function, a quantizer that clips in its place, or a
+    /// function and a quantizer behind it.
+    pub(super) fn all(
+        folded: &Model,
+        activation: &Activation,
+    ) -> Result<Vec<DeployableActivation>> {
+        let (graph, pact) = (&folded.graph, folded.config.quantization.pact);
+        let value = |id: Option<_>| -> Result<Option<f32>> {
+            id.map(|id| Ok(graph.values_of(id, &folded.parameters)?[0])).transpose()
+        };
+        let function = activation.plan.function();
+        let Some(learned) = value(activation.learned)? else {
+            return Ok(vec![DeployableActivation::Function(function)]);
+        };
+        let learned = (learned, value(activation.offset)?.unwrap_or(0.0));
+        let kind = activation.grid_kind(pact);
+        let grid = ActivationGrid::new(activation.quantizer, kind, activation.bits, learned)?;
+        // The ends of a grid are the clip of a ReLU.
+        let is_clipped =
+            matches!(function, ActivationFunction::Identity | ActivationFunction::Relu);
+        let function = (!is_clipped).then_some(DeployableActivation::Function(function));
+        Ok(function.into_iter().chain([DeployableActivation::Quantized(grid)]).collect())
+    }
+
     /// Whether it clips values to a range, and does nothing else but round them.
     pub fn is_clip(&self) -> bool {
         match self {

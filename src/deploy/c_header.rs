@@ -3,14 +3,11 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use super::{
-    DeployableModel, Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights,
-    memory::{Lifetime, place},
-};
+use super::{DeployableModel, Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights};
 use crate::{
     Error, Result,
     config::{ActivationFunction, Shape},
-    graph::Window,
+    graph::{Lifetime, Window, place},
     quant::pack_codes,
 };
 

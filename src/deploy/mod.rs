@@ -10,7 +10,6 @@ mod activation;
 mod c_header;
 mod c_program;
 mod integer;
-mod memory;
 mod model;
 pub mod onnx;
 mod packed;

@@ -1,10 +1,10 @@
 //! A model without what only training needs.
 
-use super::{ActivationGrid, DeployableActivation, WeightLevels};
+use super::{DeployableActivation, WeightLevels};
 use crate::{
     Result,
-    config::{ActivationFunction, AveragePool, MaxPool, PixelNormalization, Shape},
-    graph::{Activation, BatchNorm, OpKind, Weights, Window},
+    config::{AveragePool, MaxPool, PixelNormalization, Shape},
+    graph::{BatchNorm, OpKind, Weights, Window},
     model::{Model, fold_batch_norm},
 };
 
@@ -29,8 +29,8 @@ pub struct DeployableModel {
 /// A layer with the shapes it works on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeployableLayer {
-    /// Name as in the model file (letters, digits, underscores, points), e.g. `conv1`; of a function
-    /// with a quantizer behind it, which has the name, the same and `/function`.
+    /// Name as in the model file (letters, digits, underscores, points), e.g. `conv1`. A function
+    /// with a quantizer behind it, which has that name, is called the same and `/function`.
     pub name: String,
     /// The layers that it reads, by number; none for the image.
     pub reads: Vec<Option<usize>>,
@@ -218,29 +218,6 @@ impl DeployableWeights {
             }
         };
         Ok(DeployableWeights { shape, latent, levels, bias })
-    }
-}
-
-impl DeployableActivation {
-    /// What `activation` of `folded` is: a function, a quantizer that clips in its place, or a
-    /// function and a quantizer behind it.
-    fn all(folded: &Model, activation: &Activation) -> Result<Vec<DeployableActivation>> {
-        let (graph, pact) = (&folded.graph, folded.config.quantization.pact);
-        let value = |id: Option<_>| -> Result<Option<f32>> {
-            id.map(|id| Ok(graph.values_of(id, &folded.parameters)?[0])).transpose()
-        };
-        let function = activation.plan.function();
-        let Some(learned) = value(activation.learned)? else {
-            return Ok(vec![DeployableActivation::Function(function)]);
-        };
-        let learned = (learned, value(activation.offset)?.unwrap_or(0.0));
-        let kind = activation.grid_kind(pact);
-        let grid = ActivationGrid::new(activation.quantizer, kind, activation.bits, learned)?;
-        // The ends of a grid are the clip of a ReLU.
-        let is_clipped =
-            matches!(function, ActivationFunction::Identity | ActivationFunction::Relu);
-        let function = (!is_clipped).then_some(DeployableActivation::Function(function));
-        Ok(function.into_iter().chain([DeployableActivation::Quantized(grid)]).collect())
     }
 }
 

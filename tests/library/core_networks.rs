@@ -1253,7 +1253,7 @@ fn networks_that_cannot_be_are_refused() {
 fn networks_that_people_deploy() {
     for (name, network) in networks() {
         check(name, &network, &QuantizationConfig::default(), &[true, false]);
-        let bits = vec!["w8a8"; network.weight_layers().len()].join(",");
+        let bits = vec!["w4a4"; network.weight_layers().len()].join(",");
         let quantization = quantized(&bits, WeightQuantizer::Affine, true, PactKind::Unsigned);
         check(&format!("{name}, {bits}"), &network, &quantization, &[true, false]);
     }
