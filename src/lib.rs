@@ -45,6 +45,7 @@ pub mod files;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod graph;
+pub mod import;
 #[cfg(feature = "gpu")]
 pub mod integer;
 #[cfg(feature = "gpu")]

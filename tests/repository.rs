@@ -25,7 +25,7 @@ const LAYERS: [&[&str]; 20] = [
     &["reference"],
     &["deploy"],
     &["model"],
-    &["graph", "layout", "report"],
+    &["graph", "import", "layout", "report"],
     &["quant", "data"],
     &["config", "files", "random", "digest", "panics"],
     &["error"],

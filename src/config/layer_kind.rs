@@ -115,7 +115,7 @@ impl LayerKind {
     }
 
     /// Shape of what it makes of values of the shapes `inputs`, or why it makes nothing.
-    pub(super) fn output(&self, inputs: &[Shape]) -> Result<Shape, String> {
+    pub(crate) fn output(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let input = inputs[0];
         Ok(match *self {
             LayerKind::Conv(own) => own.output(input)?,

@@ -9,7 +9,7 @@ use super::{
     normalization::Images,
     packed,
     table_one::TableOne,
-    tensors::{Tensor, TensorFile},
+    tensors::{FILE_LIMIT, Tensor, TensorFile},
 };
 use crate::{
     Error, Phrase, Remedy, Result,
@@ -18,7 +18,9 @@ use crate::{
         PixelNormalization, Preset, QuantizationConfig, QuantizationOverrides, Shape,
     },
     error::phrase,
+    files::read_bounded,
     graph::{Graph, Parameter, ParameterLayout, ParameterRole},
+    import::onnx::{self, OnnxNetwork},
     plain,
 };
 
@@ -52,7 +54,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a model file, or the one in a run folder, to run it with `overrides`. A bare PyTorch
+    /// Reads a model file, or the one in a run folder, to run it with `overrides`: one of this
+    /// program, or an ONNX file of any. A bare PyTorch
     /// export of the network of Table I is accepted too, if its images are those of the paper.
     /// [`ModelFile`] accepts others and reports its assumptions.
     ///
@@ -69,7 +72,7 @@ impl Model {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn parse(path: &Path, bytes: &[u8], overrides: &QuantizationOverrides) -> Result<Model> {
-        ModelFile::new(TensorFile::parse(path, bytes)?, path.to_path_buf())?.model_alone(overrides)
+        ModelFile::parse(path.to_path_buf(), bytes, None)?.model_alone(overrides)
     }
 
     /// Whether the file has every α (or step of an activation) of the layout.
@@ -212,22 +215,74 @@ pub struct ModelFile {
     config: Option<ModelConfig>,
     /// Whether `tensors` has the packed weights as floats already.
     is_unpacked: bool,
+    /// Whether another program wrote it; its network is then known, and was not trained here.
+    is_foreign: bool,
+    /// What was left out or assumed when it was read.
+    remarks: Vec<String>,
 }
 
 impl ModelFile {
-    /// Reads a model file, or the one in a run folder.
+    /// Reads a model file, or the one in a run folder. An ONNX file is known by its content, or by
+    /// its name.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] for an invalid file.
     pub fn open(path: &Path) -> Result<ModelFile> {
         let path = model_file(path)?;
-        ModelFile::new(TensorFile::read(&path)?, path)
+        let bytes = read_bounded(&path, FILE_LIMIT)?;
+        let beside = path.clone();
+        ModelFile::parse(path, &bytes, Some(&beside))
+    }
+
+    /// As [`Self::open`], from the bytes of the file; other files that an ONNX file names are read
+    /// from the folder of `beside`.
+    fn parse(path: PathBuf, bytes: &[u8], beside: Option<&Path>) -> Result<ModelFile> {
+        let is_named = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"));
+        if !TensorFile::may_be(bytes) && (is_named || onnx::is_model(bytes)) {
+            let network = onnx::read(&path, bytes, beside)?;
+            return ModelFile::of_onnx(network, path);
+        }
+        ModelFile::new(TensorFile::parse(&path, bytes)?, path)
     }
 
     pub(super) fn new(tensors: TensorFile, path: PathBuf) -> Result<ModelFile> {
         let own = tensors.metadata(METADATA_KEY).map(ModelConfig::from_metadata).transpose();
         let config = own.map_err(|error| Error::format(&path, error.to_string()))?;
-        Ok(ModelFile { path, tensors, config, is_unpacked: false })
+        Ok(ModelFile {
+            path,
+            tensors,
+            config,
+            is_unpacked: false,
+            is_foreign: false,
+            remarks: Vec::new(),
+        })
+    }
+
+    /// A network of an ONNX file as if it were read from a file of this program.
+    fn of_onnx(own: OnnxNetwork, path: PathBuf) -> Result<ModelFile> {
+        let OnnxNetwork { network, parameters, exported, normalize, remarks } = own;
+        let mut tensors = TensorFile::default();
+        for own in parameters {
+            tensors.insert(Tensor::f32(&own.name, &own.shape, own.values));
+        }
+        let quantization = QuantizationConfig {
+            bits: vec![LayerBits::FLOAT; network.weight_layers().len()],
+            ..QuantizationConfig::default()
+        };
+        let mut config = ModelConfig { normalize, ..said_nothing(network, quantization) };
+        if let Some(own) = exported.filter(|own| own.network.classes == config.network.classes) {
+            let ModelConfig { dataset, dataset_is_folder, class_names, .. } = own;
+            config = ModelConfig { dataset, dataset_is_folder, class_names, ..config };
+        }
+        config.network.validate().map_err(|error| Error::format(&path, error.to_string()))?;
+        Ok(ModelFile {
+            path,
+            tensors,
+            config: Some(config),
+            is_unpacked: true,
+            is_foreign: true,
+            remarks,
+        })
     }
 
     /// Whether it is a bare state_dict: tensors without information about the network, its
@@ -300,7 +355,10 @@ impl ModelFile {
     /// [`Error::Format`] if none fits; [`Error::Model`] for an impossible network.
     pub fn model(mut self, reading: &Reading<'_>) -> Result<(Model, Option<Phrase>)> {
         let (config, remark) = match &self.config {
-            Some(own) => (own.clone(), self.unused_network(own, reading)),
+            Some(own) => {
+                let said = self.unused_network(own, reading).or_else(|| self.remark());
+                (own.clone(), said)
+            }
             None => self.bare(reading)?,
         };
         let stored = Graph::new(&config.network, &config.quantization)?.layout;
@@ -385,6 +443,18 @@ impl ModelFile {
             missing_alphas: missing,
             path,
         })
+    }
+
+    /// The network of a file of another program.
+    pub fn foreign_network(&self) -> Option<&NetworkConfig> {
+        self.config.as_ref().filter(|_| self.is_foreign).map(|own| &own.network)
+    }
+
+    /// What was left out or assumed when the file was read, in a line.
+    pub fn remark(&self) -> Option<Phrase> {
+        let said = self.remarks.join("; ");
+        let path = self.path.display();
+        (!said.is_empty()).then(|| format!("{path}: {said}").into())
     }
 
     /// A note, if the file says what its network is and another one is given.
@@ -550,8 +620,8 @@ impl ModelFile {
 /// The model file for `path`: `path` itself, or the one in a run folder.
 fn model_file(path: &Path) -> Result<PathBuf> {
     if !path.exists() {
-        let what = "no such file or folder; a model is a .safetensors file or the run folder that \
-                    `saliq train` wrote";
+        let what = "no such file or folder; a model is a .safetensors or .onnx file, or the run \
+                    folder that `saliq train` wrote";
         return Err(Error::format(path, what));
     }
     if !path.is_dir() {

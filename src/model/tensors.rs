@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Largest tensor file in bytes: the largest network that saliq trains, with its optimiser's state.
-const FILE_LIMIT: u64 = 4 << 30;
+pub(super) const FILE_LIMIT: u64 = 4 << 30;
 
 /// Values of a tensor to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,6 +153,7 @@ impl StoredTensor {
 }
 
 /// A tensor file in memory.
+#[derive(Default)]
 pub struct TensorFile {
     tensors: HashMap<String, StoredTensor>,
     metadata: HashMap<String, String>,
@@ -202,6 +203,12 @@ impl TensorFile {
             })
             .collect();
         Ok(TensorFile { tensors, metadata: header.metadata().clone().unwrap_or_default() })
+    }
+
+    /// Whether `bytes` begin as a safetensors file does: with the length of a header in braces.
+    pub(super) fn may_be(bytes: &[u8]) -> bool {
+        let length = bytes.first_chunk().map(|&length| u64::from_le_bytes(length));
+        length.is_some_and(|length| length <= bytes.len() as u64) && bytes.get(8) == Some(&b'{')
     }
 
     /// The tensor `name`.

@@ -14,6 +14,7 @@ mod cost;
 mod formats;
 mod hostile_files;
 mod hostile_names;
+mod import;
 mod judgement;
 mod networks;
 mod quantize;

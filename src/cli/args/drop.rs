@@ -10,8 +10,8 @@ use crate::judgement::Fill;
 /// `saliq drop`.
 #[derive(Clone, Debug, Args)]
 pub struct DropArgs {
-    /// Models: .safetensors files (of saliq or PyTorch) or run folders; models that differ only in
-    /// their seed share one curve
+    /// Models: .safetensors files (of saliq or PyTorch), ONNX files or run folders; models that
+    /// differ only in their seed share one curve
     #[arg(required = true, value_name = "MODEL")]
     pub models: Vec<PathBuf>,
     /// The explanations to judge; `random` is always included.

@@ -90,7 +90,7 @@ pub enum Engine {
 /// `saliq eval`.
 #[derive(Clone, Debug, Args)]
 pub struct EvalArgs {
-    /// Model: a .safetensors file (of saliq or PyTorch) or a run folder
+    /// Model: a .safetensors file (of saliq or PyTorch), an ONNX file or a run folder
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// The images, and how to run the model.

@@ -181,8 +181,8 @@ fn methods_in_full() -> String {
 /// `saliq explain`.
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
-    /// Models: .safetensors files (of saliq or PyTorch) or run folders; each has a group of columns
-    /// in the grid
+    /// Models: .safetensors files (of saliq or PyTorch), ONNX files or run folders; each has a
+    /// group of columns in the grid
     #[arg(required = true, value_name = "MODEL")]
     pub models: Vec<PathBuf>,
     /// Attribution methods, a comma-separated list

@@ -44,7 +44,7 @@ Examples:
   saliq export runs/bn --fold-batch-norm --out model.safetensors
       batch norms folded, for PyTorch")]
 pub struct ExportArgs {
-    /// Model: a .safetensors file (of saliq or PyTorch) or a run folder
+    /// Model: a .safetensors file (of saliq or PyTorch), an ONNX file or a run folder
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// File format

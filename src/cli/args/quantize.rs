@@ -41,7 +41,7 @@ Examples:
   saliq train --init runs/ptq-4 --bits 4,4 --weight-quant lsq --per-channel --epochs 2 \\
       --out runs/qat-4")]
 pub struct QuantizeArgs {
-    /// Trained float model: a .safetensors file (of saliq or PyTorch) or a run folder
+    /// Trained float model: a .safetensors file (of saliq or PyTorch), an ONNX file or a run folder
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// The model's network, if the file does not say it.

@@ -86,9 +86,10 @@ pub(super) fn resolve_for(
     output: &Output,
 ) -> Result<(RunConfig, Option<ModelFile>)> {
     let given = [settings.normalize.is_some(), settings.bits.is_some(), settings.dataset.is_some()];
+    let (settings, foreign) = with_own_network(settings, output)?;
     let mut config = crate::config::resolve(settings, &dataset.info())?;
     let Some(init) = &config.init else { return Ok((config, None)) };
-    let mut file = ModelFile::open(init)?;
+    let mut file = foreign.map_or_else(|| ModelFile::open(init), Ok)?;
     let [asked, bits_given, dataset_given] = given;
     if !bits_given {
         file.require_bits()?;
@@ -120,6 +121,25 @@ pub(super) fn resolve_for(
         }
     }
     Ok((config, Some(file)))
+}
+
+/// `settings` with the network of the file to start from, if another program wrote it and they name
+/// none, and that file.
+fn with_own_network(
+    mut settings: PartialRunConfig,
+    output: &Output,
+) -> Result<(PartialRunConfig, Option<ModelFile>)> {
+    let Some(init) = settings.init.as_deref().filter(|_| settings.network.is_none()) else {
+        return Ok((settings, None));
+    };
+    let file = ModelFile::open(init)?;
+    let Some(network) = file.foreign_network() else { return Ok((settings, Some(file))) };
+    output.note(&format!("--init {}: its own network is trained", init.display()));
+    if let Some(remark) = file.remark() {
+        output.note(&phrased(&remark));
+    }
+    settings.network = Some(network.clone().into());
+    Ok((settings, Some(file)))
 }
 
 /// Runs the training with a progress bar.

@@ -1,18 +1,16 @@
 //! The graph of a model, node by node.
 
-use super::{
-    schema::{
-        AttributeProto, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto,
-        OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorType,
-        TypeProto, ValueInfoProto,
-    },
-    tensor::{floats, integers, range},
-};
+use super::tensor::{floats, integers, range};
 use crate::{
     config::{ActivationFunction, Shape},
     deploy::{
         ActivationGrid, DeployableActivation, DeployableLayer, DeployableModel, DeployableWeights,
         Operation, WeightLevels,
+    },
+    import::onnx::schema::{
+        AttributeProto, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto,
+        OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorType,
+        TypeProto, ValueInfoProto,
     },
 };
 
@@ -115,6 +113,7 @@ pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto 
                 &[i64::from(model.classes)],
                 "a score a class; softmax makes them probabilities",
             )],
+            sparse_initializer: Vec::new(),
         }),
         opset_import: vec![OperatorSetIdProto {
             domain: Some(String::new()),
@@ -203,6 +202,7 @@ impl Builder {
             name: Some(name.into()),
             op_type: Some(op.into()),
             attribute,
+            domain: None,
         });
     }
 

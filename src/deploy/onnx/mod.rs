@@ -17,9 +17,9 @@ mod following;
 mod graph;
 mod interpreter;
 mod operators;
-pub mod schema;
 mod tensor;
 
+pub use crate::import::onnx::schema;
 pub use following::{Followed, FollowedActivation, follow};
 pub use graph::{OnnxInput, OnnxOptions, onnx_model};
 pub use interpreter::{Interpreter, Outcome};

@@ -1,7 +1,10 @@
 //! Constant tensors of an ONNX file, and back.
 
-use super::schema::{DataType, TensorProto};
-use crate::{Error, Result, config::Shape};
+use crate::{
+    Error, Result,
+    config::Shape,
+    import::onnx::schema::{DataType, TensorProto},
+};
 
 /// Elements of a tensor: numbers, or integers of a type.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +106,7 @@ fn tensor(name: &str, shape: &[usize], data_type: DataType, bytes: Vec<u8>) -> T
         data_type: Some(data_type as i32),
         name: Some(name.into()),
         raw_data: Some(bytes),
+        ..TensorProto::default()
     }
 }
 
@@ -120,7 +124,7 @@ pub fn range(data_type: DataType) -> Option<(i64, i64)> {
         DataType::Uint8 => Some((0, 255)),
         DataType::Int16 => Some((-32_768, 32_767)),
         DataType::Int64 => Some((i64::MIN, i64::MAX)),
-        DataType::Float | DataType::Undefined => None,
+        _ => None,
     }
 }
 
@@ -144,7 +148,7 @@ pub fn read(proto: &TensorProto) -> Result<Tensor> {
         DataType::Int16 => count.checked_mul(2),
         DataType::Float => count.checked_mul(4),
         DataType::Int64 => count.checked_mul(8),
-        DataType::Undefined => {
+        _ => {
             return Err(bad("an element type that saliq does not write".into()));
         }
     };
@@ -170,7 +174,7 @@ pub fn read(proto: &TensorProto) -> Result<Tensor> {
                 bytes.iter().flat_map(|&byte| [i64::from(byte & 15), i64::from(byte >> 4)]);
             whole(halves.map(|half| (half ^ sign) - sign).take(count).collect())
         }
-        DataType::Undefined => whole(Vec::new()),
+        _ => whole(Vec::new()),
     };
     Ok(Tensor { shape, elements })
 }

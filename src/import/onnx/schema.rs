@@ -1,5 +1,5 @@
-//! The part of ONNX's protobuf schema (onnx.proto of ONNX 1.23) that a sequential CNN needs, field
-//! numbers and all. Unknown fields are skipped when reading.
+//! The part of ONNX's protobuf schema (onnx.proto of ONNX 1.23) that CNNs need, field numbers and
+//! all. Unknown fields are skipped when reading.
 
 use prost::Message;
 
@@ -15,14 +15,36 @@ pub enum DataType {
     Uint8 = 2,
     /// Signed byte.
     Int8 = 3,
+    /// Unsigned 16-bit integer.
+    Uint16 = 4,
     /// Signed 16-bit integer.
     Int16 = 5,
+    /// Signed 32-bit integer.
+    Int32 = 6,
     /// Signed 64-bit integer.
     Int64 = 7,
+    /// Text.
+    String = 8,
+    /// A byte, 0 or 1.
+    Bool = 9,
+    /// 16-bit float of IEEE 754.
+    Float16 = 10,
+    /// 64-bit float.
+    Double = 11,
+    /// Unsigned 32-bit integer.
+    Uint32 = 12,
+    /// Unsigned 64-bit integer.
+    Uint64 = 13,
+    /// The upper half of a 32-bit float.
+    Bfloat16 = 16,
     /// Two unsigned values a byte, the first in the low half.
     Uint4 = 21,
     /// Two signed values a byte, the first in the low half.
     Int4 = 22,
+    /// Four unsigned values a byte, the first in the lowest bits.
+    Uint2 = 25,
+    /// Four signed values a byte, the first in the lowest bits.
+    Int2 = 26,
 }
 
 /// Which field of an attribute holds its value (`AttributeProto.AttributeType`).
@@ -35,6 +57,12 @@ pub enum AttributeType {
     Float = 1,
     /// One integer.
     Int = 2,
+    /// A text.
+    String = 3,
+    /// A tensor.
+    Tensor = 4,
+    /// A list of floats.
+    Floats = 6,
     /// A list of integers.
     Ints = 7,
 }
@@ -105,6 +133,9 @@ pub struct GraphProto {
     /// What a user gets.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfoProto>,
+    /// Constant tensors that list what is not 0, undecoded.
+    #[prost(bytes = "vec", repeated, tag = "15")]
+    pub sparse_initializer: Vec<Vec<u8>>,
 }
 
 /// One application of an operator.
@@ -125,6 +156,9 @@ pub struct NodeProto {
     /// Its attributes.
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<AttributeProto>,
+    /// The operator's set; none for the standard one.
+    #[prost(string, optional, tag = "7")]
+    pub domain: Option<String>,
 }
 
 /// A constant of a node.
@@ -139,6 +173,15 @@ pub struct AttributeProto {
     /// Value of an [`AttributeType::Int`].
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
+    /// Value of an [`AttributeType::String`].
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub s: Option<Vec<u8>>,
+    /// Value of an [`AttributeType::Tensor`].
+    #[prost(message, optional, tag = "5")]
+    pub t: Option<TensorProto>,
+    /// Values of [`AttributeType::Floats`].
+    #[prost(float, repeated, packed = "false", tag = "7")]
+    pub floats: Vec<f32>,
     /// Values of [`AttributeType::Ints`].
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
@@ -156,12 +199,33 @@ pub struct TensorProto {
     /// Element type.
     #[prost(enumeration = "DataType", optional, tag = "2")]
     pub data_type: Option<i32>,
+    /// Elements of 32-bit floats, where `raw_data` has none.
+    #[prost(float, repeated, tag = "4")]
+    pub float_data: Vec<f32>,
+    /// Elements of up to 32 bits.
+    #[prost(int32, repeated, tag = "5")]
+    pub int32_data: Vec<i32>,
+    /// Elements of signed 64-bit integers.
+    #[prost(int64, repeated, tag = "7")]
+    pub int64_data: Vec<i64>,
     /// Name.
     #[prost(string, optional, tag = "8")]
     pub name: Option<String>,
     /// Elements in row-major order, little endian.
     #[prost(bytes = "vec", optional, tag = "9")]
     pub raw_data: Option<Vec<u8>>,
+    /// Elements of 64-bit floats.
+    #[prost(double, repeated, tag = "10")]
+    pub double_data: Vec<f64>,
+    /// Elements of unsigned integers of 32 and 64 bits.
+    #[prost(uint64, repeated, tag = "11")]
+    pub uint64_data: Vec<u64>,
+    /// Where elements in another file are: `location`, `offset`, `length`.
+    #[prost(message, repeated, tag = "13")]
+    pub external_data: Vec<StringStringEntryProto>,
+    /// 1 where the elements are in another file.
+    #[prost(int32, optional, tag = "14")]
+    pub data_location: Option<i32>,
 }
 
 /// Name and type of an input or output.

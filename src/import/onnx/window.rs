@@ -1,0 +1,208 @@
+//! Windows of convolutions and pools as nodes describe them, and the pools that they are.
+
+use super::{Fallible, node::Node};
+use crate::config::{AveragePool, MaxPool, Shape};
+
+/// Largest window of a max-pool of one layer.
+const MAX_POOL: u32 = 15;
+/// Most zeros on a side.
+const MOST_PADDING: u32 = 1 << 16;
+
+/// Places over an image that outputs are made of; pairs are of rows and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) kernel: [u32; 2],
+    pub(super) stride: [u32; 2],
+    pub(super) dilation: [u32; 2],
+    /// Pixels added above, to the left, below, to the right.
+    pub(super) sides: [u32; 4],
+    /// Whether a last window may reach beyond these.
+    is_ceil: bool,
+}
+
+impl Window {
+    /// The window of `node` over images of `input` with `pads` zeros around them.
+    pub(super) fn new(
+        node: Node<'_>,
+        kernel: [u32; 2],
+        input: Shape,
+        pads: [u32; 4],
+    ) -> Fallible<Window> {
+        let stride = node.sizes("strides", 1, 1)?;
+        let dilation = node.sizes("dilations", 1, 1)?;
+        let size = [input.height, input.width];
+        let own: [u32; 4] = match node.text("auto_pad").unwrap_or("NOTSET") {
+            "NOTSET" | "" => node.sizes("pads", 0, 0)?,
+            "VALID" => [0; 4],
+            same @ ("SAME_UPPER" | "SAME_LOWER") if pads == [0; 4] => {
+                let mut sides = [0; 4];
+                for axis in 0..2 {
+                    let [size, stride] = [size[axis], stride[axis]].map(u64::from);
+                    let extent = extent(kernel[axis], dilation[axis]);
+                    let covered = (size.div_ceil(stride) - 1) * stride + extent;
+                    let all = covered.saturating_sub(size);
+                    let front = if same == "SAME_UPPER" { all / 2 } else { all.div_ceil(2) };
+                    let fit = |pad: u64| u32::try_from(pad).map_err(|_| "its window is too large");
+                    (sides[axis], sides[axis + 2]) = (fit(front)?, fit(all - front)?);
+                }
+                sides
+            }
+            other => return Err(format!("auto_pad {other} is not supported")),
+        };
+        let mut sides = [0; 4];
+        for (side, (own, pad)) in sides.iter_mut().zip(own.into_iter().zip(pads)) {
+            let sum = own.checked_add(pad).filter(|&sum| sum <= MOST_PADDING);
+            *side = sum.ok_or_else(|| format!("it pads by more than {MOST_PADDING}"))?;
+        }
+        let is_ceil = node.integer("ceil_mode", 0)? != 0;
+        Ok(Window { kernel, stride, dilation, sides, is_ceil })
+    }
+
+    /// One window over planes of at most `size` rows and columns.
+    pub(super) fn whole(size: u32) -> Window {
+        let both = [size; 2];
+        Window { kernel: both, stride: both, dilation: [1; 2], sides: [0; 4], is_ceil: true }
+    }
+
+    /// Windows along the rows (0) or columns (1) of `input`; none where not even one fits.
+    fn count(&self, axis: usize, input: Shape) -> Option<u32> {
+        let size = u64::from([input.height, input.width][axis]);
+        let stride = u64::from(self.stride[axis]);
+        let [front, back] = [self.sides[axis], self.sides[axis + 2]].map(u64::from);
+        let beyond = if self.is_ceil { stride - 1 } else { 0 };
+        let extent = extent(self.kernel[axis], self.dilation[axis]);
+        let last = (size + front + back + beyond).checked_sub(extent)? / stride;
+        let is_outside = self.is_ceil && last * stride >= size + front;
+        u32::try_from(last + u64::from(!is_outside)).ok()
+    }
+
+    fn counts(&self, input: Shape) -> Option<[u32; 2]> {
+        Some([self.count(0, input)?, self.count(1, input)?])
+    }
+
+    /// Kernel, stride and padding in front, if they are the same for rows and columns.
+    fn square(&self) -> Option<[u32; 3]> {
+        let pairs = [self.kernel, self.stride, [self.sides[0], self.sides[1]]];
+        let is_square = self.dilation == [1; 2] && pairs.iter().all(|[row, column]| row == column);
+        is_square.then_some(pairs.map(|[row, _]| row))
+    }
+
+    /// What is said of a window that no pool has.
+    fn misfit(&self) -> String {
+        let Window { kernel, stride, sides, dilation, .. } = self;
+        format!(
+            "a pool with kernel {kernel:?}, strides {stride:?}, pads {sides:?} and dilations \
+             {dilation:?} is not supported; square windows with the same padding above and to the \
+             left are"
+        )
+    }
+
+    /// The max-pools that have these windows over `input`, one behind the other. What is padded is
+    /// never a maximum, so that padding below and to the right only makes room for windows.
+    pub(super) fn max_pools(&self, input: Shape) -> Fallible<Vec<MaxPool>> {
+        let misfit = || self.misfit();
+        let [kernel, stride, padding] = self.square().ok_or_else(misfit)?;
+        let counts = self.counts(input).ok_or_else(misfit)?;
+        if kernel > MAX_POOL && kernel == stride && padding == 0 {
+            // A maximum of maxima.
+            let factor = (2..=MAX_POOL).rev().find(|factor| kernel.is_multiple_of(*factor));
+            let factor = factor.filter(|factor| kernel / factor <= MAX_POOL).ok_or_else(misfit)?;
+            let is_whole = counts == [input.height / kernel, input.width / kernel];
+            return match is_whole {
+                true => Ok([factor, kernel / factor].map(|own| MaxPool::inside(own, own)).to_vec()),
+                false => Err(misfit()),
+            };
+        }
+        let pool = |ceil_mode: &bool| {
+            let pool = MaxPool { kernel, stride, padding, ceil_mode: *ceil_mode };
+            let own = [pool.windows(input.height), pool.windows(input.width)];
+            (own == counts.map(Ok)).then_some(vec![pool])
+        };
+        [false, true].iter().find_map(pool).ok_or_else(misfit)
+    }
+
+    /// The average-pool that has these windows over `input`; none where there is none.
+    pub(super) fn average_pool(&self, input: Shape, counts_padding: bool) -> Option<AveragePool> {
+        let [kernel, stride, padding] = self.square()?;
+        let counts = self.counts(input)?;
+        let [top, left, bottom, right] = self.sides;
+        let is_even = [top, left] == [bottom, right];
+        let padded = counts_padding && self.sides != [0; 4];
+        let pool = |ceil_mode: &bool| {
+            let count_include_pad = counts_padding;
+            let pool =
+                AveragePool { kernel, stride, padding, ceil_mode: *ceil_mode, count_include_pad };
+            let own = [pool.windows(input.height), pool.windows(input.width)];
+            (own == counts.map(Ok)).then_some(pool)
+        };
+        match padded {
+            // The padding counts: it must be the same at all sides.
+            true if is_even => pool(&self.is_ceil),
+            true => None,
+            false => [false, true].iter().find_map(pool),
+        }
+    }
+
+    /// Whether the window is the whole of `input` and nothing else.
+    pub(super) fn is_whole(&self, input: Shape) -> bool {
+        self.kernel == [input.height, input.width]
+            && self.sides == [0; 4]
+            && self.dilation == [1; 2]
+            && self.counts(input) == Some([1; 2])
+    }
+
+    /// Whether means over the windows of `input` are sums with the same factor everywhere.
+    pub(super) fn is_uniform(&self, input: Shape, counts_padding: bool) -> bool {
+        let whole = Window { is_ceil: false, ..*self };
+        (counts_padding || self.sides == [0; 4])
+            && self.dilation == [1; 2]
+            && self.counts(input).is_some_and(|counts| whole.counts(input) == Some(counts))
+    }
+}
+
+/// Pixels from the first tap of a window to its last one.
+fn extent(kernel: u32, dilation: u32) -> u64 {
+    u64::from(kernel.saturating_sub(1)) * u64::from(dilation) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Window =
+        Window { kernel: [2; 2], stride: [2; 2], dilation: [1; 2], sides: [0; 4], is_ceil: false };
+
+    #[test]
+    fn padding_behind_an_image_makes_room_for_windows() {
+        let input = Shape::new(1, 7, 7);
+        let pools = |window: Window| window.max_pools(input);
+        assert_eq!(pools(PLAIN), Ok(vec![MaxPool::inside(2, 2)]));
+        let same = Window { sides: [0, 0, 1, 1], ..PLAIN };
+        let ceil = MaxPool { ceil_mode: true, ..MaxPool::inside(2, 2) };
+        assert_eq!(pools(same), Ok(vec![ceil]));
+        assert!(pools(Window { sides: [1, 0, 0, 1], ..PLAIN }).is_err());
+        assert!(pools(Window { kernel: [2, 3], ..PLAIN }).is_err());
+    }
+
+    #[test]
+    fn large_maxima_are_maxima_of_maxima() {
+        let whole = Window { kernel: [16; 2], stride: [16; 2], ..PLAIN };
+        let pools = whole.max_pools(Shape::new(1, 16, 16)).unwrap();
+        assert_eq!(pools, [MaxPool::inside(8, 8), MaxPool::inside(2, 2)]);
+        assert!(whole.max_pools(Shape::new(1, 15, 16)).is_err());
+    }
+
+    #[test]
+    fn means_count_what_the_node_counts() {
+        let input = Shape::new(1, 8, 8);
+        let padded = Window { kernel: [3; 2], sides: [1; 4], ..PLAIN };
+        for counts in [false, true] {
+            let pool = padded.average_pool(input, counts).unwrap();
+            assert_eq!((pool.padding, pool.count_include_pad), (1, counts));
+        }
+        let uneven = Window { sides: [0, 0, 1, 1], kernel: [3; 2], ..PLAIN };
+        assert_eq!(uneven.average_pool(input, true), None);
+        assert!(uneven.is_uniform(input, true) && !uneven.is_uniform(input, false));
+        assert!(uneven.average_pool(input, false).is_some_and(|pool| pool.ceil_mode));
+    }
+}
