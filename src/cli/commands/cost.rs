@@ -88,13 +88,14 @@ fn subject(
     Ok((config.network, quantization, None))
 }
 
-/// Whether it is a tensor file, or a folder with one. A run that has just begun has only a
+/// Whether it is a tensor file or one of ONNX, or a folder with one. A run that has just begun has only a
 /// configuration.
 fn is_model(path: &Path) -> bool {
     if path.is_dir() {
         path.join(MODEL_FILE).exists()
     } else {
-        path.extension().is_some_and(|extension| extension == "safetensors")
+        let is_ending = |ending: &std::ffi::OsStr| ending == "safetensors" || ending == "onnx";
+        path.extension().is_some_and(is_ending)
     }
 }
 
