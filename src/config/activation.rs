@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serializer, ser::SerializeMap};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "ActivationText")]
 pub enum ActivationFunction {
-    /// x itself: of a quantizer in the place of a ReLU. No file asks for it.
+    /// x itself: of a quantizer in the place of a ReLU, or where a file has a quantizer alone.
     Identity,
     /// max(x, 0).
     #[default]
@@ -53,6 +53,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum KindText {
+    Identity,
     #[default]
     Relu,
     Relu6,
@@ -75,6 +76,7 @@ impl TryFrom<ActivationText> for ActivationFunction {
             return Err(format!("slope {slope} is too large"));
         }
         Ok(match text.kind {
+            KindText::Identity => ActivationFunction::Identity,
             KindText::Relu => ActivationFunction::Relu,
             KindText::Relu6 => ActivationFunction::Relu6,
             KindText::LeakyRelu => ActivationFunction::LeakyRelu { slope },

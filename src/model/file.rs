@@ -260,21 +260,17 @@ impl ModelFile {
 
     /// A network of an ONNX file as if it were read from a file of this program.
     fn of_onnx(own: OnnxNetwork, path: PathBuf) -> Result<ModelFile> {
-        let OnnxNetwork { network, parameters, exported, normalize, remarks } = own;
+        let OnnxNetwork { network, parameters, quantization, exported, normalize, remarks } = own;
         let mut tensors = TensorFile::default();
         for own in parameters {
             tensors.insert(Tensor::f32(&own.name, &own.shape, own.values));
         }
-        let quantization = QuantizationConfig {
-            bits: vec![LayerBits::FLOAT; network.weight_layers().len()],
-            ..QuantizationConfig::default()
-        };
         let mut config = ModelConfig { normalize, ..said_nothing(network, quantization) };
         if let Some(own) = exported.filter(|own| own.network.classes == config.network.classes) {
             let ModelConfig { dataset, dataset_is_folder, class_names, .. } = own;
             config = ModelConfig { dataset, dataset_is_folder, class_names, ..config };
         }
-        config.network.validate().map_err(|error| Error::format(&path, error.to_string()))?;
+        config.validate().map_err(|error| Error::format(&path, error.to_string()))?;
         Ok(ModelFile {
             path,
             tensors,

@@ -35,6 +35,19 @@ pub(super) struct Constant {
     pub(super) shape: Vec<usize>,
     /// As many as the shape says.
     pub(super) values: Values,
+    /// Lowest and highest integer that an element could be, where that is known.
+    pub(super) range: Option<[i64; 2]>,
+    /// The integers that the floats were made of.
+    pub(super) levels: Option<Levels>,
+}
+
+/// What floats on levels are made of: (level − zero point)·scale.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Levels {
+    /// Lowest and highest level that could be, less the zero point.
+    pub(super) range: [i64; 2],
+    /// A scale, or one a slice along the first axis.
+    pub(super) scales: Vec<f32>,
 }
 
 /// Elements of a tensor of `shape`; none where there are too many to count.
@@ -70,12 +83,16 @@ impl Budget {
 }
 
 impl Constant {
+    pub(super) fn new(shape: Vec<usize>, values: Values) -> Constant {
+        Constant { shape, values, range: None, levels: None }
+    }
+
     pub(super) fn whole(shape: Vec<usize>, values: Vec<i64>) -> Constant {
-        Constant { shape, values: Values::Whole(values) }
+        Constant::new(shape, Values::Whole(values))
     }
 
     pub(super) fn real(shape: Vec<usize>, values: Vec<f32>) -> Constant {
-        Constant { shape, values: Values::Real(values) }
+        Constant::new(shape, Values::Real(values))
     }
 
     pub(super) fn count(&self) -> usize {
@@ -128,12 +145,12 @@ impl Constant {
             Values::Real(values) => Values::Real(places.map(|place| values[place]).collect()),
             Values::Whole(values) => Values::Whole(places.map(|place| values[place]).collect()),
         };
-        Constant { shape, values }
+        Constant { range: self.range, ..Constant::new(shape, values) }
     }
 
     /// The same elements in another shape.
     pub(super) fn shaped(&self, shape: Vec<usize>) -> Constant {
-        Constant { shape, values: self.values.clone() }
+        Constant { range: self.range, ..Constant::new(shape, self.values.clone()) }
     }
 }
 
@@ -244,7 +261,23 @@ pub(super) fn read(
         Some(raw) => from_bytes(data_type, raw, count),
         None => typed(proto, data_type, count).map_err(|found| misfit(found, "values"))?,
     };
-    Ok(Constant { shape, values })
+    Ok(Constant { range: range(data_type), ..Constant::new(shape, values) })
+}
+
+/// Lowest and highest integer of types of levels.
+fn range(data_type: DataType) -> Option<[i64; 2]> {
+    use DataType::*;
+    Some(match data_type {
+        Int2 => [-2, 1],
+        Uint2 => [0, 3],
+        Int4 => [-8, 7],
+        Uint4 => [0, 15],
+        Int8 => [-128, 127],
+        Uint8 => [0, 255],
+        Int16 => [-32_768, 32_767],
+        Uint16 => [0, 65_535],
+        _ => return None,
+    })
 }
 
 /// Bits of an element.

@@ -3,7 +3,7 @@
 
 use super::{
     Fallible,
-    constant::{BATCH, Beside, Budget, Constant, Values, read},
+    constant::{BATCH, Beside, Budget, Constant, Levels, Values, read},
     layout::place,
     node::Node,
     schema::DataType,
@@ -93,7 +93,7 @@ impl Folding<'_> {
             return Err("its constant is neither numbers nor a dense tensor of numbers".into());
         };
         self.budget.take(&shape)?;
-        Ok(Constant { shape, values })
+        Ok(Constant::new(shape, values))
     }
 
     fn constant_of_shape(&mut self, node: Node<'_>, shape: &Constant) -> Fallible<Constant> {
@@ -108,7 +108,7 @@ impl Folding<'_> {
             Values::Whole(values) if values.len() == 1 => Values::Whole(vec![values[0]; count]),
             _ => return Err("its value is no single number".into()),
         };
-        Ok(Constant { shape, values })
+        Ok(Constant::new(shape, values))
     }
 
     fn range(&mut self, inputs: &Inputs<'_>) -> Fallible<Constant> {
@@ -173,7 +173,7 @@ impl Folding<'_> {
             }
             _ => return Err("it computes with integers and floats".into()),
         };
-        Ok(Constant { shape, values })
+        Ok(Constant::new(shape, values))
     }
 }
 
@@ -276,7 +276,7 @@ fn cast(from: &Constant, to: i64) -> Fallible<Constant> {
         }
         (values, _) => values.clone(),
     };
-    Ok(Constant { shape: from.shape.clone(), values })
+    Ok(Constant::new(from.shape.clone(), values))
 }
 
 /// The sizes `shape` as a Shape node with `start` and `end` gives them.
@@ -392,7 +392,7 @@ fn concat(inputs: &Inputs<'_>, axis: i64) -> Fallible<Constant> {
             Values::Real(join(&own?, outer))
         }
     };
-    Ok(Constant { shape, values })
+    Ok(Constant::new(shape, values))
 }
 
 fn reshape(from: &Constant, target: &[i64]) -> Fallible<Constant> {
@@ -505,13 +505,14 @@ fn unary(operator: &str, from: &Constant) -> Fallible<Constant> {
         }
         _ => return Err(format!("{operator} of integers")),
     };
-    Ok(Constant { shape: from.shape.clone(), values })
+    Ok(Constant::new(from.shape.clone(), values))
 }
 
 /// Lowest and highest value of a Clip, as attributes or inputs.
 fn clip(node: Node<'_>, inputs: &Inputs<'_>) -> Fallible<Constant> {
     let from = inputs.get(0)?;
     let end = |index: usize| inputs.optional(index);
+    let mut range = from.range;
     let values = match &from.values {
         Values::Whole(values) => {
             let one = |end: &Constant| match end.integers()? {
@@ -520,6 +521,7 @@ fn clip(node: Node<'_>, inputs: &Inputs<'_>) -> Fallible<Constant> {
             };
             let low = end(1).map(one).transpose()?.unwrap_or(i64::MIN);
             let high = end(2).map(one).transpose()?.unwrap_or(i64::MAX);
+            range = range.map(|[lowest, highest]| [lowest.max(low), highest.min(high)]);
             Values::Whole(values.iter().map(|&value| value.max(low).min(high)).collect())
         }
         Values::Real(values) => {
@@ -530,7 +532,7 @@ fn clip(node: Node<'_>, inputs: &Inputs<'_>) -> Fallible<Constant> {
             Values::Real(values.iter().map(|&value| value.max(low).min(high)).collect())
         }
     };
-    Ok(Constant { shape: from.shape.clone(), values })
+    Ok(Constant { range, ..Constant::new(from.shape.clone(), values) })
 }
 
 /// For every element, the place of its scale: one scale, or one a slice along an axis.
@@ -576,7 +578,13 @@ fn dequantize(node: Node<'_>, inputs: &Inputs<'_>) -> Fallible<Constant> {
         level.saturating_sub(zeros[own]) as f32 * scales[own]
     };
     let values = from.integers()?.iter().enumerate().map(of).collect();
-    Ok(Constant::real(from.shape.clone(), values))
+    let is_known = zeros.iter().all(|zero| *zero == zeros[0])
+        && (scales.len() == 1 || node.integer("axis", 1)? == 0);
+    let levels = from
+        .range
+        .filter(|_| is_known)
+        .map(|range| Levels { range: range.map(|end| end - zeros[0]), scales: scales.to_vec() });
+    Ok(Constant { levels, ..Constant::real(from.shape.clone(), values) })
 }
 
 fn quantize(node: Node<'_>, inputs: &Inputs<'_>) -> Fallible<Constant> {

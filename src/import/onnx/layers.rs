@@ -3,10 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Fallible;
+use super::{Fallible, constant::Levels};
 use crate::config::{
-    ActivationFunction, BatchNorm, ChannelGroups, Convolution, IMAGES, LayerConfig, LayerKind,
-    NetworkConfig, Padding, Shape,
+    ActivationFunction, BatchNorm, ChannelGroups, Convolution, IMAGES, LayerBits, LayerConfig,
+    LayerKind, NetworkConfig, Padding, QuantizationConfig, Shape, WeightQuantizer,
 };
 
 /// Longest name of a layer.
@@ -18,7 +18,13 @@ pub(super) enum Step {
     /// A layer without parameters.
     Plain(LayerKind),
     /// A convolution or a fully connected layer; whether there is a bias is in `bias` alone.
-    Weighted { kind: LayerKind, shape: Vec<usize>, weight: Vec<f32>, bias: Option<Vec<f32>> },
+    Weighted {
+        kind: LayerKind,
+        shape: Vec<usize>,
+        weight: Vec<f32>,
+        bias: Option<Vec<f32>>,
+        levels: Option<Levels>,
+    },
     /// A batch norm: scale, shift, mean and variance of every channel.
     Norm { own: BatchNorm, parameters: [Vec<f32>; 4] },
     /// scale·x + shift with a number of each a channel.
@@ -35,6 +41,45 @@ pub(super) struct Made {
     pub(super) inputs: Vec<Option<usize>>,
     /// Shape of what it makes.
     pub(super) output: Shape,
+    /// What its values are rounded to.
+    pub(super) grid: Option<Grid>,
+}
+
+/// Multiples of a scale, of which the lowest is at most 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Grid {
+    pub(super) scale: f32,
+    pub(super) lowest: i64,
+    pub(super) highest: i64,
+}
+
+impl Grid {
+    /// The bits that have as many levels.
+    fn bits(self) -> Fallible<u32> {
+        let levels = self.highest - self.lowest + 1;
+        let bits = (1..=8).find(|bits| 1i64 << bits == levels);
+        bits.filter(|_| self.lowest <= 0 && self.highest > 0).ok_or_else(|| {
+            format!(
+                "activations on levels {} to {} are not supported; 2^b levels with 0 among them \
+                 are, b from 1 to 8",
+                self.lowest, self.highest
+            )
+        })
+    }
+}
+
+impl Levels {
+    /// The bits of symmetric levels that `weight`, of which each scale has an equal part, is on.
+    fn bits(&self, weight: &[f32]) -> Option<u32> {
+        let part = (weight.len() / self.scales.len()).max(1);
+        let highest = |bits: u32| (1i64 << (bits - 1)) - 1;
+        let [lowest, most] = self.range;
+        let bits = (2..=8).find(|&bits| most <= highest(bits) && lowest >= -highest(bits) - 1)?;
+        let on_level = |(rows, scale): (&[f32], &f32)| {
+            rows.iter().all(|value| (value / scale).round_ties_even() as i64 >= -highest(bits))
+        };
+        weight.chunks(part).zip(&self.scales).all(on_level).then_some(bits)
+    }
 }
 
 /// A named tensor of the network.
@@ -54,7 +99,10 @@ impl Made {
         let of = |values: &[f64], channel: usize| values[channel % values.len()];
         match &mut self.step {
             Step::Plain(_) => return false,
-            Step::Weighted { weight, bias, .. } => {
+            Step::Weighted { weight, bias, levels, .. } => {
+                if scale.iter().any(|&scale| scale != 1.0) {
+                    *levels = None;
+                }
                 let channels = self.output.channels as usize;
                 let each = weight.len() / channels.max(1);
                 for (channel, row) in weight.chunks_mut(each.max(1)).enumerate() {
@@ -87,6 +135,37 @@ impl Made {
         true
     }
 
+    /// Adds the scales of its weights, one or as many as channels, to `all`.
+    fn push_scales(&self, (name, per_channel): (&str, bool), all: &mut Vec<NamedParameter>) {
+        let Step::Weighted { shape, levels: Some(levels), .. } = &self.step else { return };
+        let count = if per_channel { shape[0] } else { 1 };
+        let values: Vec<f32> =
+            (0..count).map(|channel| levels.scales[channel % levels.scales.len()]).collect();
+        all.push(NamedParameter {
+            name: format!("{name}.weight_scale"),
+            shape: vec![count],
+            values,
+        });
+    }
+
+    /// Adds what its grid is learned as to `all`.
+    fn push_grid(&self, name: &str, all: &mut Vec<NamedParameter>) {
+        let (Some(grid), Step::Plain(LayerKind::Activation(function))) = (self.grid, &self.step)
+        else {
+            return;
+        };
+        let mut add = |suffix: &str, value: f32| {
+            let name = format!("{name}.{suffix}");
+            all.push(NamedParameter { name, shape: vec![1], values: vec![value] });
+        };
+        if function.is_rectifier() {
+            add("alpha", grid.scale * grid.highest as f32);
+        } else {
+            add("step", grid.scale);
+            add("offset", grid.lowest as f32 * grid.scale);
+        }
+    }
+
     /// Whether it changes nothing.
     fn is_identity(&self) -> bool {
         match &self.step {
@@ -97,6 +176,24 @@ impl Made {
             }
             _ => false,
         }
+    }
+
+    /// Makes `grid` the levels of the layer, if it is an activation that can have them.
+    pub(super) fn quantize(&mut self, grid: Grid) -> bool {
+        let Step::Plain(LayerKind::Activation(function)) = &mut self.step else { return false };
+        let is_clip = grid.lowest == 0;
+        match function {
+            _ if self.grid.is_some() => return false,
+            ActivationFunction::Relu if is_clip => {}
+            // A ReLU whose grid has levels below 0: they are not used.
+            ActivationFunction::Relu => *function = ActivationFunction::LeakyRelu { slope: 0.0 },
+            ActivationFunction::Relu6 if !is_clip || grid.scale * grid.highest as f32 > 6.001 => {
+                return false;
+            }
+            _ => {}
+        }
+        self.grid = Some(grid);
+        true
     }
 
     /// Whether nothing that it makes is below 0.
@@ -127,12 +224,53 @@ pub(super) fn window_means(
     (LayerKind::Conv(own), shape, weights)
 }
 
+/// What layers become.
+pub(super) struct Finished {
+    pub(super) network: NetworkConfig,
+    pub(super) parameters: Vec<NamedParameter>,
+    pub(super) quantization: QuantizationConfig,
+}
+
+/// The bits of layers that `is_used`, by number: of their weights, and of the activations behind.
+fn bits(layers: &[Made], is_used: &[bool]) -> Fallible<HashMap<usize, LayerBits>> {
+    let mut all: HashMap<usize, LayerBits> = HashMap::new();
+    let mut said: HashMap<usize, u32> = HashMap::new();
+    // The nearest layer with weights on the way back, whose bits an activation has.
+    let mut weighted: Vec<Option<usize>> = Vec::with_capacity(layers.len());
+    for (index, made) in layers.iter().enumerate() {
+        let before = made.inputs.iter().find_map(|read| read.and_then(|read| weighted[read]));
+        weighted.push(if matches!(made.step, Step::Weighted { .. }) {
+            Some(index)
+        } else {
+            before
+        });
+        if !is_used[index] {
+            continue;
+        }
+        if let Step::Weighted { weight, levels, .. } = &made.step {
+            let weight = levels.as_ref().and_then(|levels| levels.bits(weight)).unwrap_or(32);
+            all.insert(index, LayerBits { weight, activation: 32 });
+        }
+        if !matches!(made.step, Step::Plain(LayerKind::Activation(_))) {
+            continue;
+        }
+        let own = made.grid.map_or(Ok(32), Grid::bits)?;
+        let Some(owner) = before else { continue };
+        if *said.entry(owner).or_insert(own) != own {
+            return Err(format!(
+                "activations behind {} are on different numbers of levels: {} and its others",
+                layers[owner].name, made.name
+            ));
+        }
+        if let Some(bits) = all.get_mut(&owner) {
+            bits.activation = own;
+        }
+    }
+    Ok(all)
+}
+
 /// The network that ends with layer `last`, and its parameters.
-pub(super) fn network(
-    mut layers: Vec<Made>,
-    last: usize,
-    input: Shape,
-) -> Fallible<(NetworkConfig, Vec<NamedParameter>)> {
+pub(super) fn network(mut layers: Vec<Made>, last: usize, input: Shape) -> Fallible<Finished> {
     // What changes nothing is not there for those who read it.
     let mut stands_for: Vec<Option<usize>> = Vec::with_capacity(layers.len());
     for index in 0..layers.len() {
@@ -156,6 +294,20 @@ pub(super) fn network(
             layers[index].inputs.iter().flatten().for_each(|&read| is_used[read] = true);
         }
     }
+    let bits = bits(&layers, &is_used)?;
+    let is_per_channel = |made: &Made| match &made.step {
+        Step::Weighted { levels: Some(levels), .. } => levels.scales.len() > 1,
+        _ => false,
+    };
+    let mut quantization = QuantizationConfig {
+        weight_quant: WeightQuantizer::Symmetric,
+        per_channel: layers.iter().any(is_per_channel),
+        weights_are_levels: bits.values().any(|bits| bits.quantizes_weights()),
+        ..QuantizationConfig::default()
+    };
+    if bits.values().all(|bits| *bits == LayerBits::FLOAT) {
+        quantization = QuantizationConfig::default();
+    }
     let mut names = Names::default();
     let mut parameters = Vec::new();
     let mut configured: Vec<LayerConfig> = Vec::new();
@@ -172,12 +324,20 @@ pub(super) fn network(
             [only] if *only == before => Vec::new(),
             inputs => inputs.iter().map(read).collect(),
         };
+        if let Some(own) = bits.get(&index) {
+            quantization.bits.push(*own);
+            if own.quantizes_weights() {
+                made.push_scales((&name, quantization.per_channel), &mut parameters);
+            }
+        }
+        made.push_grid(&name, &mut parameters);
         let kind = made.step.finish(&name, &mut parameters);
         configured.push(LayerConfig { name: Some(name.clone()), inputs, kind });
         called.insert(index, name);
         before = Some(index);
     }
-    Ok((NetworkConfig { input, classes: output.channels, layers: configured }, parameters))
+    let network = NetworkConfig { input, classes: output.channels, layers: configured };
+    Ok(Finished { network, parameters, quantization })
 }
 
 impl Step {
@@ -204,7 +364,7 @@ impl Step {
                 let rounded = |values: Vec<f64>| values.iter().map(|&x| x as f32).collect();
                 norm(own, [rounded(scale), rounded(shift), mean, variance])
             }
-            Step::Weighted { mut kind, shape, weight, bias } => {
+            Step::Weighted { mut kind, shape, weight, bias, .. } => {
                 match &mut kind {
                     LayerKind::Conv(Convolution { bias: own, .. })
                     | LayerKind::Linear { bias: own, .. } => *own = bias.is_some(),
@@ -312,12 +472,19 @@ mod tests {
             shape: vec![2, 2],
             weight: vec![1.0, 2.0, 3.0, 4.0],
             bias: None,
+            levels: None,
         };
-        let mut made =
-            Made { name: "fc".into(), step, inputs: vec![None], output: Shape::new(2, 1, 1) };
+        let mut made = Made {
+            name: "fc".into(),
+            step,
+            inputs: vec![None],
+            output: Shape::new(2, 1, 1),
+            grid: None,
+        };
         assert!(made.scale(&[2.0, 0.5], &[0.0]));
         assert!(made.scale(&[1.0], &[0.25]));
-        let (network, parameters) = network(vec![made], 0, Shape::new(2, 1, 1)).unwrap();
+        let Finished { network, parameters, .. } =
+            network(vec![made], 0, Shape::new(2, 1, 1)).unwrap();
         assert_eq!(network.classes, 2);
         assert_eq!(network.layers[0].kind, LayerKind::Linear { out_features: 2, bias: true });
         assert_eq!(parameters[0].values, [2.0, 4.0, 1.5, 2.0]);

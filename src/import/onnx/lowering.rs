@@ -4,12 +4,12 @@ use std::{collections::HashMap, rc::Rc};
 
 use super::{
     Fallible,
-    constant::{BATCH, Beside, Budget, Constant},
+    constant::{BATCH, Beside, Budget, Constant, Levels},
     fold::{self, Folding},
-    layers::{Made, Step, window_means},
+    layers::{Grid, Made, Step, window_means},
     layout::Layout,
     node::Node,
-    value::{Gate, GateKind, Live, Value},
+    value::{Gate, GateKind, Live, Quantized, Value},
     window::Window,
 };
 use crate::config::{
@@ -115,6 +115,9 @@ impl<'a> Lowering<'a> {
             Value::Constant(_) => {
                 return Err(format!("its input {} does not depend on the images", index + 1));
             }
+            Value::Quantized(_) => {
+                return Err("levels are supported in front of DequantizeLinear only".into());
+            }
         };
         match live.is_probability {
             true => Err("Softmax is supported at the end only".into()),
@@ -177,7 +180,14 @@ impl<'a> Lowering<'a> {
                 let beta = f64::from(node.real("beta", 0.5)?);
                 return self.gate(node, GateKind::Hard { alpha, beta });
             }
-            "Clip" => self.clip(node)?,
+            "QuantizeLinear" => return self.quantize(node),
+            "DequantizeLinear" => self.dequantize(node)?,
+            "Clip" => {
+                if let Value::Quantized(own) = self.raw(node.needed(0)?)? {
+                    return self.clip_levels(node, own);
+                }
+                self.clip(node)?
+            }
             "Add" | "Sub" | "Mul" | "Div" => self.arithmetic(node, operator)?,
             "Sum" => self.sum(node)?,
             "Concat" => self.concat(node)?,
@@ -223,7 +233,7 @@ impl<'a> Lowering<'a> {
             return Err(format!("it makes {output} numbers an image, more than 2^28"));
         }
         let inputs = inputs.iter().map(|input| input.source).collect();
-        self.layers.push(Made { name, step, inputs, output });
+        self.layers.push(Made { name, step, inputs, output, grid: None });
         Ok((self.layers.len() - 1, output))
     }
 
@@ -303,6 +313,112 @@ impl<'a> Lowering<'a> {
             return Err("a softmax is supported over the classes, at the end only".into());
         }
         Ok(Live { is_probability: true, ..own })
+    }
+
+    /// Scale and zero point of `node`, and the range of its levels.
+    fn scale(&self, node: Node<'a>) -> Fallible<(f32, i64, [i64; 2])> {
+        let scale = self.constant(node, 1)?.scalar()?;
+        if !scale.is_normal() || scale <= 0.0 {
+            return Err(format!("its scale is {scale}"));
+        }
+        let Some(zero) = self.optional(node, 2)? else { return Ok((scale, 0, [0, 255])) };
+        match (zero.integers()?, zero.range) {
+            (&[value], Some(range)) => Ok((scale, value, range)),
+            _ => Err("its zero point is no integer of up to 16 bits".into()),
+        }
+    }
+
+    fn quantize(&mut self, node: Node<'a>) -> Fallible<Value> {
+        let (scale, zero, range) = self.scale(node)?;
+        let of = self.live(node, 0)?.unpadded()?;
+        Ok(Value::Quantized(Quantized { of, scale, zero, range }))
+    }
+
+    fn clip_levels(&mut self, node: Node<'a>, own: Quantized) -> Fallible<Value> {
+        let end = |index: usize, other: i64| match self.optional(node, index)? {
+            Some(end) => match end.integers()? {
+                &[end] => Ok(end),
+                _ => Err(String::from("its bound is no number")),
+            },
+            None => Ok(other),
+        };
+        let [lowest, highest] = own.range;
+        let range = [end(1, lowest)?.max(lowest), end(2, highest)?.min(highest)];
+        Ok(Value::Quantized(Quantized { range, ..own }))
+    }
+
+    fn dequantize(&mut self, node: Node<'a>) -> Fallible<Live> {
+        let Value::Quantized(own) = self.raw(node.needed(0)?)? else {
+            return Err("it reads no levels".into());
+        };
+        let (scale, zero, _) = self.scale(node)?;
+        let Quantized { of, range: [lowest, highest], .. } = own;
+        if (scale, zero) != (own.scale, own.zero) {
+            return Err("its scale or zero point is not that of its QuantizeLinear".into());
+        }
+        let grid = Grid { scale, lowest: lowest - zero, highest: highest - zero };
+        if let Some(source) = of.source {
+            if self.is_on(source, grid, 3) {
+                return Ok(of);
+            }
+            if !of.is_shared && self.layers[source].quantize(grid) {
+                return Ok(of);
+            }
+        }
+        let name = layer_name(node, None);
+        let mut of = of;
+        if !self.has_weights(of.source) {
+            // The bits of an activation are those of a layer with weights in front of it.
+            let channels = of.shape.channels;
+            let groups = ChannelGroups::Count(channels);
+            let kind = LayerKind::Conv(Convolution {
+                groups,
+                bias: false,
+                ..Convolution::square(channels, [1, 1, 0])
+            });
+            let weights = (vec![channels as usize, 1, 1, 1], vec![1.0; channels as usize]);
+            let (source, _) =
+                self.weighted(format!("{name}/same"), kind, weights, (None, None), &of)?;
+            of = of.made_by(source);
+        }
+        // Its lowest level is the clip of a ReLU where there was one.
+        let function = ActivationFunction::Identity;
+        let live = self.activate(name, function, &of)?;
+        if let Some(source) = live.source {
+            self.layers[source].grid = Some(grid);
+        }
+        Ok(live)
+    }
+
+    /// Whether all that layer `source` makes is on `grid` already, as seen through at most `depth`
+    /// layers.
+    fn is_on(&self, source: usize, grid: Grid, depth: usize) -> bool {
+        let own = &self.layers[source];
+        match own.step {
+            Step::Plain(LayerKind::MaxPool(_) | LayerKind::Concat {}) => {
+                depth > 0
+                    && own
+                        .inputs
+                        .iter()
+                        .all(|read| read.is_some_and(|read| self.is_on(read, grid, depth - 1)))
+            }
+            _ => own.grid == Some(grid),
+        }
+    }
+
+    /// Whether there is a layer with weights on the way back from layer `source`.
+    fn has_weights(&self, source: Option<usize>) -> bool {
+        let mut open: Vec<usize> = source.into_iter().collect();
+        let mut seen = vec![false; self.layers.len()];
+        while let Some(index) = open.pop() {
+            if matches!(self.layers[index].step, Step::Weighted { .. }) {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[index], true) {
+                open.extend(self.layers[index].inputs.iter().flatten());
+            }
+        }
+        false
     }
 
     /// Other axes for the same numbers.
@@ -579,14 +695,14 @@ impl<'a> Lowering<'a> {
         name: String,
         kind: LayerKind,
         (shape, weight): (Vec<usize>, Vec<f32>),
-        bias: Option<Vec<f32>>,
+        (bias, levels): (Option<Vec<f32>>, Option<Levels>),
         own: &Live,
     ) -> Fallible<(usize, Shape)> {
         let all = weight.iter().chain(bias.iter().flatten());
         if !all.into_iter().all(|value| value.is_finite()) {
             return Err("its weights are not finite".into());
         }
-        self.push(name, Step::Weighted { kind, shape, weight, bias }, &[own], None)
+        self.push(name, Step::Weighted { kind, shape, weight, bias, levels }, &[own], None)
     }
 
     fn conv(&mut self, node: Node<'a>) -> Fallible<Live> {
@@ -628,7 +744,8 @@ impl<'a> Lowering<'a> {
         let bias = self.bias(node, filters as usize)?;
         let name = layer_name(node, node.input(1));
         let weights = (weight.shape.clone(), weight.floats()?.to_vec());
-        let (source, shape) = self.weighted(name, kind, weights, bias, &own)?;
+        let (source, shape) =
+            self.weighted(name, kind, weights, (bias, weight.levels.clone()), &own)?;
         Ok(Live::images(Some(source), shape))
     }
 
@@ -705,8 +822,12 @@ impl<'a> Lowering<'a> {
         }
         let out_features = u32::try_from(outputs).map_err(|_| "it has too many outputs")?;
         let kind = LayerKind::Linear { out_features, bias: false };
+        // A scale is of an output, which is the first axis of the transpose only.
+        let is_kept =
+            |levels: &&Levels| factor == 1.0 && (levels.scales.len() == 1 || is_transposed);
+        let levels = weight.levels.as_ref().filter(is_kept).cloned();
         let weights = (vec![outputs, inputs], values);
-        let (source, shape) = self.weighted(name, kind, weights, bias, own)?;
+        let (source, shape) = self.weighted(name, kind, weights, (bias, levels), own)?;
         Ok(Live { layout: Layout::rows(shape), ..Live::images(Some(source), shape) })
     }
 
@@ -788,7 +909,7 @@ impl<'a> Lowering<'a> {
         } else if window.is_uniform(own.shape, counts_padding) {
             let sizes = [window.kernel, window.stride];
             let (kind, shape, weight) = window_means(own.shape.channels, sizes, window.sides);
-            self.weighted(name, kind, (shape, weight), None, &own)?
+            self.weighted(name, kind, (shape, weight), (None, None), &own)?
         } else {
             return Err("means over these windows are not supported; square ones are".into());
         };

@@ -11,7 +11,7 @@ use prost::Message;
 use super::{
     Fallible,
     constant::{self, Beside, Budget},
-    layers::{self, NamedParameter},
+    layers::{self, Finished, NamedParameter},
     layout::Layout,
     lowering::Lowering,
     node::Node,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    config::{ModelConfig, NetworkConfig, PixelNormalization, Shape},
+    config::{ModelConfig, NetworkConfig, PixelNormalization, QuantizationConfig, Shape},
 };
 
 /// Operator sets that are read.
@@ -35,6 +35,8 @@ pub struct OnnxNetwork {
     pub network: NetworkConfig,
     /// The parameters by name, in the order of the layers.
     pub parameters: Vec<NamedParameter>,
+    /// Bits and quantizers.
+    pub quantization: QuantizationConfig,
     /// What a file of this program says about the model that was exported; none in other files.
     pub exported: Option<ModelConfig>,
     /// How pixels are normalised in front of the layers; none where the file does not say it.
@@ -203,6 +205,7 @@ impl<'a> Reading<'a> {
             Some(Value::Constant(_)) => {
                 return Err(format!("its output {output} does not depend on the images"));
             }
+            Some(Value::Quantized(_)) => return Err(format!("its output {output} are levels")),
             None => return Err(format!("no node makes its output {output}")),
         };
         let last = live.unpadded_source().ok_or("its output is the images: it has no layers")?;
@@ -217,10 +220,12 @@ impl<'a> Reading<'a> {
                 self.normalize = Some(range.normalize);
             }
         }
-        let (network, parameters) = layers::network(layers, last, self.shape)?;
+        let Finished { network, parameters, quantization } =
+            layers::network(layers, last, self.shape)?;
         Ok(OnnxNetwork {
             network,
             parameters,
+            quantization,
             exported: None,
             normalize: self.normalize,
             remarks: self.remarks,

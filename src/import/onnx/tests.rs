@@ -480,6 +480,78 @@ fn pixels_that_are_scaled_within_are_recognised() {
     }
 }
 
+/// What `values` are in a network with its quantizers.
+fn quantized_values(own: &OnnxNetwork, x: &[f64]) -> Vec<Vec<f64>> {
+    let reference = ReferenceNetwork::new(&own.network, &own.quantization, true).unwrap();
+    let layout = &reference.graph.layout;
+    let mut parameters = vec![0.0; layout.stored as usize];
+    for parameter in &own.parameters {
+        let place = layout.require(&parameter.name).unwrap();
+        assert_eq!(place.shape, parameter.shape, "{}", parameter.name);
+        let numbers = parameter.values.iter().map(|&value| f64::from(value));
+        parameters[place.range()].iter_mut().zip(numbers).for_each(|(own, value)| *own = value);
+    }
+    reference.forward(&parameters, &reference.scales(&parameters), x).values
+}
+
+#[test]
+fn levels_come_in_as_quantized_layers() {
+    let mut graph = Graph::new(&[1, 4, 4]);
+    graph.tensor("w8", &[2, 1, 1, 1], DataType::Int8, vec![5, 250]);
+    graph.tensor("low", &[], DataType::Int8, vec![249]);
+    graph.tensor("high", &[], DataType::Int8, vec![7]);
+    graph.tensor("zero", &[], DataType::Int8, vec![0]);
+    graph.floats("ws", &[], &[0.25]);
+    graph.node("Clip", "wc", &["w8", "low", "high"], &[]);
+    graph.node("DequantizeLinear", "w", &["wc", "ws", "zero"], &[]);
+    graph.then("Conv", "conv", &["w"], &[]);
+    graph.then("Relu", "act", &[], &[]);
+    for (name, byte) in [("z", 0), ("last", 15), ("middle", 8)] {
+        graph.tensor(name, &[], DataType::Uint8, vec![byte]);
+    }
+    graph.floats("s", &[], &[0.125]);
+    graph.then("QuantizeLinear", "q", &["s", "z"], &[]);
+    graph.then("Clip", "qc", &["z", "last"], &[]);
+    graph.then("DequantizeLinear", "dq", &["s", "z"], &[]);
+    graph.floats("w2", &[2, 2, 1, 1], &[1.0, -1.0, -1.0, 1.0]);
+    graph.then("Conv", "conv2", &["w2"], &[]);
+    graph.then("QuantizeLinear", "q2", &["s", "middle"], &[]);
+    graph.then("Clip", "qc2", &["z", "last"], &[]);
+    graph.then("DequantizeLinear", "dq2", &["s", "middle"], &[]);
+    graph.head(2, 2);
+    let own = graph.read();
+    let kinds = ["conv", "activation", "conv", "activation", "global-average-pool", "linear"];
+    assert_eq!(types(&own), kinds);
+    let bits: Vec<String> = own.quantization.bits.iter().map(ToString::to_string).collect();
+    assert_eq!(bits, ["4", "w32a4", "32"]);
+    assert!(own.quantization.weights_are_levels && !own.quantization.per_channel);
+    let names: Vec<_> = own.parameters.iter().map(|own| &own.name[..]).collect();
+    assert_eq!(
+        names,
+        [
+            "conv.weight_scale",
+            "conv.weight",
+            "act.alpha",
+            "conv2.weight",
+            "dq2.step",
+            "dq2.offset",
+            "fc.weight"
+        ]
+    );
+    let x = image(16);
+    let found = quantized_values(&own, &x);
+    let level = |value: f64, low: f64, high: f64| {
+        (value / 0.125).round_ties_even().clamp(low, high) * 0.125
+    };
+    let first: Vec<f64> = [1.25, -1.5]
+        .into_iter()
+        .flat_map(|weight| x.iter().map(move |x| level(weight * x, 0.0, 15.0)))
+        .collect();
+    assert_close(&found[2], &first);
+    let second: Vec<f64> = (0..16).map(|at| level(first[at] - first[16 + at], -8.0, 7.0)).collect();
+    assert_close(&found[4][..16], &second);
+}
+
 #[test]
 fn large_and_recurring_sums_are_short() {
     let mut graph = Graph::new(&[1, 4, 4]);

@@ -14,6 +14,17 @@ pub(super) enum Value {
     Live(Live),
     /// A factor that may be part of an activation, which is a layer only where it is not.
     Gate(Gate),
+    /// Levels between a QuantizeLinear and its DequantizeLinear.
+    Quantized(Quantized),
+}
+
+/// round(x / scale) + zero, between the ends of `range`.
+#[derive(Clone, Debug)]
+pub(super) struct Quantized {
+    pub(super) of: Live,
+    pub(super) scale: f32,
+    pub(super) zero: i64,
+    pub(super) range: [i64; 2],
 }
 
 /// What a layer makes of the images, or these.
