@@ -357,13 +357,12 @@ impl<'a> Lowering<'a> {
             return Err("its scale or zero point is not that of its QuantizeLinear".into());
         }
         let grid = Grid { scale, lowest: lowest - zero, highest: highest - zero };
-        if let Some(source) = of.source {
-            if self.is_on(source, grid, 3) {
-                return Ok(of);
-            }
-            if !of.is_shared && self.layers[source].quantize(grid) {
-                return Ok(of);
-            }
+        // What is on these levels already is rounded once more: those at the ends have no gradient.
+        if let Some(source) = of.source
+            && !of.is_shared
+            && self.layers[source].quantize(grid)
+        {
+            return Ok(of);
         }
         let name = layer_name(node, None);
         let mut of = of;
@@ -381,29 +380,16 @@ impl<'a> Lowering<'a> {
                 self.weighted(format!("{name}/same"), kind, weights, (None, None), &of)?;
             of = of.made_by(source);
         }
-        // Its lowest level is the clip of a ReLU where there was one.
-        let function = ActivationFunction::Identity;
+        // Quantizers whose lowest level is 0 stand in the place of a ReLU.
+        let function = match grid.lowest {
+            0 => ActivationFunction::Relu,
+            _ => ActivationFunction::Identity,
+        };
         let live = self.activate(name, function, &of)?;
         if let Some(source) = live.source {
             self.layers[source].grid = Some(grid);
         }
         Ok(live)
-    }
-
-    /// Whether all that layer `source` makes is on `grid` already, as seen through at most `depth`
-    /// layers.
-    fn is_on(&self, source: usize, grid: Grid, depth: usize) -> bool {
-        let own = &self.layers[source];
-        match own.step {
-            Step::Plain(LayerKind::MaxPool(_) | LayerKind::Concat {}) => {
-                depth > 0
-                    && own
-                        .inputs
-                        .iter()
-                        .all(|read| read.is_some_and(|read| self.is_on(read, grid, depth - 1)))
-            }
-            _ => own.grid == Some(grid),
-        }
     }
 
     /// Whether there is a layer with weights on the way back from layer `source`.
