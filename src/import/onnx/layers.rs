@@ -273,11 +273,10 @@ fn bits(layers: &[Made], is_used: &[bool]) -> Fallible<HashMap<usize, LayerBits>
 pub(super) fn network(mut layers: Vec<Made>, last: usize, input: Shape) -> Fallible<Finished> {
     // What changes nothing is not there for those who read it.
     let mut stands_for: Vec<Option<usize>> = Vec::with_capacity(layers.len());
-    for index in 0..layers.len() {
-        for read in &mut layers[index].inputs {
+    for (index, own) in layers.iter_mut().enumerate() {
+        for read in &mut own.inputs {
             *read = read.and_then(|read| stands_for[read]);
         }
-        let own = &layers[index];
         stands_for.push(if own.is_identity() { own.inputs[0] } else { Some(index) });
     }
     let Some(last) = stands_for[last] else {

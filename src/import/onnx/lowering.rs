@@ -24,6 +24,9 @@ pub(super) const OPERATORS: &str = "Add, AveragePool, BatchNormalization, Cast, 
 
 /// Most numbers an image that a layer may make.
 const MOST_ELEMENTS: u128 = 1 << 28;
+/// The axis of the channels, and all axes for images of a shape.
+type Order = (usize, fn(Shape) -> Layout);
+
 /// Most values of a sum.
 const MOST_TERMS: usize = 64;
 
@@ -158,7 +161,7 @@ impl<'a> Lowering<'a> {
             }
             "Dropout" => {
                 let training = self.optional(node, 2)?;
-                if training.is_some_and(|own| own.scalar().map_or(true, |value| value != 0.0)) {
+                if training.is_some_and(|own| own.scalar() != Ok(0.0)) {
                     return Err("it drops out in inference too (training_mode)".into());
                 }
                 return self.raw(node.needed(0)?);
@@ -199,7 +202,7 @@ impl<'a> Lowering<'a> {
             "MaxPool" => self.max_pool(node)?,
             "AveragePool" => self.average_pool(node)?,
             "GlobalAveragePool" | "GlobalMaxPool" => {
-                let own = self.live(node, 0)?.unpadded()?.as_images()?;
+                let own = self.live(node, 0)?.unpadded()?.in_order()?;
                 self.pool_plane(node, &own, operator == "GlobalMaxPool")?
             }
             "ReduceMean" | "ReduceMax" => self.reduce(node, operator == "ReduceMax")?,
@@ -616,7 +619,7 @@ impl<'a> Lowering<'a> {
             return Ok(first.clone());
         }
         let axis = first.layout.place(node.integer("axis", 1)?)?;
-        let orders: [(usize, fn(Shape) -> Layout); 3] =
+        let orders: [Order; 3] =
             [(1, Layout::images), (3, Layout::channels_last), (1, Layout::rows)];
         let order = orders.into_iter().find(|(channels, order)| {
             // A row of pixels is no row of channels.
@@ -692,7 +695,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn conv(&mut self, node: Node<'a>) -> Fallible<Live> {
-        let own = self.live(node, 0)?.as_images()?;
+        let own = self.live(node, 0)?.in_order()?;
         let weight = self.constant(node, 1)?;
         let sizes = weight.shape.iter().map(|&size| u32::try_from(size).ok());
         let sizes = sizes.collect::<Option<Vec<u32>>>().unwrap_or_default();
@@ -859,7 +862,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn max_pool(&mut self, node: Node<'a>) -> Fallible<Live> {
-        let own = self.live(node, 0)?.as_images()?;
+        let own = self.live(node, 0)?.in_order()?;
         if own.pads != [0; 4] && !own.source.is_some_and(|own| self.layers[own].is_positive()) {
             return Err("a Pad with 0 in front of it is supported behind Relu only".into());
         }
@@ -877,7 +880,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn average_pool(&mut self, node: Node<'a>) -> Fallible<Live> {
-        let own = self.live(node, 0)?.as_images()?;
+        let own = self.live(node, 0)?.in_order()?;
         let name = layer_name(node, None);
         let mut counts_padding = node.integer("count_include_pad", 0)? != 0;
         let kernel = Self::kernel(node)?;

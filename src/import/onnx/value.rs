@@ -106,7 +106,7 @@ impl Live {
     }
 
     /// Refuses other axes than [batch, channels, rows, columns].
-    pub(super) fn as_images(self) -> Fallible<Live> {
+    pub(super) fn in_order(self) -> Fallible<Live> {
         match self.layout == Layout::images(self.shape) {
             true => Ok(self),
             false => Err("it does not read [batch, channels, rows, columns]".into()),
