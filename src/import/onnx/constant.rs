@@ -50,6 +50,20 @@ pub(super) struct Levels {
     pub(super) scales: Vec<f32>,
 }
 
+impl Levels {
+    /// The bits of symmetric levels that `weight`, of which each scale has an equal part, is on.
+    pub(super) fn bits(&self, weight: &[f32]) -> Option<u32> {
+        let part = (weight.len() / self.scales.len()).max(1);
+        let highest = |bits: u32| (1i64 << (bits - 1)) - 1;
+        let [lowest, most] = self.range;
+        let bits = (2..=8).find(|&bits| most <= highest(bits) && lowest >= -highest(bits) - 1)?;
+        let on_level = |(rows, scale): (&[f32], &f32)| {
+            rows.iter().all(|value| (value / scale).round_ties_even() as i64 >= -highest(bits))
+        };
+        weight.chunks(part).zip(&self.scales).all(on_level).then_some(bits)
+    }
+}
+
 /// Elements of a tensor of `shape`; none where there are too many to count.
 pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size))

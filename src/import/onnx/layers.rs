@@ -68,20 +68,6 @@ impl Grid {
     }
 }
 
-impl Levels {
-    /// The bits of symmetric levels that `weight`, of which each scale has an equal part, is on.
-    fn bits(&self, weight: &[f32]) -> Option<u32> {
-        let part = (weight.len() / self.scales.len()).max(1);
-        let highest = |bits: u32| (1i64 << (bits - 1)) - 1;
-        let [lowest, most] = self.range;
-        let bits = (2..=8).find(|&bits| most <= highest(bits) && lowest >= -highest(bits) - 1)?;
-        let on_level = |(rows, scale): (&[f32], &f32)| {
-            rows.iter().all(|value| (value / scale).round_ties_even() as i64 >= -highest(bits))
-        };
-        weight.chunks(part).zip(&self.scales).all(on_level).then_some(bits)
-    }
-}
-
 /// A named tensor of the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedParameter {
