@@ -1253,8 +1253,8 @@ fn networks_that_cannot_be_are_refused() {
 fn networks_that_people_deploy() {
     for (name, network) in networks() {
         check(name, &network, &QuantizationConfig::default(), &[true, false]);
-        // Without a bias, sums of products of levels are often 0 but for rounding.
-        let bits = vec!["w32a4"; network.weight_layers().len()].join(",");
+        // Their levels are compared where whole networks are integers.
+        let bits = vec!["w8a32"; network.weight_layers().len()].join(",");
         let quantization = quantized(&bits, WeightQuantizer::Affine, true, PactKind::Unsigned);
         check(&format!("{name}, {bits}"), &network, &quantization, &[true, false]);
     }
