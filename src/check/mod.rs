@@ -33,7 +33,7 @@ mod translate;
 pub use args::{CheckArgs, CheckFormat};
 pub use files::{MAX_FILE_BYTES, MAX_FILES, check_bytes, check_paths, write_spirv_of_paths};
 #[cfg(feature = "cli")]
-pub use own::{create_own_pipelines, own_kernels};
+pub use own::{create_own_pipelines, own_kernels, own_kernels_of_matrices};
 pub use render::{render, render_github, render_table, to_json, verdict};
 pub use report::{Outcome, ShaderReport, ShaderSource};
 pub use spirv::{to_spirv, write_spirv};

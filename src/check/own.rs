@@ -21,7 +21,7 @@ use crate::{
     metrics::Evaluator,
     model::Model,
     saliency::{ExplainedNetwork, Explainer, ImageSet, LrpRule, Method, MethodOptions, Output},
-    shaders::{kernel_names, link},
+    shaders::{Specialization, kernel_names, link},
     train::Trainer,
 };
 
@@ -176,13 +176,7 @@ fn devices() -> [Gpu; 5] {
 /// [`Error::Shader`] for a kernel that cannot be linked or that no configuration requests;
 /// [`Error::Bindings`] for a kernel whose launcher binds other buffers than it declares.
 pub fn own_kernels() -> Result<Vec<ShaderSource>> {
-    let mut asked = BTreeSet::new();
-    for gpu in devices() {
-        for kernel in requests(&gpu)? {
-            let names = kernel.names().to_vec();
-            asked.insert((kernel.name(), kernel.specialization().clone(), names));
-        }
-    }
+    let asked = asked(&devices())?;
     for name in kernel_names() {
         if !asked.iter().any(|(kernel, ..)| *kernel == name) {
             return Err(Error::Shader {
@@ -191,15 +185,43 @@ pub fn own_kernels() -> Result<Vec<ShaderSource>> {
             });
         }
     }
+    linked(asked)
+}
+
+/// As [`own_kernels`], those alone that GPUs with cooperative matrices ask for.
+///
+/// # Errors
+/// As [`own_kernels`].
+pub fn own_kernels_of_matrices() -> Result<Vec<ShaderSource>> {
+    let [.., wide, narrow] = devices();
+    linked(asked(&[wide, narrow])?)
+}
+
+/// Kernels with their specialisations and the names of what they bind.
+type Asked = BTreeSet<(&'static str, Specialization, Vec<&'static str>)>;
+
+/// What `devices` ask for.
+fn asked(devices: &[Gpu]) -> Result<Asked> {
+    let mut asked = BTreeSet::new();
+    for gpu in devices {
+        for kernel in requests(gpu)? {
+            let names = kernel.names().to_vec();
+            asked.insert((kernel.name(), kernel.specialization().clone(), names));
+        }
+    }
+    Ok(asked)
+}
+
+fn linked(asked: Asked) -> Result<Vec<ShaderSource>> {
     let mut sources = Vec::new();
     let mut previous = ("", 0);
     for (name, specialization, names) in asked {
         previous = if previous.0 == name { (name, previous.1 + 1) } else { (name, 1) };
-        let wgsl = link(name, &specialization)?;
-        numbers(name, &wgsl, &names)?;
+        let linked = link(name, &specialization)?;
+        numbers(name, &linked.bindings, &names)?;
         sources.push(ShaderSource {
             name: format!("{name}#{}", previous.1),
-            wgsl,
+            wgsl: linked.wgsl.clone(),
             constants: specialization
                 .constants()
                 .map(|(constant, value)| (constant.to_string(), value))

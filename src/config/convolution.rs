@@ -1,12 +1,23 @@
 //! Settings of a convolution: windows of any shape over groups of channels, torch.nn.Conv2d.
 
-use serde::{Deserialize, ser::SerializeMap};
+use serde::{Deserialize, Deserializer, de::Error as _, ser::SerializeMap};
 use serde_json::Value;
 
-use super::{layer_kind::check_stride, shape::Shape};
+use super::shape::Shape;
 
-/// Most pixels along an axis that a window spreads over, and that it moves by.
+/// Most pixels along an axis that a window spreads over.
 const MOST_EXTENT: u64 = 1 << 16;
+
+/// Largest step between windows: places of pixels are 32-bit numbers.
+pub(super) const MAX_STRIDE: u32 = 1 << 12;
+
+/// Refuses a stride that no image is large enough for.
+pub(super) fn check_stride(stride: u32) -> Result<(), String> {
+    match stride {
+        ..=MAX_STRIDE => Ok(()),
+        _ => Err(format!("a stride is at most {MAX_STRIDE} pixels, not {stride}")),
+    }
+}
 
 /// Zero rows and columns around an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,40 +51,28 @@ impl ChannelGroups {
 /// A convolution (cross-correlation), torch.nn.Conv2d, with what a file leaves out filled in. Pairs
 /// are of rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "ConvolutionText")]
+#[serde(deny_unknown_fields)]
 pub struct Convolution {
     /// Number of filters.
     pub out_channels: u32,
     /// Height and width of a filter.
+    #[serde(deserialize_with = "kernel")]
     pub kernel: [u32; 2],
     /// Steps between outputs.
+    #[serde(default = "ones", deserialize_with = "stride")]
     pub stride: [u32; 2],
     /// Zeros around the image.
+    #[serde(default = "no_padding", deserialize_with = "padding")]
     pub padding: Padding,
     /// Distance of a filter's taps.
+    #[serde(default = "ones", deserialize_with = "dilation")]
     pub dilation: [u32; 2],
     /// Groups of channels.
+    #[serde(default = "one_group", deserialize_with = "groups")]
     pub groups: ChannelGroups,
     /// Whether there is a bias.
-    pub bias: bool,
-}
-
-/// [`Convolution`] as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConvolutionText {
-    out_channels: u32,
-    kernel: Value,
-    stride: Option<Value>,
-    padding: Option<Value>,
-    dilation: Option<Value>,
-    groups: Option<Value>,
     #[serde(default = "yes")]
-    bias: bool,
-}
-
-fn yes() -> bool {
-    true
+    pub bias: bool,
 }
 
 /// `value` as a size.
@@ -87,52 +86,70 @@ fn sizes<const N: usize>(value: &Value) -> Option<[u32; N]> {
     all?.try_into().ok()
 }
 
-/// The value of `key` for both axes.
-fn pair(key: &str, value: &Value) -> Result<[u32; 2], String> {
-    let both = size(value).map(|size| [size; 2]);
-    both.or_else(|| sizes(value))
-        .ok_or_else(|| format!("{key}: a number or [height, width] is needed, not {value}"))
+/// What `read` makes of a value; else that `needed` is needed. Errors come from where the value is
+/// read: so they have its line.
+fn value<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    needed: &str,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Result<T, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    read(&value).ok_or_else(|| D::Error::custom(format!("{needed} is needed, not {value}")))
 }
 
-impl TryFrom<ConvolutionText> for Convolution {
-    type Error = String;
+/// A number for both axes, or one each.
+fn pair<'de, D: Deserializer<'de>>(deserializer: D, key: &str) -> Result<[u32; 2], D::Error> {
+    let read = |value: &Value| size(value).map(|size| [size; 2]).or_else(|| sizes(value));
+    value(deserializer, &format!("{key}: a number or [height, width]"), read)
+}
 
-    fn try_from(text: ConvolutionText) -> Result<Convolution, String> {
-        let optional = |key: &str, value: &Option<Value>| {
-            value.as_ref().map_or(Ok([1; 2]), |value| pair(key, value))
-        };
-        let padding = match &text.padding {
-            None => Padding::Sides([0; 4]),
-            Some(Value::String(word)) if word == "same" => Padding::Same,
-            Some(value) => {
-                let all = size(value).map(|size| [size; 4]);
-                let axes = || sizes(value).map(|[y, x]| [y, x, y, x]);
-                let sides = all.or_else(axes).or_else(|| sizes(value));
-                Padding::Sides(sides.ok_or_else(|| {
-                    format!(
-                        "padding: a number, [height, width], [top, left, bottom, right] or \
-                         \"same\" is needed, not {value}"
-                    )
-                })?)
-            }
-        };
-        let groups = match &text.groups {
-            None => ChannelGroups::Count(1),
-            Some(Value::String(word)) if word == "depthwise" => ChannelGroups::Depthwise,
-            Some(value) => ChannelGroups::Count(size(value).ok_or_else(|| {
-                format!("groups: a number or \"depthwise\" is needed, not {value}")
-            })?),
-        };
-        Ok(Convolution {
-            out_channels: text.out_channels,
-            kernel: pair("kernel", &text.kernel)?,
-            stride: optional("stride", &text.stride)?,
-            padding,
-            dilation: optional("dilation", &text.dilation)?,
-            groups,
-            bias: text.bias,
-        })
-    }
+fn kernel<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], D::Error> {
+    pair(deserializer, "kernel")
+}
+
+fn stride<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], D::Error> {
+    pair(deserializer, "stride")
+}
+
+fn dilation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], D::Error> {
+    pair(deserializer, "dilation")
+}
+
+fn padding<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Padding, D::Error> {
+    let needed = "padding: a number, [height, width], [top, left, bottom, right] or \"same\"";
+    value(deserializer, needed, |value| {
+        if value == "same" {
+            return Some(Padding::Same);
+        }
+        let all = size(value).map(|size| [size; 4]);
+        let axes = || sizes(value).map(|[y, x]| [y, x, y, x]);
+        all.or_else(axes).or_else(|| sizes(value)).map(Padding::Sides)
+    })
+}
+
+fn groups<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelGroups, D::Error> {
+    value(deserializer, "groups: a number or \"depthwise\"", |value| {
+        if value == "depthwise" {
+            return Some(ChannelGroups::Depthwise);
+        }
+        size(value).map(ChannelGroups::Count)
+    })
+}
+
+fn ones() -> [u32; 2] {
+    [1; 2]
+}
+
+fn no_padding() -> Padding {
+    Padding::Sides([0; 4])
+}
+
+fn one_group() -> ChannelGroups {
+    ChannelGroups::Count(1)
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Writes `pair` as one number where it is one.

@@ -2,14 +2,16 @@
 
 use serde::Deserialize;
 
-use super::{activation::ActivationFunction, convolution::Convolution, shape::Shape};
+use super::{
+    activation::ActivationFunction,
+    convolution::{Convolution, check_stride},
+    shape::Shape,
+};
 
 /// Largest window of a max-pool: the position of a maximum takes eight bits.
 const MAX_POOL_KERNEL: u32 = 15;
 /// Largest window of an average-pool: f32 counts its pixels exactly.
 const AVERAGE_POOL_KERNEL: u32 = 1 << 12;
-/// Largest step between windows: places of pixels are 32-bit numbers.
-const MAX_STRIDE: u32 = 1 << 12;
 
 /// What a layer computes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -51,14 +53,6 @@ pub enum LayerKind {
     Multiply {},
     /// Channels of several values one after another.
     Concat {},
-}
-
-/// Refuses a stride that no image is large enough for.
-pub(super) fn check_stride(stride: u32) -> Result<(), String> {
-    match stride {
-        ..=MAX_STRIDE => Ok(()),
-        _ => Err(format!("a stride is at most {MAX_STRIDE} pixels, not {stride}")),
-    }
 }
 
 /// All types as files have them.
@@ -416,7 +410,7 @@ impl AveragePool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::convolution::MAX_STRIDE, *};
 
     /// Kernels count pixels in 32-bit numbers: what would exceed these is refused.
     #[test]

@@ -110,8 +110,9 @@ impl NetworkConfig {
             None => String::new(),
         };
         let reason = format!(
-            "the last layer must put out a number a class ({wanted}, at least 2){found}; a \
-             `linear` one does, or a `global-average-pool` of as many channels"
+            "the last layer must put out a number for each of the classes ({}), at least 2{found}; \
+             a `linear` one does, or a `global-average-pool` of as many channels",
+            self.classes
         );
         Err(match self.layers.last() {
             Some(layer) => Misfit::of_layer(self.layers.len() - 1, layer.name.as_deref(), reason),
@@ -344,9 +345,9 @@ mod tests {
             (vec![LayerConfig::linear("fc", 5)], "5×1×1"),
         ] {
             let said = refusal(layers).unwrap();
-            assert!(said.contains("a number a class (4×1×1") && said.contains(found), "{said}");
+            assert!(said.contains("each of the classes (4)") && said.contains(found), "{said}");
         }
-        assert!(refusal(Vec::new()).unwrap().contains("a number a class"));
+        assert!(refusal(Vec::new()).unwrap().contains("each of the classes"));
     }
 
     #[test]

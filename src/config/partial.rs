@@ -123,8 +123,8 @@ settings! {
         ///
         /// 1 to 8, or 32 for float; `w4a2` sets weights and output activations apart. `--bits 4,2`
         /// is the paper's (4,2): conv1 at 4 bits, conv2 at 2, the fully connected layers in float.
-        /// In a file, [quantization.bits] gives bits by name or pattern instead: "default" = "w4a4",
-        /// "conv1" = 8, "fc*" = "w8a8".
+        /// In a file, [quantization.bits] gives bits by name or pattern instead: "default" =
+        /// "w4a4", "conv1" = 8, "fc*" = "w8a8".
         #[cfg_attr(feature = "cli", arg(value_name = "B1,B2"))]
         bits: BitsList,
         /// --bits N is that of every layer with weights, the fully connected ones too [default:

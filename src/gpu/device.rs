@@ -1,7 +1,7 @@
 //! The device: creation, limits, memory, submissions.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, OnceLock, atomic::Ordering},
 };
 
@@ -14,7 +14,7 @@ use super::{
     lock::lock,
     trusted,
 };
-use crate::{Error, Loss, Result, Shortage, error::phrase, panics::caught};
+use crate::{Error, Loss, Result, Shortage, error::phrase, panics::caught, shaders::Linked};
 
 /// Submissions that may be unfinished at once; more are not handed over before the oldest is done.
 const SUBMISSIONS_IN_FLIGHT: usize = 3;
@@ -44,6 +44,8 @@ pub struct Device {
     abilities: Abilities,
     faults: Arc<Faults>,
     pub(super) pipeline_cache: OnceLock<wgpu::PipelineCache>,
+    /// Modules of linked kernels by their addresses, which are theirs as long as they are here.
+    modules: Mutex<HashMap<usize, (Arc<Linked>, wgpu::ShaderModule)>>,
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
     memory: Arc<Memory>,
     /// Counts of submissions, maps, writes and copies.
@@ -144,6 +146,7 @@ impl Device {
             abilities: Abilities::default(),
             faults,
             pipeline_cache: OnceLock::new(),
+            modules: Mutex::default(),
             in_flight: Mutex::default(),
             memory: Arc::default(),
             counters: Counters::default(),
@@ -228,6 +231,17 @@ impl Device {
         let key = wgpu::util::pipeline_cache_key(&self.info)
             .filter(|_| self.features().contains(wgpu::Features::PIPELINE_CACHE))?;
         Some(format!("{key} {} {}", self.info.driver, self.info.driver_info))
+    }
+
+    /// `linked`, the kernel `name`, as a module: one for all its pipelines.
+    pub(super) fn module(&self, name: &'static str, linked: &Arc<Linked>) -> wgpu::ShaderModule {
+        let address = Arc::as_ptr(linked).addr();
+        if let Some((_, module)) = lock(&self.modules).get(&address) {
+            return module.clone();
+        }
+        let module = trusted::own_shader_module(&self.device, name, &linked.wgsl);
+        lock(&self.modules).insert(address, (linked.clone(), module.clone()));
+        module
     }
 
     /// Pipelines created from now on are looked up in `file`, a [`Self::pipeline_cache_file`] of

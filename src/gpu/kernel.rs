@@ -1,11 +1,11 @@
 //! A kernel: one file of `shaders/`, linked, specialised and compiled to a pipeline.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use super::{device::Device, trusted};
+use super::device::Device;
 use crate::{
     Error, Result,
-    shaders::{self, Specialization, bindings_of},
+    shaders::{self, Bound, Linked, Specialization},
 };
 
 /// A kernel with its specialization; its pipeline is created when it is first needed.
@@ -85,37 +85,41 @@ impl Kernel {
         if let Some(pipeline) = self.pipeline.get() {
             return Ok(pipeline);
         }
-        let source = shaders::link(self.name, &self.specialization)?;
-        let numbers = numbers(self.name, &source, self.names())?;
-        let inner = create_pipeline(device, self.name, source, &self.specialization)?;
+        let linked = shaders::link(self.name, &self.specialization)?;
+        let numbers = numbers(self.name, &linked.bindings, self.names())?;
+        let inner = create_pipeline(device, self.name, &linked, &self.specialization)?;
         let layout = inner.get_bind_group_layout(0);
         Ok(self.pipeline.get_or_init(|| Pipeline { inner, layout, numbers }))
     }
 }
 
-/// The numbers that the linked `wgsl` gives to `names`: each of what it declares has one name.
+/// The numbers that a linked kernel, which declares `declared`, gives to `names`: each of what it
+/// declares has one name.
 ///
 /// # Errors
 /// [`Error::Bindings`] where the names are not those that it declares.
-pub fn numbers(kernel: &'static str, wgsl: &str, names: &[&'static str]) -> Result<Vec<u32>> {
-    let declared = bindings_of(kernel, wgsl)?;
+pub fn numbers(
+    kernel: &'static str,
+    declared: &[Bound],
+    names: &[&'static str],
+) -> Result<Vec<u32>> {
     let number = |name: &&str| declared.iter().find(|own| own.name == *name).map(|own| own.binding);
     let found: Option<Vec<u32>> = names.iter().map(number).collect();
     let is_whole = declared.iter().all(|own| names.contains(&own.name.as_str()));
     found.filter(|found| is_whole && found.len() == declared.len()).ok_or_else(|| Error::Bindings {
         kernel,
         given: names.iter().map(|&name| name.into()).collect(),
-        declared: declared.into_iter().map(|own| own.name).collect(),
+        declared: declared.iter().map(|own| own.name.clone()).collect(),
     })
 }
 
 fn create_pipeline(
     device: &Device,
     name: &'static str,
-    source: String,
+    linked: &Arc<Linked>,
     specialization: &Specialization,
 ) -> Result<wgpu::ComputePipeline> {
-    let module = trusted::own_shader_module(&device.device, name, source);
+    let module = device.module(name, linked);
     let constants: Vec<_> = specialization.constants().collect();
     let pipeline = device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(name),

@@ -15,7 +15,7 @@ const HEADER: usize = MAGIC.len() + 32;
 pub(super) fn own_shader_module(
     device: &wgpu::Device,
     name: &'static str,
-    source: String,
+    source: &str,
 ) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(name),

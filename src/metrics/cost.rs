@@ -90,7 +90,8 @@ pub struct Cost {
     pub activation_bytes: u64,
     /// Bytes of memory that the values of an inference need at most, the image and the outputs
     /// among them: RAM on a microcontroller. A pixel or a quantized number has a byte, a float
-    /// four; values share memory when nobody reads them any more, and what works in place needs none.
+    /// four. Values share memory when nobody reads them any more, and what works in place needs
+    /// none.
     pub peak_activation_bytes: u64,
     /// The layer during which most of them are needed.
     pub peak_activation_layer: String,

@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn kernels_see_the_numbers() {
-        let linked = crate::shaders::link("judge_step", &Default::default()).unwrap();
+        let linked = crate::shaders::link("judge_step", &Default::default()).unwrap().wgsl.clone();
         for (name, number) in [("cause_HALTED", cause::HALTED), ("policy_STOP", policy::STOP)] {
             let expected = format!("const kinds_{name} = {number}u;");
             assert!(linked.contains(&expected), "{expected} in\n{linked}");

@@ -1,6 +1,11 @@
 //! The kernels' sources, embedded from `shaders/`, and the linker (WESL: WGSL with imports and
 //! conditions).
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
 use include_dir::{Dir, include_dir};
 use wesl::{
     CompileOptions, ModulePath, VirtualResolver, Wesl,
@@ -32,9 +37,37 @@ pub fn kernel_names() -> Vec<&'static str> {
 /// `constants`, and [`kinds`].
 pub const ADDED_MODULES: [&str; 2] = ["constants", "kinds"];
 
+/// A kernel with the modules that it imports.
+#[derive(Debug)]
+pub struct Linked {
+    /// Its text.
+    pub wgsl: String,
+    /// The buffers that it declares.
+    pub bindings: Vec<Bound>,
+}
+
 /// Links kernel `name` with the modules that it imports, including [`ADDED_MODULES`], and unrolls
 /// its register tiles.
-pub fn link(name: &str, specialization: &Specialization) -> Result<String> {
+///
+/// Kernels that differ in pipeline constants alone have one text: it is linked once a process.
+///
+/// # Errors
+/// [`Error::Shader`] if the linker refuses it or naga cannot read what is linked.
+pub fn link(name: &str, specialization: &Specialization) -> Result<Arc<Linked>> {
+    type Texts = HashMap<(String, Specialization), Arc<Linked>>;
+    static LINKED: LazyLock<Mutex<Texts>> = LazyLock::new(Mutex::default);
+    let texts = || LINKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (name.to_string(), specialization.without_constants());
+    if let Some(linked) = texts().get(&key) {
+        return Ok(linked.clone());
+    }
+    // Others may link meanwhile.
+    let wgsl = link_anew(name, specialization)?;
+    let bindings = bindings_of(name, &wgsl)?;
+    Ok(texts().entry(key).or_insert_with(|| Arc::new(Linked { wgsl, bindings })).clone())
+}
+
+fn link_anew(name: &str, specialization: &Specialization) -> Result<String> {
     let mut resolver = VirtualResolver::new();
     let failed = |reason: String| Error::Shader { kernel: name.into(), reason };
     for file in SHADERS.files().chain(SHADERS.dirs().flat_map(Dir::files)) {

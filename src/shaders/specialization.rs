@@ -40,6 +40,11 @@ impl Specialization {
         self
     }
 
+    /// What the linker sees of it.
+    pub(super) fn without_constants(&self) -> Specialization {
+        Specialization { constants: Vec::new(), ..self.clone() }
+    }
+
     /// Tile sizes.
     pub fn tiles(&self) -> impl Iterator<Item = (&'static str, u32)> + '_ {
         self.tiles.iter().copied()

@@ -1,8 +1,8 @@
 //! Headless shader validation: one fixture for each kind of failure, and hostile input.
 
 use saliq::check::{
-    Outcome, ShaderReport, ShaderSource, check, check_paths, own_kernels, to_spirv, verdict,
-    write_spirv, write_spirv_of_paths,
+    Outcome, ShaderReport, ShaderSource, check, check_paths, own_kernels_of_matrices, to_spirv,
+    verdict, write_spirv, write_spirv_of_paths,
 };
 use std::path::{Path, PathBuf};
 
@@ -75,7 +75,7 @@ fn a_good_shader_passes_everywhere() {
 /// the backends that have them.
 #[test]
 fn cooperative_matrices_translate_where_there_are_some() {
-    let sources: Vec<_> = own_kernels()
+    let sources: Vec<_> = own_kernels_of_matrices()
         .unwrap()
         .into_iter()
         .filter(|one| one.name.starts_with("convolution_cooperative#"))

@@ -1349,13 +1349,6 @@ fn on_the_command_line() {
     let message =
         refused(2, &["train", "--batch-norm", "--config", text(&config), "--out", text(&out)]);
     assert!(message.contains("type = \"batch-norm\""), "{message}");
-    let misplaced = SMALL_NETWORK.replace(
-        "[network]\nlayers = [",
-        "[network]\nlayers = [ { type = \"batch-norm\", name = \"bn1\" },",
-    );
-    std::fs::write(&config, misplaced).unwrap();
-    let message = refused(2, &["train", "--config", text(&config), "--out", text(&out)]);
-    assert!(message.contains("layer 1") && message.contains("convolution or linear"), "{message}");
 }
 
 #[test]

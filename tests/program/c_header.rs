@@ -35,7 +35,8 @@ int main(void) {
     static PREFIX_workspace workspace;
     static uint8_t pixels[UPPER_CHANNELS * UPPER_HEIGHT * UPPER_WIDTH];
     float scores[UPPER_CLASSES];
-    if (sizeof PREFIX_codes + sizeof PREFIX_pivots + sizeof PREFIX_floats + sizeof PREFIX_steps != UPPER_ROM_BYTES) { return 2; }
+    size_t tables = sizeof PREFIX_codes + sizeof PREFIX_pivots + sizeof PREFIX_floats;
+    if (tables + sizeof PREFIX_steps != UPPER_ROM_BYTES) { return 2; }
     while (fread(pixels, 1, sizeof pixels, stdin) == sizeof pixels) {
         printf("%d", PREFIX_classify(pixels, &workspace, scores));
         for (int c = 0; c < UPPER_CLASSES; c++) { printf(" %.9g", (double)scores[c]); }

@@ -21,8 +21,8 @@ pub enum Accounting {
 #[command(after_help = "\
 All figures are for one image. BitOPs are MACs × bits of the weights × bits of the layer's input (8
 for the image). The paper's measure is Σ FLOPs × bits / 32 over the convolutions plus the unscaled
-FLOPs of the fully connected layers. The memory of an inference has a byte for a pixel or a quantized
-number and four for a float.
+FLOPs of the fully connected layers. The memory of an inference has a byte for a pixel or a
+quantized number and four for a float.
 
 Examples:
   saliq cost runs/4-2                            a trained model

@@ -29,9 +29,9 @@ impl Split {
 /// The network of a model whose file does not say what it is.
 #[derive(Clone, Debug, Default, Args)]
 pub struct NetworkArgs {
-    /// Network of a file that does not say what its network is, such as a PyTorch state_dict: a name
-    /// from `saliq networks`, or a TOML file with [[network.layers]] (with network.input = [C, H, W]
-    /// if no data set is named)
+    /// Network of a file that does not say what its network is, such as a PyTorch state_dict: a
+    /// name from `saliq networks`, or a TOML file with [[network.layers]] (with network.input =
+    /// [C, H, W] if no data set is named)
     #[arg(long, value_name = "NAME|FILE.toml", help_heading = "Network & quantization")]
     pub network: Option<String>,
 }

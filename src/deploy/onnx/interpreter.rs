@@ -284,7 +284,7 @@ pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
             let groups = u32::try_from(attributes.integer("group", 1)).unwrap_or(0);
             let fits = groups > 0
                 && filter.channels.checked_mul(groups) == Some(input.channels)
-                && out_channels as u32 % groups == 0
+                && (out_channels as u32).is_multiple_of(groups)
                 && window.kernel == [filter.height, filter.width]
                 && bias.len() <= 1
                 && bias.iter().all(|bias| bias.shape == [out_channels]);

@@ -59,11 +59,13 @@ const SEPARABLE: &str = r#"layers = [
 ]"#;
 
 const INVERTED_RESIDUAL: &str = r#"layers = [
-    { type = "conv", name = "stem", out-channels = 4, kernel = 3, stride = 2, padding = [0, 0, 1, 1] },
+    { type = "conv", name = "stem", out-channels = 4, kernel = 3, stride = 2,
+      padding = [0, 0, 1, 1] },
     { type = "conv", out-channels = 12, kernel = 1, bias = false },
     { type = "batch-norm" },
     { type = "activation", kind = "relu6" },
-    { type = "conv", out-channels = 12, kernel = 3, padding = 1, groups = "depthwise", bias = false },
+    { type = "conv", out-channels = 12, kernel = 3, padding = 1, groups = "depthwise",
+      bias = false },
     { type = "batch-norm" },
     { type = "activation", kind = "relu6" },
     { type = "conv", out-channels = 4, kernel = 1, bias = false },
