@@ -24,9 +24,12 @@ pub enum Error {
     #[error("{0}")]
     Settings(Phrase),
     /// A rule of attribution that needs batch norms folded into their layers; exit code 2.
-    #[error("the z-plus rule needs batch norms folded into their layers")]
+    #[error(
+        "{norm}: LRP's z-plus and gamma rules need batch norms right behind a layer with weights, \
+         its only reader, to fold them into it"
+    )]
     Unfolded {
-        /// The first batch norm that is not.
+        /// The first batch norm that cannot be folded, or is not.
         norm: String,
     },
     /// A file could not be read or written.

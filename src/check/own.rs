@@ -298,14 +298,21 @@ fn record_explainers(gpu: &Gpu, config: &RunConfig, shape: Shape) -> Result<()> 
     };
     let images = ImageSet::new(gpu, shape, 2, 0)?;
     let maps = images.maps(gpu)?;
+    let record = |method: Method, options: &MethodOptions| match Explainer::new(
+        gpu, network, method, options, 2,
+    ) {
+        Ok(explainer) => explainer.record(gpu, &images, &maps).map(|_| ()),
+        Err(Error::Unfolded { .. }) => Ok(()),
+        Err(error) => Err(error),
+    };
     for method in Method::ALL {
-        let explainer = Explainer::new(gpu, network, method, &MethodOptions::default(), 2)?;
-        explainer.record(gpu, &images, &maps)?;
+        record(method, &MethodOptions::default())?;
+        if method.takes_grad_cam_relu() {
+            record(method, &MethodOptions { grad_cam_relu: true, ..MethodOptions::default() })?;
+        }
     }
-    if !config.network.has_batch_norm() {
-        let options = MethodOptions { lrp_rule: LrpRule::ZPlus, ..MethodOptions::default() };
-        Explainer::new(gpu, network, Method::Lrp, &options, 2)?.record(gpu, &images, &maps)?;
-    }
+    let options = MethodOptions { lrp_rule: LrpRule::ZPlus, ..MethodOptions::default() };
+    record(Method::Lrp, &options)?;
     for method in [Method::Gradient, Method::Occlusion] {
         let options = MethodOptions { output: Output::LogSoftmax, ..MethodOptions::default() };
         let explainer = Explainer::new(gpu, network, method, &options, 2)?;

@@ -15,7 +15,7 @@ pub(super) fn worded(error: &Error) -> String {
         Error::OutOfMemory(Shortage { asked, advice }) => {
             format!("out of GPU memory: {asked}; {}", phrased(advice))
         }
-        Error::Unfolded { .. } => format!("{error}; `saliq export` folds them"),
+        Error::Unfolded { .. } => format!("{error}; --method lrp takes it as it is"),
         Error::Workgroups { .. } => format!("{error}; lower --batch-size"),
         _ => error.to_string(),
     }

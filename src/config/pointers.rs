@@ -152,6 +152,8 @@ const VALUES: &[(&str, &[&str], &str)] = &[
     ),
     ("method", &["cam", "layer-grad-cam"], "it is called `grad-cam` here"),
     ("method", &["grad-cam++", "grad-cam-pp"], "it is called `grad-cam-plus-plus` here"),
+    ("method", &["guided-gradcam"], "it is called `guided-grad-cam` here"),
+    ("method", &["gamma-lrp"], "it is called `lrp-gamma` here"),
     (
         "method",
         &["gradient-x-input", "grad-x-input", "input-times-gradient", "ixg", "gxi"],
@@ -185,11 +187,7 @@ const VALUES: &[(&str, &[&str], &str)] = &[
         &["deconvolution", "deconvnet", "deconv"],
         "it is not built in; `guided-backprop` is nearest",
     ),
-    (
-        "method",
-        &["score-cam", "guided-grad-cam", "layer-cam", "xgrad-cam"],
-        "it is not built in; `grad-cam` is nearest",
-    ),
+    ("method", &["layer-cam", "xgrad-cam"], "it is not built in; `grad-cam` is nearest"),
     (
         "method",
         &[

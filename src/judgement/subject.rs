@@ -129,7 +129,9 @@ impl<'a> Subject<'a> {
         let images = self.images.len() as u64;
         methods
             .iter()
-            .map(|&method| images * u64::from(settings.samples_of(method, self.shape())))
+            .map(|&method| {
+                images * u64::from(settings.samples_of(method, &self.model.config.network))
+            })
             .sum()
     }
 

@@ -1,10 +1,9 @@
 //! Launcher of `shaders/grad_cam.wgsl`.
 
-use super::common::picture;
+use super::common::{layer_of, picture};
 use crate::{
     config::Shape,
-    gpu::{Buffer, Launch, Launcher},
-    layout::groups,
+    gpu::{Binding, Buffer, Launch, Launcher},
 };
 
 /// The weighted sum of a layer's channels, upsampled to the image.
@@ -18,6 +17,11 @@ pub struct GradCam<'a> {
     pub weights: &'a Buffer,
     /// [image, row, column, channel / 4] of the set.
     pub attributions: &'a Buffer,
+    /// What the map is multiplied by, [image of the chunk, row, column, channel / 4], if anything:
+    /// the gradients of guided back-propagation.
+    pub guide: Option<Binding<'a>>,
+    /// Whether a ReLU is applied to the sum.
+    pub rectified: bool,
     /// Shape of an image.
     pub shape: Shape,
     /// Shape of the layer's values.
@@ -30,15 +34,15 @@ pub struct GradCam<'a> {
 
 impl Launcher for GradCam<'_> {
     fn launch(&self) -> Launch<'_> {
-        let specialization = picture(self.lanes, self.shape)
-            .constant("LAYER_HEIGHT", self.layer_shape.height)
-            .constant("LAYER_WIDTH", self.layer_shape.width)
-            .constant("LAYER_GROUPS", groups(self.layer_shape.channels));
+        let specialization = layer_of(picture(self.lanes, self.shape), self.layer_shape)
+            .feature("rectified", self.rectified)
+            .feature("guided", self.guide.is_some());
         Launch::new("grad_cam", specialization)
             .bind("current", self.current)
             .bind("layer", self.layer)
             .bind("weights", self.weights)
             .bind("attributions", self.attributions)
+            .bind_some("guide", self.guide)
             .over([self.shape.pixels().div_ceil(self.lanes), self.slots, 1])
     }
 }

@@ -16,11 +16,7 @@ use crate::{
 /// # Errors
 /// As for [`Graph::new`] and [`Graph::values_of`].
 pub fn fold_batch_norm(model: &Model) -> Result<Model> {
-    // Operations and layers have the same numbers.
-    let folded: Vec<usize> =
-        model.graph.weighted().filter_map(|(_, own)| own.norm.map(OpId::index)).collect();
-    let (network, biases) = biased(model);
-    let network = network.without_layers(|index| folded.contains(&index));
+    let (network, biases) = without_batch_norms(&model.config.network, &model.graph);
     let graph = Graph::new(&network, &model.config.quantization)?;
     let layout = &graph.layout;
     let mut parameters = layout.gather_biases(&model.graph.layout, &model.parameters, &biases)?;
@@ -61,16 +57,19 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
     })
 }
 
-/// The network of `model` with a bias in every layer with weights in front of a batch norm and in
-/// every fully connected layer, which have one in all formats, and the names of the biases that it
-/// has no parameters of.
-fn biased(model: &Model) -> (NetworkConfig, Vec<String>) {
-    let (mut network, mut missing) = (model.config.network.clone(), Vec::new());
+/// `network`, lowered to `graph`, without the batch norms right behind layers with weights, and
+/// with a bias in these layers and in every fully connected one, which have one in all formats; and
+/// the names of the biases that `network` has no parameters of.
+pub fn without_batch_norms(network: &NetworkConfig, graph: &Graph) -> (NetworkConfig, Vec<String>) {
+    // Operations and layers have the same numbers.
+    let folded: Vec<usize> =
+        graph.weighted().filter_map(|(_, own)| own.norm.map(OpId::index)).collect();
+    let (mut network, mut missing) = (network.clone(), Vec::new());
     let lacks = |(op, weights): &(&Op, &Weights)| {
         let is_linear = matches!(op.kind, OpKind::Linear { .. });
         weights.bias.is_none() && (weights.norm.is_some() || is_linear)
     };
-    for (op, _) in model.graph.weighted().filter(lacks) {
+    for (op, _) in graph.weighted().filter(lacks) {
         missing.push(format!("{}.bias", op.name));
         let index = network.names().iter().position(|name| *name == op.name);
         match index.map(|index| &mut network.layers[index].kind) {
@@ -79,7 +78,7 @@ fn biased(model: &Model) -> (NetworkConfig, Vec<String>) {
             _ => {}
         }
     }
-    (network, missing)
+    (network.without_layers(|index| folded.contains(&index)), missing)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub use network::{Layers, Network, WeightQuantizerState};
 pub use nodes::NetworkOptions;
 pub use ops::batch_norm::TrainingPass;
 pub(crate) use ops::products::Product;
+pub use ops::weights::RelevanceWeights;
 pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use pass::{BackwardRule, Gradients};
 pub use requantized::{RequantizedLayer, RequantizedShape, RequantizedWeights};

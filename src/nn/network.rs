@@ -7,7 +7,10 @@ use super::{
     ProductShape, TileTable,
     body::Body,
     nodes::{Assembly, NetworkOptions, Node, NodeKind, build},
-    ops::{batch_norm::TrainingPass, convolution::slice_weights, products::products},
+    ops::{
+        batch_norm::TrainingPass, convolution::slice_weights, products::products,
+        weights::RelevanceWeights,
+    },
     pass::{self, BackwardRule, Gradients, Walk},
 };
 use crate::{
@@ -203,37 +206,46 @@ impl Network {
         rule: BackwardRule,
         stop: Option<usize>,
     ) -> Result<Binding<'_>> {
+        if let BackwardRule::Weighted(_) = rule {
+            return Err(Error::Gpu("the rule needs a network with its own weights".into()));
+        }
         let needs_inputs = matches!(rule, BackwardRule::Rescale | BackwardRule::Epsilon);
         if needs_inputs && !self.body.layer_by_layer {
             return Err(Error::Gpu("this network was made without its activations' inputs".into()));
         }
-        let walk = Walk { rule, stop, positive: None };
+        let walk = Walk { rule, stop, weighted: None };
         let wanted = Gradients::Input;
         pass::backward(&self.body, gpu, recording, images.into(), None, wanted, walk)
     }
 
-    /// Adds cutting the weights that [`Self::record_weights`] made at 0, and setting biases to 0:
-    /// for a network that is to be the `positive` one of [`Self::record_positive_backward`].
+    /// Adds turning the weights that [`Self::record_weights`] made into those of the `rule`: for a
+    /// network that is to be the `weighted` one of [`Self::record_relevance_backward`].
     ///
     /// # Errors
-    /// [`Error::Usage`] where a batch norm is not folded into its layer.
-    pub fn record_positive_weights(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
-        pass::keep_positive_weights(&self.body, gpu, recording)
+    /// [`Error::Unfolded`] where a batch norm is not folded into its layer.
+    pub fn record_relevance_weights(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        rule: RelevanceWeights,
+    ) -> Result<()> {
+        pass::relevance_weights(&self.body, gpu, recording, rule)
     }
 
-    /// Adds the backward pass of `images` by [`BackwardRule::Positive`], after this network's
-    /// forward pass; `positive` is the same network with [`Self::record_positive_weights`].
+    /// Adds the backward pass of `images` by [`BackwardRule::Weighted`], after this network's
+    /// forward pass; `weighted` is the same network with [`Self::record_relevance_weights`].
     ///
     /// # Errors
     /// As [`Self::record_backward_by`].
-    pub fn record_positive_backward(
+    pub fn record_relevance_backward(
         &self,
         gpu: &Gpu,
         recording: &mut Recording,
         images: ImageRange<'_>,
-        positive: &Network,
+        weighted: &Network,
+        rule: RelevanceWeights,
     ) -> Result<Binding<'_>> {
-        pass::positive_backward(&self.body, &positive.body, gpu, recording, images)
+        pass::relevance_backward(&self.body, &weighted.body, gpu, recording, images, rule)
     }
 
     /// All parameters, flat.

@@ -3,18 +3,27 @@
 use crate::config::Shape;
 
 /// `Σ_k weights[k] · layer[k]`, `[pixel]` of `image`, bilinear with align_corners false, of one
-/// image's `layer`, [channel, row, column] of `shape`.
-pub fn grad_cam(layer: &[f64], shape: Shape, weights: &[f64], image: Shape) -> Vec<f64> {
+/// image's `layer`, [channel, row, column] of `shape`; with its negative values set to 0 before it
+/// is enlarged where it is `rectified`.
+pub fn grad_cam(
+    layer: &[f64],
+    shape: Shape,
+    weights: &[f64],
+    image: Shape,
+    rectified: bool,
+) -> Vec<f64> {
     let pixels = shape.pixels() as usize;
-    let small: Vec<f64> = (0..pixels)
-        .map(|pixel| {
-            weights
-                .iter()
-                .enumerate()
-                .map(|(channel, weight)| weight * layer[channel * pixels + pixel])
-                .sum()
-        })
-        .collect();
+    let sum = |pixel: usize| -> f64 {
+        let channels = weights.iter().enumerate();
+        channels.map(|(channel, weight)| weight * layer[channel * pixels + pixel]).sum()
+    };
+    let relu = |value: f64| if rectified { value.max(0.0) } else { value };
+    let small: Vec<f64> = (0..pixels).map(|pixel| relu(sum(pixel))).collect();
+    enlarged(&small, shape, image)
+}
+
+/// `small`, one value a pixel of `shape`, enlarged to `image`.
+pub fn enlarged(small: &[f64], shape: Shape, image: Shape) -> Vec<f64> {
     // (lower, upper, share of the upper) of the layer's rows or columns at pixel `at`.
     let place = |at: u32, length: u32, layer: u32| {
         let place = ((f64::from(at) + 0.5) * f64::from(layer) / f64::from(length) - 0.5).max(0.0);

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::{MaskFill, MaskRank},
+    config::{MaskFill, MaskRank, NetworkConfig},
     gpu::{Gpu, Recording},
     layout::{StepRecord, groups, padded, to_nchw},
     sgt::Masking,
@@ -76,12 +76,10 @@ impl DataOptions {
         )
     }
 
-    /// Number of forward passes for `count` images of `shape` by all methods.
-    pub fn work(&self, shape: crate::config::Shape, count: u32) -> u64 {
-        self.methods
-            .iter()
-            .map(|&method| u64::from(self.settings.samples_of(method, shape)) * u64::from(count))
-            .sum()
+    /// Number of samples of `count` images that `network` processes by all methods.
+    pub fn work(&self, network: &NetworkConfig, count: u32) -> u64 {
+        let samples = |&method: &Method| u64::from(self.settings.samples_of(method, network));
+        self.methods.iter().map(samples).sum::<u64>() * u64::from(count)
     }
 }
 

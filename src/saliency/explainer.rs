@@ -2,9 +2,11 @@
 //! images, one chunk at a time.
 
 use super::{
-    Baseline, LrpRule, Method, MethodOptions, Output,
-    applicability::{check_applicable, layer},
-    method::{ChannelWeights, Map, Samples},
+    Baseline, Method, MethodOptions, Output,
+    applicability::check_applicable,
+    folding::Folding,
+    layer::layer,
+    method::{ChannelWeights, Map, Samples, Spec},
 };
 use crate::{
     Error, Result, Shortage,
@@ -12,13 +14,15 @@ use crate::{
     config::{NetworkConfig, QuantizationConfig, Shape},
     gpu::{Binding, Buffer, Gpu, Launcher, Recording},
     kernels::{
-        AccumulateGradients, AccumulateScores, ChannelMeans, ClassScore, CollectLogits, GradCam,
-        GradCamPlusPlusWeights, GradientSum, Hiding, ImageRange, ImageStatistics, LANES, PER_IMAGE,
-        RandomAttribution, SampleImages, Sampling, Scalar,
+        AccumulateGradients, AccumulateScores, ChannelMaskedImages, ChannelMeans, ChannelRanges,
+        ClassScore, CollectLogits, CopyChannels, GradCam, GradCamPlusPlusWeights, GradientSum,
+        Hiding, ImageRange, ImageStatistics, LANES, PER_IMAGE, RandomAttribution, SampleImages,
+        Sampling, Scalar, ScoreCamWeights,
     },
     layout::{ImagesRange, StepRecord, from_nchw, groups},
-    nn::{Layers, Network},
+    nn::{BackwardRule, Layers, Network},
     sgt::record_saliency_seed,
+    storage::Storage,
 };
 
 /// Largest number of images of an [`ImageSet`]: one workgroup each along one dimension of a
@@ -114,11 +118,15 @@ pub struct Explainer {
     method: Method,
     options: MethodOptions,
     network: Network,
-    /// The network with positive weights that LRP's z⁺ rule also needs.
-    positive: Option<Network>,
-    /// The layer whose channels are weighted, and the kind of weights.
-    channels: Option<(usize, ChannelWeights)>,
+    /// Folds the network's batch norms, if the rule needs it.
+    folding: Option<Folding>,
+    /// The network with the weights of LRP's z⁺ or γ rule, which these also need.
+    weighted: Option<Network>,
+    /// The layer whose channels are weighted.
+    layer: Option<usize>,
     batch: Batch,
+    /// The images that a chunk touches: those that Score-CAM takes its masks from.
+    touched: Option<Batch>,
     /// Samples per image.
     samples: u32,
     /// Samples per chunk.
@@ -144,7 +152,20 @@ impl Explainer {
     ) -> Result<Self> {
         let (spec, shape, twins) = (method.spec(), explained.config.input, method.compares());
         check_applicable(method, explained.config, options)?;
-        let samples = options.samples_of(method, shape);
+        let folding = match options.folds_batch_norms(method, explained.config) {
+            true => {
+                let ExplainedNetwork { config, quantization, parameters } = explained;
+                Some(Folding::new(gpu, config, quantization, parameters)?)
+            }
+            false => None,
+        };
+        let explained = match &folding {
+            Some(own) => {
+                ExplainedNetwork { config: &own.config, parameters: &own.parameters, ..explained }
+            }
+            None => explained,
+        };
+        let samples = options.samples_of(method, explained.config);
         let wanted =
             (u64::from(samples) * u64::from(most)).min(u64::from(options.batch_size)).max(1) as u32;
         let slots = chunk_size(gpu, explained.config, wanted, twins)?;
@@ -157,22 +178,27 @@ impl Explainer {
             method.needs_gradients(),
             explained.parameters,
         )?;
-        let by_positive = method.takes_lrp_rule() && options.lrp_rule == LrpRule::ZPlus;
-        let positive = || {
-            let slots = (slots, Layers::Separate);
-            Network::for_attribution(
+        let weighted = match options.rule_of(method) {
+            BackwardRule::Weighted(_) => Some(Network::for_attribution(
                 gpu,
                 explained.config,
                 explained.quantization,
-                slots,
+                (slots, Layers::Separate),
                 true,
                 explained.parameters,
-            )
+            )?),
+            _ => None,
         };
-        let positive = by_positive.then(positive).transpose()?;
-        let channels = match spec.map {
-            // The network keeps layers separate, with one node each.
-            Map::Channels(weights) => Some((layer(method, explained.config, options)?, weights)),
+        // The network keeps layers separate, with one node each.
+        let layer = match method.takes_layer() {
+            true => Some(layer(method, explained.config, options.layer.as_deref())?),
+            false => None,
+        };
+        let touched = match spec.samples {
+            Samples::Channels => {
+                let most = images_a_chunk(slots, samples);
+                Some(Batch::new(gpu, most, false, TABLE_ENTRIES)?)
+            }
             _ => None,
         };
         let baselines = match &options.baseline {
@@ -203,8 +229,10 @@ impl Explainer {
             method,
             options: options.clone(),
             network,
-            positive,
-            channels,
+            folding,
+            weighted,
+            layer,
+            touched,
             batch: Batch::new(gpu, slots, twins, TABLE_ENTRIES)?,
             samples,
             slots,
@@ -238,14 +266,22 @@ impl Explainer {
         let range = gpu.uniform("range of the set", size_of::<ImagesRange>() as u64)?;
         let whole_set = ImageRange { binding: (&range).into(), most: images.most };
         let mut prepare = Recording::new();
+        if let Some(folding) = &self.folding {
+            folding.record(gpu, &mut prepare)?;
+        }
         self.network.record_weights(gpu, &mut prepare)?;
-        if let Some(positive) = &self.positive {
-            positive.record_weights(gpu, &mut prepare)?;
-            positive.record_positive_weights(gpu, &mut prepare)?;
+        let rule = self.options.rule_of(self.method);
+        if let (Some(weighted), BackwardRule::Weighted(weights)) = (&self.weighted, rule) {
+            weighted.record_weights(gpu, &mut prepare)?;
+            weighted.record_relevance_weights(gpu, &mut prepare, weights)?;
         }
         let mut chunk = Recording::new();
         if self.method.spec().map == Map::Random {
             self.record_random(gpu, &mut prepare, whole_set, images, maps)?;
+            return Ok(Recorded { explainer: self, prepare, chunk, range, samples: self.samples });
+        }
+        if let (Some(touched), Some(layer)) = (&self.touched, self.layer) {
+            self.record_score_cam(gpu, &mut chunk, images, (touched, layer), maps)?;
             return Ok(Recorded { explainer: self, prepare, chunk, range, samples: self.samples });
         }
         let sampling = self.options.sampling_of(self.method);
@@ -271,24 +307,12 @@ impl Explainer {
             self.record_scores(gpu, &mut chunk, images, maps, hiding)?;
             return Ok(Recorded { explainer: self, prepare, chunk, range, samples: self.samples });
         }
-        let scalar = match self.options.output {
-            Output::Logit => Scalar::LogitLabel,
-            Output::LogSoftmax => Scalar::LogSoftmaxLabel,
-        };
-        let clean = self.batch.clean();
-        record_saliency_seed(gpu, &mut chunk, &self.network, clean, &self.batch.labels, scalar)?;
-        let gradient = match &self.positive {
-            Some(positive) => {
-                self.network.record_positive_backward(gpu, &mut chunk, clean, positive)?
-            }
+        match self.layer {
+            Some(layer) => self.record_channels(gpu, &mut chunk, images, layer, maps)?,
             None => {
-                let (rule, stop) = (self.method.spec().rule, self.channels.map(|(layer, _)| layer));
-                self.network.record_backward_by(gpu, &mut chunk, clean, rule, stop)?
+                let gradient = self.record_backward(gpu, &mut chunk, rule, None)?;
+                self.record_sums(gpu, &mut chunk, images, gradient, &table, maps)?;
             }
-        };
-        match self.channels {
-            Some(of) => self.record_channels(gpu, &mut chunk, images, gradient, of, maps)?,
-            None => self.record_sums(gpu, &mut chunk, images, gradient, &table, maps)?,
         }
         Ok(Recorded { explainer: self, prepare, chunk, range, samples: self.samples })
     }
@@ -308,6 +332,9 @@ impl Explainer {
     ) -> Result<Recorded<'_>> {
         let range = gpu.uniform("range of the set", size_of::<ImagesRange>() as u64)?;
         let mut prepare = Recording::new();
+        if let Some(folding) = &self.folding {
+            folding.record(gpu, &mut prepare)?;
+        }
         self.network.record_weights(gpu, &mut prepare)?;
         let mut chunk = Recording::new();
         self.record_samples(gpu, &mut chunk, images, &self.nodes, Sampling::Clean)?;
@@ -327,7 +354,30 @@ impl Explainer {
 
     /// Number of images that the samples of a chunk can belong to.
     fn images_a_chunk(&self) -> u32 {
-        self.slots.min((self.slots - 1) / self.samples + 2)
+        images_a_chunk(self.slots, self.samples)
+    }
+
+    /// Adds the seed and the backward pass by `rule`, to the output of layer `stop` or to the
+    /// input.
+    fn record_backward(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        rule: BackwardRule,
+        stop: Option<usize>,
+    ) -> Result<Binding<'_>> {
+        let scalar = match self.options.output {
+            Output::Logit => Scalar::LogitLabel,
+            Output::LogSoftmax => Scalar::LogSoftmaxLabel,
+        };
+        let (network, clean) = (&self.network, self.batch.clean());
+        record_saliency_seed(gpu, recording, network, clean, &self.batch.labels, scalar)?;
+        match (&self.weighted, rule) {
+            (Some(weighted), BackwardRule::Weighted(weights)) => {
+                network.record_relevance_backward(gpu, recording, clean, weighted, weights)
+            }
+            _ => network.record_backward_by(gpu, recording, clean, rule, stop),
+        }
     }
 
     fn record_samples(
@@ -339,19 +389,31 @@ impl Explainer {
         sampling: Sampling,
     ) -> Result<()> {
         self.batch.record_begin(gpu, recording)?;
+        self.record_samples_of(gpu, recording, images, table, (&self.batch, sampling))
+    }
+
+    /// Adds the samples of the chunk that is the current entry of `batch`.
+    fn record_samples_of(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        images: &ImageSet,
+        table: &Buffer,
+        (batch, sampling): (&Batch, Sampling),
+    ) -> Result<()> {
         let samples = SampleImages {
-            current: &self.batch.step,
+            current: &batch.step,
             pixels: &images.pixels,
             classes: &images.classes,
             numbers: &images.numbers,
             baselines: &self.baselines,
             table,
             samples: self.network.input(),
-            sample_classes: &self.batch.labels,
+            sample_classes: &batch.labels,
             shape: images.shape,
             sampling,
-            twins: self.batch.twins && sampling == Sampling::Clean,
-            slots: self.slots,
+            twins: batch.twins && sampling == Sampling::Clean,
+            slots: batch.most,
             lanes: LANES,
         };
         samples.record(gpu, recording, "samples")
@@ -422,46 +484,148 @@ impl Explainer {
         attributions.record(gpu, recording, "attributions")
     }
 
+    /// Adds the maps of methods that weigh the channels of `layer` by their gradients.
     fn record_channels(
         &self,
         gpu: &Gpu,
         recording: &mut Recording,
         images: &ImageSet,
-        gradient: Binding<'_>,
-        (layer, weighted_by): (usize, ChannelWeights),
+        layer: usize,
         maps: &Buffer,
     ) -> Result<()> {
+        let gradients =
+            self.record_backward(gpu, recording, BackwardRule::Gradient, Some(layer))?;
         let (_, shape, values) = self.network.layer(layer);
-        let weights =
-            gpu.buffer("channel weights", u64::from(self.slots * groups(shape.channels)) * 16)?;
-        match weighted_by {
-            ChannelWeights::MeanGradients => ChannelMeans {
-                images: self.batch.clean(),
-                values: gradient,
-                means: &weights,
-                shape,
-                lanes: LANES,
+        let weights = &self.channel_weights(gpu, shape)?;
+        let (range, lanes) = (self.batch.clean(), LANES);
+        match self.method.spec().map {
+            Map::Channels(ChannelWeights::PlusPlus) => {
+                let layer = values;
+                GradCamPlusPlusWeights { images: range, layer, gradients, weights, shape, lanes }
+                    .record(gpu, recording, "channel weights")?;
             }
-            .record(gpu, recording, "channel weights")?,
-            ChannelWeights::PlusPlus => GradCamPlusPlusWeights {
-                images: self.batch.clean(),
-                layer: values,
-                gradients: gradient,
-                weights: &weights,
-                shape,
-                lanes: LANES,
-            }
-            .record(gpu, recording, "channel weights")?,
+            _ => ChannelMeans { images: range, values: gradients, means: weights, shape, lanes }
+                .record(gpu, recording, "channel weights")?,
         }
+        // The weights are made: the buffers of the gradients are free again.
+        let guide = match self.method.spec() {
+            Spec { map: Map::GuidedChannels, rule, .. } => {
+                Some(self.record_backward(gpu, recording, rule, None)?)
+            }
+            _ => None,
+        };
         let attributions = GradCam {
             current: &self.batch.step,
             layer: values,
-            weights: &weights,
+            weights,
             attributions: maps,
+            guide,
+            rectified: self.options.grad_cam_relu || guide.is_some(),
             shape: images.shape,
             layer_shape: shape,
             slots: self.slots,
-            lanes: LANES,
+            lanes,
+        };
+        attributions.record(gpu, recording, "attributions")
+    }
+
+    /// Weights of the channels of a layer of `shape`, for the images of a chunk.
+    fn channel_weights(&self, gpu: &Gpu, shape: Shape) -> Result<Buffer> {
+        gpu.buffer("channel weights", u64::from(self.slots * groups(shape.channels)) * 16)
+    }
+
+    /// Adds Score-CAM: a pass over the images that the chunk touches for the channels of `layer`,
+    /// a pass over the images behind these, and the maps of the images whose last sample is in the
+    /// chunk. What the other images get is replaced by a later chunk.
+    fn record_score_cam(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        images: &ImageSet,
+        (touched, layer): (&Batch, usize),
+        maps: &Buffer,
+    ) -> Result<()> {
+        let (shape, lanes) = (images.shape, LANES);
+        let (_, layer_shape, layer_values) = self.network.layer(layer);
+        let (channels, layer_groups) = (layer_shape.channels, groups(layer_shape.channels));
+        let most = self.images_a_chunk();
+        let values = &gpu.buffer("channels", u64::from(most) * image_bytes(layer_shape))?;
+        let ranges = &gpu.buffer("ranges of channels", u64::from(most * layer_groups) * 32)?;
+        let scores = &gpu.buffer("scores of the samples", u64::from(self.slots) * 4)?;
+        let kept = &gpu.buffer(
+            "scores of the images' samples",
+            u64::from(images.most) * u64::from(layer_groups) * 16,
+        )?;
+        let weights = &self.channel_weights(gpu, layer_shape)?;
+
+        touched.record_begin(gpu, recording)?;
+        self.record_samples_of(gpu, recording, images, &self.nodes, (touched, Sampling::Clean))?;
+        self.network.record_forward(gpu, recording, touched.clean(), None)?;
+        CopyChannels {
+            images: touched.clean(),
+            from: layer_values.into(),
+            to: values.into(),
+            pixels: layer_shape.pixels(),
+            channels: [channels; 2],
+            first: [0; 2],
+            count: channels,
+            storage: Storage::default(),
+        }
+        .record(gpu, recording, "channels")?;
+        let range = touched.clean();
+        ChannelRanges { images: range, layer: values, ranges, shape, layer_shape, lanes }.record(
+            gpu,
+            recording,
+            "ranges of channels",
+        )?;
+
+        self.batch.record_begin(gpu, recording)?;
+        ChannelMaskedImages {
+            current: &self.batch.step,
+            pixels: &images.pixels,
+            classes: &images.classes,
+            baselines: &self.baselines,
+            layer: values,
+            ranges,
+            samples: self.network.input(),
+            sample_classes: &self.batch.labels,
+            shape,
+            layer_shape,
+            slots: self.slots,
+            lanes,
+        }
+        .record(gpu, recording, "samples")?;
+        self.network.record_forward(gpu, recording, self.batch.clean(), None)?;
+        ClassScore {
+            current: &self.batch.step,
+            logits: self.network.logits(),
+            sample_classes: &self.batch.labels,
+            scores,
+            clean: kept,
+            classes: self.network.classes(),
+            score: self.options.score_of(self.method),
+            keeps_clean: false,
+            slots: self.slots,
+            lanes,
+        }
+        .record(gpu, recording, "scores")?;
+        let current = &self.batch.step;
+        ScoreCamWeights { current, scores, kept, weights, channels, images: most, lanes }.record(
+            gpu,
+            recording,
+            "channel weights",
+        )?;
+        let attributions = GradCam {
+            current: &touched.step,
+            layer: values,
+            weights,
+            attributions: maps,
+            guide: None,
+            rectified: self.options.grad_cam_relu,
+            shape,
+            layer_shape,
+            slots: most,
+            lanes,
         };
         attributions.record(gpu, recording, "attributions")
     }
@@ -487,6 +651,11 @@ impl Explainer {
     }
 }
 
+/// Number of images that `slots` samples in order can belong to, if an image has `samples`.
+fn images_a_chunk(slots: u32, samples: u32) -> u32 {
+    slots.min((slots - 1) / samples + 2)
+}
+
 /// Number of samples of a chunk: `wanted`, or fewer, so that activations stay within the size that
 /// the adapter binds at once and within a total budget.
 fn chunk_size(gpu: &Gpu, config: &NetworkConfig, wanted: u32, twins: bool) -> Result<u32> {
@@ -510,6 +679,12 @@ fn chunk_size(gpu: &Gpu, config: &NetworkConfig, wanted: u32, twins: bool) -> Re
         .min(fitting)
         .min((ACTIVATION_BYTES / (all * copies)).max(1))
         .min(u64::from(MOST_IMAGES / 2)) as u32)
+}
+
+/// The images, once each, that the samples of `chunk` belong to.
+fn images_of(chunk: &StepRecord) -> StepRecord {
+    let count = (chunk.sample + chunk.count).div_ceil(chunk.samples);
+    StepRecord { count, sample: 0, samples: 1, ..*chunk }
 }
 
 /// A method's recorded work on a set of images.
@@ -558,6 +733,10 @@ impl Recorded<'_> {
             let table: Vec<StepRecord> =
                 (0..left).map(|chunk| record(from + chunk * u64::from(explainer.slots))).collect();
             explainer.batch.write_table(gpu, &table);
+            if let Some(touched) = &explainer.touched {
+                let images: Vec<StepRecord> = table.iter().map(images_of).collect();
+                touched.write_table(gpu, &images);
+            }
             for entry in &table {
                 self.chunk.submit(gpu)?;
                 from += u64::from(entry.count);

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     kernels::GradientSum,
-    nn::{BackwardRule, Layers},
+    nn::{BackwardRule, Layers, RelevanceWeights},
 };
 
 /// Declares [`Method`]. A row has the method's description and source, its variant, its name on the
@@ -66,6 +66,8 @@ pub(super) enum Samples {
     Windows,
     /// The image behind random masks: their number, unless the options override it.
     Masks { count: u32 },
+    /// The image behind each channel of the layer.
+    Channels,
 }
 
 /// The score that is explained.
@@ -86,6 +88,9 @@ pub(super) enum Map {
     Gradients(GradientSum),
     /// The channels of a layer.
     Channels(ChannelWeights),
+    /// The channels of a layer by their mean gradients, rectified, times the gradient of guided
+    /// back-propagation.
+    GuidedChannels,
     /// The scores of the samples.
     Scores,
     /// Random numbers.
@@ -99,6 +104,8 @@ pub(super) enum ChannelWeights {
     MeanGradients,
     /// The sums of their positive gradients, weighted by Grad-CAM++'s α.
     PlusPlus,
+    /// The softmax of the scores of the image behind each of them.
+    Scores,
 }
 
 /// The row of the plain gradient; other rows state their differences.
@@ -163,10 +170,26 @@ methods! {
         map: Map::Channels(ChannelWeights::PlusPlus),
         ..GRADIENT
     };
+    /// As Grad-CAM, with the softmax of the scores of the image behind each upsampled channel as
+    /// weights (Wang et al. 2020); no gradient. Without the ReLU on the sum.
+    ScoreCam, "score-cam", Spec {
+        samples: Samples::Channels,
+        layers: Layers::Separate,
+        map: Map::Channels(ChannelWeights::Scores),
+        ..GRADIENT
+    };
     /// The gradient with negative values set to 0 at every activation (Springenberg et al. 2015).
     GuidedBackprop, "guided-backprop", Spec {
         rule: BackwardRule::Guided,
         is_derivative: true,
+        ..GRADIENT
+    };
+    /// Guided backprop times Grad-CAM with its ReLU (Selvaraju et al. 2017, section 3.2; Captum's
+    /// `GuidedGradCam` with bilinear interpolation).
+    GuidedGradCam, "guided-grad-cam", Spec {
+        rule: BackwardRule::Guided,
+        layers: Layers::Separate,
+        map: Map::GuidedChannels,
         ..GRADIENT
     };
     /// DeepLIFT's rescale rule (Shrikumar et al. 2017).
@@ -181,6 +204,15 @@ methods! {
     Lrp, "lrp", Spec {
         explains: Explained::Logit,
         rule: BackwardRule::Epsilon,
+        layers: Layers::Separate,
+        map: Map::Gradients(GradientSum::TimesInput),
+        ..GRADIENT
+    };
+    /// LRP by the γ rule with γ = 0.25, biases included (Montavon et al. 2019; Captum's `GammaRule`
+    /// in all layers). It is meant for values that are not negative: others give it poles.
+    LrpGamma, "lrp-gamma", Spec {
+        explains: Explained::Logit,
+        rule: BackwardRule::Weighted(RelevanceWeights::Gamma(0.25)),
         layers: Layers::Separate,
         map: Map::Gradients(GradientSum::TimesInput),
         ..GRADIENT
@@ -231,12 +263,21 @@ impl Method {
         match self.spec().samples {
             Samples::Image => self.compares(),
             Samples::Noisy { .. } => false,
-            _ => true,
+            Samples::OnPath
+            | Samples::OnRandomPath { .. }
+            | Samples::Windows
+            | Samples::Masks { .. }
+            | Samples::Channels => true,
         }
     }
 
     /// Whether the method uses `MethodOptions::layer`.
     pub fn takes_layer(self) -> bool {
+        matches!(self.spec().map, Map::Channels(_) | Map::GuidedChannels)
+    }
+
+    /// Whether the method uses `MethodOptions::grad_cam_relu`; Guided Grad-CAM always has the ReLU.
+    pub fn takes_grad_cam_relu(self) -> bool {
         matches!(self.spec().map, Map::Channels(_))
     }
 
@@ -252,7 +293,11 @@ impl Method {
 
     /// Whether the method runs a backward pass.
     pub fn needs_gradients(self) -> bool {
-        matches!(self.spec().map, Map::Gradients(_) | Map::Channels(_))
+        match self.spec().map {
+            Map::Gradients(_) | Map::GuidedChannels => true,
+            Map::Channels(weights) => weights != ChannelWeights::Scores,
+            Map::Scores | Map::Random => false,
+        }
     }
 
     /// Whether its maps are derivatives: they show the effect of a change of the pixels, not the

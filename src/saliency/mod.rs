@@ -8,6 +8,8 @@
 mod applicability;
 mod data;
 mod explainer;
+mod folding;
+mod layer;
 mod method;
 mod options;
 mod quadrature;

@@ -2,11 +2,13 @@
 
 use super::{
     Method, Quadrature,
+    layer::layer,
     method::{Explained, Samples},
 };
 use crate::{
-    config::Shape,
+    config::NetworkConfig,
     kernels::{Hiding, Sampling, Score},
+    nn::{BackwardRule, RelevanceWeights},
 };
 
 /// The explained score of a class.
@@ -63,8 +65,11 @@ pub struct MethodOptions {
     pub grid: (u32, f32),
     /// LRP's rule.
     pub lrp_rule: LrpRule,
-    /// Layer of Grad-CAM and Grad-CAM++; `None`: the last convolution.
+    /// Layer of Grad-CAM, Grad-CAM++, Score-CAM and Guided Grad-CAM; `None`: the last convolution.
     pub layer: Option<String>,
+    /// Whether a ReLU is applied to the sum of the layer's weighted channels, before it is
+    /// upsampled: maps without negative values, as published. Guided Grad-CAM always has it.
+    pub grad_cam_relu: bool,
     /// Seed of random numbers.
     pub seed: u64,
     /// Largest number of images that go through the network at once.
@@ -84,6 +89,7 @@ impl Default for MethodOptions {
             grid: (7, 0.5),
             lrp_rule: LrpRule::Epsilon,
             layer: None,
+            grad_cam_relu: false,
             seed: 0,
             batch_size: 256,
         }
@@ -91,12 +97,19 @@ impl Default for MethodOptions {
 }
 
 impl MethodOptions {
-    /// Number of forward passes of `method` for an image of `shape`.
-    pub fn samples_of(&self, method: Method, shape: Shape) -> u32 {
+    /// Number of samples of an image that `network` processes for `method`; 1 where the method does
+    /// not fit the network.
+    pub fn samples_of(&self, method: Method, network: &NetworkConfig) -> u32 {
+        let shape = network.input;
         let windows =
             |length: u32| length.saturating_sub(self.window.0).div_ceil(self.window.1.max(1)) + 1;
         match method.spec().samples {
             Samples::Image => 1,
+            Samples::Channels => {
+                let index = layer(method, network, self.layer.as_deref());
+                let shape = index.and_then(|index| Ok(network.shapes()?[index]));
+                shape.map_or(1, |shape| shape.channels)
+            }
             Samples::OnPath => self.steps.max(1),
             Samples::Windows => windows(shape.height) * windows(shape.width) + 1,
             Samples::Noisy { count, .. }
@@ -119,7 +132,8 @@ impl MethodOptions {
     pub(super) fn sampling_of(&self, method: Method) -> Sampling {
         let noise = self.noise_of(method);
         match method.spec().samples {
-            Samples::Image => Sampling::Clean,
+            // The masks of channels have a kernel of their own, behind a pass over clean images.
+            Samples::Image | Samples::Channels => Sampling::Clean,
             Samples::Noisy { .. } => Sampling::Noisy { noise },
             Samples::OnPath => Sampling::OnPath,
             Samples::OnRandomPath { .. } => Sampling::OnRandomPath { noise },
@@ -131,6 +145,22 @@ impl MethodOptions {
                 let (grid, share) = self.grid;
                 Sampling::Hidden(Hiding::Mask { grid: grid.max(1), share })
             }
+        }
+    }
+
+    /// Whether `method` folds batch norms of `network` into the layers in front of them: a rule
+    /// with weights of its own needs both as one layer.
+    pub fn folds_batch_norms(&self, method: Method, network: &NetworkConfig) -> bool {
+        matches!(self.rule_of(method), BackwardRule::Weighted(_)) && network.has_batch_norm()
+    }
+
+    /// The rule of the backward pass of `method`.
+    pub(super) fn rule_of(&self, method: Method) -> BackwardRule {
+        match self.lrp_rule {
+            LrpRule::ZPlus if method.takes_lrp_rule() => {
+                BackwardRule::Weighted(RelevanceWeights::Positive)
+            }
+            _ => method.spec().rule,
         }
     }
 

@@ -76,7 +76,7 @@ fn judging_passes(
     let settings = MethodOptions::default();
     let layers = config.network.weight_layers().len() as u64;
     // Ranking a map and comparing it take about as long as one sample of it.
-    let map = |method: Method| 2 * (u64::from(settings.samples_of(method, dataset.shape)) + 1);
+    let map = |method: Method| 2 * (u64::from(settings.samples_of(method, &config.network)) + 1);
     let chosen = |names: &[String]| -> Vec<Method> {
         Method::ALL
             .into_iter()

@@ -3,7 +3,7 @@
 float32. Networks are reference.py's and an odd one (stride 2, padding, 3 channels, batch norm, no pool), float and quantized.
 
 Captum draws random numbers inside; here they are saliq's own, drawn by its generator (pcg4d, see shaders/common/random.wgsl) in NumPy.
-RISE and Grad-CAM++ are not in Captum: their published formulas stand below. Run as make_goldens.py, with the same requirements."""
+RISE, Grad-CAM++ and Score-CAM are not in Captum: their published formulas stand below. Run as make_goldens.py, with the same requirements."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from captum.attr import (
-    LRP, DeepLift, GradientShap, GuidedBackprop, InputXGradient, IntegratedGradients, LayerAttribution, LayerGradCam, NoiseTunnel, Occlusion,
+    LRP, DeepLift, GradientShap, GuidedBackprop, GuidedGradCam, InputXGradient, IntegratedGradients, LayerAttribution, LayerGradCam, NoiseTunnel, Occlusion,
     Saliency,
 )
 from captum.attr._core import deep_lift, lrp
-from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
+from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, GammaRule
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -31,6 +31,7 @@ SEED = 0x0000_0002_0000_0007
 NOISE, PATH, MASKS = 16, 17, 18
 SAMPLES, SHARE = 6, 0.15
 GRID, MASK_SHARE, RISE_SAMPLES = 7, 0.5, 40
+GAMMA = 0.25
 
 
 # ---------------------------------------------------------------- saliq's random numbers
@@ -194,9 +195,10 @@ def odd_parameters() -> dict[str, Tensor]:
     return p
 
 
-def odd_network(quantized: bool, alphas=(0.0, 0.0)) -> nn.Sequential:
+def odd_network(quantized: bool, alphas=(0.0, 0.0), folded=False) -> nn.Sequential:
     """3x11x13, conv1 6 of 3x3, stride 2, padding 1, bn1; conv2 8 of 3x3, padding 2, bn2; fc1 9; fc2 4; activations between. Quantized:
-    the weights times gamma/sigma (the folded ones) are what is quantized."""
+    the weights times gamma/sigma (the folded ones) are what is quantized; `folded` has them in float."""
+    folded = folded or quantized
     p = {name: value.double() for name, value in odd_parameters().items()}
     convolutions = [Convolution(3, 6, 3, 2, 1), Convolution(6, 8, 3, 1, 2)]
     linear = [nn.Linear(8 * 8 * 9, 9), nn.Linear(9, 4)]
@@ -204,13 +206,14 @@ def odd_network(quantized: bool, alphas=(0.0, 0.0)) -> nn.Sequential:
     for index, convolution in enumerate(convolutions):
         name, norm = f"conv{index + 1}", f"bn{index + 1}"
         weight, bias = p[f"{name}.weight"], p[f"{name}.bias"]
-        if quantized:
+        if folded:
             scale = p[f"{norm}.weight"] / torch.sqrt(p[f"{norm}.running_var"] + 1e-5)
-            weight = ref.Affine.apply(weight * scale.view(-1, 1, 1, 1), ODD_BITS[index])
+            weight = weight * scale.view(-1, 1, 1, 1)
+            weight = ref.Affine.apply(weight, ODD_BITS[index]) if quantized else weight
             bias = (bias - p[f"{norm}.running_mean"]) * scale + p[f"{norm}.bias"]
         set_weights(convolution, weight, bias)
         layers.append((name, convolution))
-        if not quantized:
+        if not folded:
             batch_norm = nn.BatchNorm2d(weight.shape[0])
             batch_norm.load_state_dict({key: p[f"{norm}.{key}"] for key in ("weight", "bias", "running_mean", "running_var")}, strict=False)
             layers.append((norm, batch_norm))
@@ -284,6 +287,36 @@ def grad_cam_plus_plus(network, x, target) -> Tensor:
     return (weights * channels).sum(1, keepdim=True)
 
 
+def score_cam(network, x, target) -> Tensor:
+    """Of conv2, before it is enlarged: Wang et al. 2020, algorithm 1, with the logit as score and 0 as baseline, without the ReLU on
+    the sum. Not in Captum."""
+    outputs = []
+    hook = network.conv2.register_forward_hook(lambda _layer, _inputs, output: outputs.append(output))
+    network(x)
+    hook.remove()
+    channels = outputs[0].detach()
+    large = F.interpolate(channels, size=x.shape[2:], mode="bilinear", align_corners=False)
+    lowest, highest = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
+    masks = torch.where(highest > lowest, (large - lowest) / (highest - lowest), 0)
+    with torch.no_grad():
+        scores = [network(x * masks[:, k : k + 1]).gather(1, target[:, None]) for k in range(channels.shape[1])]
+        empty = network(torch.zeros_like(x)).gather(1, target[:, None])
+    weights = torch.softmax(torch.cat(scores, 1) - empty, 1)
+    return (weights[:, :, None, None] * channels).sum(1, keepdim=True)
+
+
+def gamma(network, x, target) -> Tensor:
+    """LRP by the gamma rule in every layer with weights; a network without batch norms, which Captum would treat as layers of their own."""
+    weighted = [layer for layer in network.children() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+    for layer in weighted:
+        layer.rule = GammaRule(gamma=GAMMA)
+    relevance = LRP(network).attribute(x, target=target)
+    for layer in weighted:
+        if hasattr(layer, "rule"):
+            del layer.rule
+    return relevance
+
+
 def z_plus(network, x, target) -> Tensor:
     """LRP by positive weights without biases, of inputs that are not negative."""
     for layer in network.children():
@@ -292,8 +325,9 @@ def z_plus(network, x, target) -> Tensor:
     return LRP(network).attribute(x.detach().abs().requires_grad_(True), target=target)
 
 
-def maps(network: nn.Sequential, images: Tensor, target: Tensor, baselines: Tensor, prefix: str) -> dict[str, Tensor]:
-    """Every method's map of `images`, [N, C, H, W], for the logit at `target`."""
+def maps(network: nn.Sequential, images: Tensor, target: Tensor, baselines: Tensor, prefix: str, folded=None) -> dict[str, Tensor]:
+    """Every method's map of `images`, [N, C, H, W], for the logit at `target`; `folded` is the network without its batch norms."""
+    folded = folded or network
     x = images.double().requires_grad_(True)
     channels = x.shape[1]
 
@@ -310,14 +344,16 @@ def maps(network: nn.Sequential, images: Tensor, target: Tensor, baselines: Tens
         "gradient-shap": gradient_shap(network, x, target, baselines),
         "grad-cam": enlarged(LayerGradCam(network, network.conv2).attribute(x, target=target, relu_attributions=False)),
         "grad-cam-plus-plus": enlarged(grad_cam_plus_plus(network, x, target)),
+        "score-cam": enlarged(score_cam(network, x, target)),
+        "guided-grad-cam": GuidedGradCam(network, network.conv2).attribute(x, target=target, interpolate_mode="bilinear"),
         "guided-backprop": GuidedBackprop(network).attribute(x, target=target),
         "deeplift": deeplift(network, x, target),
         "lrp": LRP(network).attribute(x, target=target),
+        "lrp-gamma": gamma(folded, x, target),
         "occlusion": Occlusion(network).attribute(x, sliding_window_shapes=(channels, 3, 3), strides=(1, 1, 1), target=target, baselines=0),
         "rise": rise(network, x, target),
     }
-    if not any(isinstance(layer, nn.BatchNorm2d) for layer in network.children()):
-        found["lrp.z-plus-of-abs"] = z_plus(network, x, target)
+    found["lrp.z-plus-of-abs"] = z_plus(folded, x, target)
     return {f"{prefix}.{name}": value.detach().float().contiguous() for name, value in found.items()} | {f"{prefix}.logits": network(x).detach().float()}
 
 
@@ -337,7 +373,7 @@ def percentiles(network: nn.Sequential, x: Tensor, names=("act1", "act2")) -> tu
 def save(name: str, tensors: dict[str, Tensor], more: dict) -> None:
     about = {
         "captum": captum.__version__, "torch": torch.__version__, "numpy": np.__version__, "seed": SEED, "samples": SAMPLES, "noise": SHARE,
-        "rise_samples": RISE_SAMPLES, "grid": GRID, "share": MASK_SHARE, "target": "logit at the label", "baseline": "0 after normalisation",
+        "rise_samples": RISE_SAMPLES, "grid": GRID, "share": MASK_SHARE, "gamma": GAMMA, "target": "logit at the label", "baseline": "0 after normalisation",
     }
     save_file(tensors, HERE / f"{name}.safetensors", {"golden": json.dumps(about | more)})
 
@@ -361,7 +397,7 @@ def main() -> None:
     labels = torch.tensor([2, 0, 3])
     baselines = (torch.rand(2, 3, 11, 13, generator=generator) - 0.5).float()
     tensors = {"input": x, "labels": labels, "baselines": baselines} | odd_parameters()
-    tensors |= maps(odd_network(False), x, labels, baselines.double(), "float")
+    tensors |= maps(odd_network(False), x, labels, baselines.double(), "float", odd_network(False, folded=True))
     quantized = odd_network(True)
     with torch.no_grad():
         alphas = percentiles(quantized, x.double())

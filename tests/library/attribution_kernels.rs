@@ -5,17 +5,23 @@ use saliq::{
     config::{PactKind, Shape},
     gpu::Buffer,
     kernels::{
-        AccumulateGradients, AccumulateScores, ChannelMeans, ClassScore, CollectLogits, GradCam,
+        AccumulateGradients, AccumulateScores, ChannelMaskedImages, ChannelMeans, ChannelRanges,
+        ClassScore, CollectLogits, FavorPositive, FoldedNorm, FoldedParameters, GradCam,
         GradCamPlusPlusWeights, GradientSum, Hiding, ImageRange, SampleImages, Sampling, Score,
+        ScoreCamWeights,
     },
-    layout::{ImagesRange, StepRecord, groups, padded},
+    layout::{ImagesRange, StepRecord, groups, padded, to_nchw},
     reference::{
         accumulate_gradients::accumulate_gradients,
         accumulate_scores::accumulate_scores,
         activation::{Activation, Function, LsqPlus, activation},
+        channel_masked_images::channel_masked_images,
         channel_means::channel_means,
+        channel_ranges::channel_ranges,
         class_score::class_score,
         collect_logits::collect_logits,
+        favor_positive::favor_positive,
+        folded_parameters::{Norm, folded_bias, folded_weight},
         grad_cam::grad_cam,
         grad_cam_plus_plus_weights::grad_cam_plus_plus_weights,
         guided_gradient::guided_gradient,
@@ -26,6 +32,7 @@ use saliq::{
         rescale_multiplier::rescale_multiplier,
         sample_images::sample_images,
         samples::Samples,
+        score_cam_weights::score_cam_weights,
     },
     shaders::Specialization,
 };
@@ -344,33 +351,160 @@ fn grad_cam_weights_and_enlarges() {
             lanes: LANES,
         });
         let actual_means = read::<f32>(&means, count * layer_groups as usize * 4);
-        let maps = dirty((count + 2) * layout::packed_elements(image));
-        let record = StepRecord { position: 2, count: 3, ..StepRecord::default() };
-        launch(&GradCam {
-            current: &uniform(record),
-            layer: &upload(&layout::pack(&values, layer)),
-            weights: &means,
-            attributions: &maps,
-            shape: image,
-            layer_shape: layer,
-            slots: 3,
-            lanes: LANES,
-        });
-        let actual = read::<f32>(&maps, (count + 2) * layout::packed_elements(image));
-        let size = layer.elements() as usize;
-        for index in 0..count {
-            let own = |values: &[f64]| values[index * size..(index + 1) * size].to_vec();
-            let weights = channel_means(&own(&gradients), layer.pixels() as usize);
-            let found =
-                &actual_means[index * layer_groups as usize * 4..][..layer.channels as usize];
-            assert_close("weights", found, &weights, 1e-6);
-            let expected = grad_cam(&own(&values), layer, &weights, image);
-            let map = &actual[(index + 2) * layout::packed_elements(image)..]
-                [..layout::packed_elements(image)];
-            let first: Vec<f32> =
-                map.iter().step_by(padded(image.channels) as usize).copied().collect();
-            assert_close(&format!("{layer:?} to {image:?}"), &first, &expected, 2e-6);
-            assert!(layout::padding(map, image).iter().all(|&value| value == 0.0));
+        let guide = to_f64(&random.vector(count * image.elements() as usize));
+        let packed_guide = upload(&layout::pack(&guide, image));
+        for (rectified, is_guided) in [(false, false), (true, false), (false, true), (true, true)] {
+            let maps = dirty((count + 2) * layout::packed_elements(image));
+            let record = StepRecord { position: 2, count: 3, ..StepRecord::default() };
+            launch(&GradCam {
+                current: &uniform(record),
+                layer: &upload(&layout::pack(&values, layer)),
+                weights: &means,
+                attributions: &maps,
+                guide: is_guided.then_some((&packed_guide).into()),
+                rectified,
+                shape: image,
+                layer_shape: layer,
+                slots: 3,
+                lanes: LANES,
+            });
+            let actual = read::<f32>(&maps, (count + 2) * layout::packed_elements(image));
+            let size = layer.elements() as usize;
+            for index in 0..count {
+                let own = |values: &[f64]| values[index * size..(index + 1) * size].to_vec();
+                let weights = channel_means(&own(&gradients), layer.pixels() as usize);
+                let found =
+                    &actual_means[index * layer_groups as usize * 4..][..layer.channels as usize];
+                assert_close("weights", found, &weights, 1e-6);
+                let one = grad_cam(&own(&values), layer, &weights, image, rectified);
+                let guide = &guide[index * image.elements() as usize..];
+                let of = |(at, guide): (usize, &f64)| {
+                    one[at % one.len()] * if is_guided { *guide } else { 1.0 }
+                };
+                let expected: Vec<f64> =
+                    guide.iter().take(image.elements() as usize).enumerate().map(of).collect();
+                let map = &actual[(index + 2) * layout::packed_elements(image)..]
+                    [..layout::packed_elements(image)];
+                let what = format!("{layer:?} to {image:?}, {rectified} {is_guided}");
+                assert_close(&what, &to_nchw(map, image), &expected, 2e-6);
+                assert!(layout::padding(map, image).iter().all(|&value| value == 0.0));
+            }
+        }
+    }
+}
+
+/// Score-CAM's kernels, one after the other, for three images in chunks that cut them apart. The
+/// first channel of a layer is constant: its mask is empty.
+#[test]
+fn score_cam_masks_and_weighs() {
+    for (layer, image, slots) in [
+        (Shape::new(5, 3, 4), Shape::new(3, 7, 9), 3),
+        (Shape::new(8, 6, 6), Shape::new(1, 5, 5), 20),
+        (Shape::new(4, 1, 2), Shape::new(5, 2, 2), 1),
+    ] {
+        let mut random = Random(u64::from(layer.channels) + 40);
+        let (size, elements) = (layer.elements() as usize, image.elements() as usize);
+        let mut values = to_f64(&random.vector(3 * size));
+        for channels in values.chunks_exact_mut(size) {
+            channels[..layer.pixels() as usize].fill(f64::from(0.3f32));
+        }
+        let pixels = to_f64(&random.vector(3 * elements));
+        let baselines = to_f64(&random.vector(2 * elements));
+        let all_scores = random.vector((3 * layer.channels) as usize);
+        let expected: Vec<Vec<Vec<f64>>> = (0..3)
+            .map(|index| {
+                let own = &values[index * size..][..size];
+                let both = [
+                    &pixels[index * elements..][..elements],
+                    &baselines[index % 2 * elements..][..elements],
+                ];
+                channel_masked_images(own, layer, both, image)
+            })
+            .collect();
+        let packed = layout::packed_elements(image);
+        let kept = dirty((3 * groups(layer.channels) * 4) as usize);
+        for chunk in chunks(layer.channels, slots) {
+            let touched = (chunk.sample + chunk.count).div_ceil(chunk.samples);
+            let first = chunk.position as usize;
+            let images = 3.min(slots);
+            let mut own = values[first * size..(first + touched as usize) * size].to_vec();
+            own.resize(images as usize * size, 9.0);
+            let own = upload(&layout::pack(&own, layer));
+            let ranges = dirty((images * groups(layer.channels) * 8) as usize);
+            let range =
+                uniform(ImagesRange { first: 0, count: touched, batch: touched, accumulate: 0 });
+            launch(&ChannelRanges {
+                images: ImageRange { binding: (&range).into(), most: images },
+                layer: &own,
+                ranges: &ranges,
+                shape: image,
+                layer_shape: layer,
+                lanes: LANES,
+            });
+            let found = read::<[f32; 8]>(&ranges, (touched * groups(layer.channels)) as usize);
+            for (nth, found) in found.chunks_exact(groups(layer.channels) as usize).enumerate() {
+                let of = &values[(first + nth) * size..][..size];
+                for (channel, (lowest, highest)) in
+                    channel_ranges(of, layer, image).into_iter().enumerate()
+                {
+                    let own = found[channel / 4];
+                    let own = [own[channel % 4], own[4 + channel % 4]];
+                    assert_close("ranges", &own, &[lowest, highest], 1e-6);
+                }
+            }
+            let current = uniform(chunk);
+            let (samples, classes) = (dirty(slots as usize * packed), dirty(slots as usize));
+            launch(&ChannelMaskedImages {
+                current: &current,
+                pixels: &upload(&layout::pack(&pixels, image)),
+                classes: &upload(&[7u32, 8, 9]),
+                baselines: &upload(&layout::pack(&baselines, image)),
+                layer: &own,
+                ranges: &ranges,
+                samples: &samples,
+                sample_classes: &classes,
+                shape: image,
+                layer_shape: layer,
+                slots,
+                lanes: LANES,
+            });
+            let found = read::<f32>(&samples, chunk.count as usize * packed);
+            let classes = read::<u32>(&classes, chunk.count as usize);
+            for (slot, found) in found.chunks_exact(packed).enumerate() {
+                let along = (first as u32 * layer.channels + chunk.sample) as usize + slot;
+                let (index, channel) =
+                    (along / layer.channels as usize, along % layer.channels as usize);
+                assert_eq!(classes[slot], 7 + index as u32);
+                let what = format!("{layer:?}, image {index}, channel {channel}");
+                assert_close(&what, &to_nchw(found, image), &expected[index][channel], 2e-6);
+                assert!(layout::padding(found, image).iter().all(|&value| value == 0.0));
+            }
+            let from = (first as u32 * layer.channels + chunk.sample) as usize;
+            let mut scores = all_scores[from..from + chunk.count as usize].to_vec();
+            scores.resize(slots as usize, 100.0);
+            let weights = dirty((images * groups(layer.channels) * 4) as usize);
+            launch(&ScoreCamWeights {
+                current: &current,
+                scores: &upload(&scores),
+                kept: &kept,
+                weights: &weights,
+                channels: layer.channels,
+                images,
+                lanes: LANES,
+            });
+            let stride = (groups(layer.channels) * 4) as usize;
+            let found = read::<f32>(&weights, touched as usize * stride);
+            for (nth, found) in found.chunks_exact(stride).enumerate() {
+                let end = (nth as u32 + 1) * layer.channels;
+                if end > chunk.sample + chunk.count {
+                    continue;
+                }
+                let own = &all_scores[(first + nth) * layer.channels as usize..]
+                    [..layer.channels as usize];
+                let expected = score_cam_weights(&to_f64(own), -0.75);
+                assert_close("weights", &found[..layer.channels as usize], &expected, 1e-6);
+                assert!(found[layer.channels as usize..].iter().all(|&value| value == 0.0));
+            }
         }
     }
 }
@@ -631,6 +765,57 @@ fn positive_parts() {
     let actual = read::<f32>(&buffer, values.len() + 4);
     assert_eq!(to_f64(&actual[..values.len()]), expected);
     assert_eq!(actual[values.len()..], [-1.0; 4]);
+}
+
+#[test]
+fn positive_weights_are_favored() {
+    let values = Random(3).vector(4 * 70);
+    let buffer = upload(&values);
+    launch(&FavorPositive { values: &buffer, gamma: 0.25 });
+    let expected = favor_positive(&to_f64(&values), 0.25);
+    assert_close("γ", &read::<f32>(&buffer, values.len()), &expected, 1e-6);
+}
+
+/// 70 weights and a bias of two channels behind which there is a batch norm, a bias that was not
+/// there, and values that are copied.
+#[test]
+fn batch_norms_are_folded_into_parameters() {
+    let mut parameters = Random(4).vector(100);
+    let at = [80u32, 82, 84, 86];
+    parameters[86..88].copy_from_slice(&[0.7, 1.3]);
+    let norm = |channel: u32, shifts| FoldedNorm {
+        scale: at[0] + channel,
+        shift: at[1] + channel,
+        mean: at[2] + channel,
+        variance: at[3] + channel,
+        epsilon: 1e-3,
+        shifts,
+    };
+    let norms = [norm(0, 0), norm(1, 0), norm(0, 1), norm(1, 1)];
+    let mut sources: Vec<[u32; 2]> = (0..70).map(|index| [index + 1, 1 + index / 35]).collect();
+    sources.extend([[71, 3], [0, 4], [0, 0], [91, 0]]);
+    let folded = dirty(80);
+    launch(&FoldedParameters {
+        parameters: &upload(&parameters),
+        sources: &upload(&sources),
+        norms: &upload(&norms),
+        folded: &folded,
+        count: 74,
+    });
+    let value = |index: u32| f64::from(parameters[index as usize]);
+    let of = |channel: u32| Norm {
+        scale: value(at[0] + channel),
+        shift: value(at[1] + channel),
+        mean: value(at[2] + channel),
+        variance: value(at[3] + channel),
+        epsilon: f64::from(1e-3f32),
+    };
+    let mut expected: Vec<f64> =
+        (0..70).map(|index| folded_weight(value(index), of(index / 35))).collect();
+    let biases = [folded_bias(value(70), of(0)), folded_bias(0.0, of(1))];
+    expected.extend(biases.into_iter().chain([0.0, value(90)]));
+    assert_close("folded", &read::<f32>(&folded, 74), &expected, 1e-6);
+    assert_eq!(read::<u32>(&folded, 80)[74..], [0x4122_4466; 6]);
 }
 
 #[test]

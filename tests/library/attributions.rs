@@ -13,6 +13,7 @@ use saliq::{
     model::Model,
     saliency::{
         Baseline, ExplainedNetwork, Explainer, ImageSet, LrpRule, Method, MethodOptions, Output,
+        check_applicable,
     },
 };
 
@@ -26,17 +27,17 @@ use crate::{
 
 /// A network with images to explain.
 #[derive(Clone)]
-struct Subject {
+pub(crate) struct Subject {
     config: NetworkConfig,
     quantization: QuantizationConfig,
     parameters: Buffer,
     images: ImageSet,
-    count: u32,
+    pub(crate) count: u32,
 }
 
 impl Subject {
     /// `pixels` are normalised, [N, C, H, W].
-    fn new(
+    pub(crate) fn new(
         config: &NetworkConfig,
         quantization: &QuantizationConfig,
         parameters: &[f32],
@@ -66,7 +67,7 @@ impl Subject {
     }
 
     /// [N, C, H, W].
-    fn explain(&self, method: Method, options: &MethodOptions) -> Vec<f32> {
+    pub(crate) fn explain(&self, method: Method, options: &MethodOptions) -> Vec<f32> {
         let explainer = Explainer::new(gpu(), self.network(), method, options, self.count).unwrap();
         let maps = self.images.maps(gpu()).unwrap();
         explainer
@@ -78,7 +79,7 @@ impl Subject {
     }
 
     /// [N, classes (padded)].
-    fn logits(&self) -> Vec<f32> {
+    pub(crate) fn logits(&self) -> Vec<f32> {
         let explainer =
             Explainer::new(gpu(), self.network(), Method::Gradient, &MethodOptions::default(), 2)
                 .unwrap();
@@ -339,6 +340,9 @@ fn positive_relevance_is_captums() {
         (table_one(&tensors, false), &tensors, "float"),
         (table_one(&tensors, true), &tensors, "quantized"),
         (odd(&odd_tensors, true), &odd_tensors, "quantized"),
+        // Batch norms are folded for the rule.
+        (odd_with_norms(&odd_tensors, false), &odd_tensors, "float"),
+        (odd_with_norms(&odd_tensors, true), &odd_tensors, "quantized"),
     ] {
         let shape = subject.config.input;
         let pixels = read::<f32>(
@@ -360,21 +364,61 @@ fn positive_relevance_is_captums() {
         let actual = subject.explain(Method::Lrp, &options);
         assert_images_close(prefix, &actual, &expected, subject.count as usize, 1e-4);
     }
-    let normed = odd_with_norms(&odd_tensors, false);
-    let options = MethodOptions { lrp_rule: LrpRule::ZPlus, ..MethodOptions::default() };
-    let explainer = Explainer::new(gpu(), normed.network(), Method::Lrp, &options, 1).unwrap();
-    let refused = explainer.record(gpu(), &normed.images, &normed.images.maps(gpu()).unwrap());
-    assert!(matches!(refused, Err(Error::Unfolded { norm }) if norm == "bn1"));
+}
+
+/// A batch norm that is not right behind a layer with weights cannot be folded into one.
+#[test]
+fn batch_norms_that_cannot_be_folded_are_refused() {
+    let mut subject = odd(&Tensors::golden("attributions_odd"), false);
+    subject.config.layers.insert(2, LayerConfig::batch_norm("late"));
+    let z_plus = MethodOptions { lrp_rule: LrpRule::ZPlus, ..MethodOptions::default() };
+    for (method, options) in [(Method::Lrp, &z_plus), (Method::LrpGamma, &MethodOptions::default())]
+    {
+        let refused = Explainer::new(gpu(), subject.network(), method, options, 1).err();
+        assert!(matches!(refused, Some(Error::Unfolded { norm }) if norm == "late"));
+        let early = check_applicable(method, &subject.config, options).err();
+        assert!(matches!(early, Some(Error::Unfolded { norm }) if norm == "late"));
+    }
+    check_applicable(Method::Lrp, &subject.config, &MethodOptions::default()).unwrap();
+}
+
+/// With the ReLU on the sum a map has no negative values; Guided Grad-CAM is its product with
+/// guided backprop.
+#[test]
+fn guided_grad_cam_is_a_product() {
+    let tensors = Tensors::golden("attributions_odd");
+    for quantized in [false, true] {
+        let subject = odd_with_norms(&tensors, quantized);
+        let relu = MethodOptions { grad_cam_relu: true, ..MethodOptions::default() };
+        let signed = subject.explain(Method::GradCam, &MethodOptions::default());
+        assert!(signed.iter().any(|&value| value < 0.0));
+        for method in Method::ALL.into_iter().filter(|method| method.takes_grad_cam_relu()) {
+            let map = subject.explain(method, &relu);
+            assert!(map.iter().all(|&value| value >= 0.0), "{}", method.name());
+            assert!(map.iter().any(|&value| value > 0.0), "{}", method.name());
+        }
+        let guided = subject.explain(Method::GuidedBackprop, &relu);
+        let product: Vec<f64> = subject
+            .explain(Method::GradCam, &relu)
+            .iter()
+            .zip(guided)
+            .map(|(&map, guided)| f64::from(map) * f64::from(guided))
+            .collect();
+        for options in [MethodOptions::default(), relu] {
+            let actual = subject.explain(Method::GuidedGradCam, &options);
+            assert_images_close("product", &actual, &product, subject.count as usize, 1e-5);
+        }
+    }
 }
 
 /// Sum over channels and pixels of each image's map.
-fn totals(maps: &[f32], subject: &Subject) -> Vec<f64> {
+pub(crate) fn totals(maps: &[f32], subject: &Subject) -> Vec<f64> {
     let elements = subject.config.input.elements() as usize;
     maps.chunks_exact(elements).map(|map| map.iter().map(|&value| f64::from(value)).sum()).collect()
 }
 
 /// f(x) − f(b) for each image's class, with b = 0.
-fn differences(subject: &Subject) -> Vec<f64> {
+pub(crate) fn differences(subject: &Subject) -> Vec<f64> {
     let elements = subject.config.input.elements() as usize;
     let blank = Subject {
         images: ImageSet::new(gpu(), subject.config.input, subject.count, 0).unwrap(),
@@ -632,11 +676,12 @@ fn settings_that_cannot_be_are_refused() {
     };
     let layer = |name: &str| MethodOptions { layer: Some(name.into()), ..MethodOptions::default() };
     assert!(refusal(Method::GradCam, layer("conv9")).contains("conv1, act1, conv2, act2"));
-    assert!(
-        refusal(Method::GradCam, layer("fc1"))
-            .contains("layers with planes: conv1, act1, conv2, act2")
-    );
-    for method in [Method::Deeplift, Method::Lrp] {
+    for method in [Method::GradCam, Method::ScoreCam, Method::GuidedGradCam] {
+        assert!(
+            refusal(method, layer("fc1")).contains("layers with planes: conv1, act1, conv2, act2")
+        );
+    }
+    for method in [Method::Deeplift, Method::Lrp, Method::LrpGamma] {
         assert!(
             refusal(
                 method,
@@ -651,9 +696,10 @@ fn settings_that_cannot_be_are_refused() {
             .contains("no whole images")
     );
     for name in ["conv1", "act1", "act2"] {
-        assert_eq!(
-            subject.explain(Method::GradCam, &layer(name)).len(),
-            3 * ODD.elements() as usize
-        );
+        for method in [Method::GradCam, Method::ScoreCam, Method::GuidedGradCam] {
+            let map = subject.explain(method, &layer(name));
+            assert_eq!(map.len(), 3 * ODD.elements() as usize);
+            assert!(map.iter().all(|value| value.is_finite()), "{} {name}", method.name());
+        }
     }
 }

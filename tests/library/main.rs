@@ -13,6 +13,7 @@ mod support;
 mod adapters;
 mod attribution_kernels;
 mod attributions;
+mod attributions_of_networks;
 mod calibration;
 mod check;
 mod core_kernels;

@@ -1331,6 +1331,27 @@ fn on_the_command_line() {
     let maps = Tensors::open(&explained.join("attributions.safetensors")).f32("gradient");
     assert!(maps.iter().any(|&value| value != 0.0) && maps.iter().all(|value| value.is_finite()));
 
+    // Rules of relevance propagation that need folded batch norms fold them.
+    let relevance = |model: &Path, to: &str| {
+        let to = folder.path().join(to);
+        let methods = ["--method", "lrp,lrp-gamma", "--lrp-rule", "z-plus", "--count", "3"];
+        let output =
+            support::run(&[&["explain", text(model), "--out", text(&to)], &methods[..]].concat());
+        assert!(output.status.success(), "{output:?}");
+        let maps = Tensors::open(&to.join("attributions.safetensors"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        (["lrp", "lrp-gamma"].map(|method| maps.f32(method)), said)
+    };
+    let (maps, said) = relevance(&out, "folded for the rule");
+    let line = "its batch norms are folded into the layers in front of them for lrp, lrp-gamma";
+    assert_eq!(said.matches(line).count(), 1, "{said}");
+    let (expected, said) = relevance(&exported, "folded before");
+    assert!(!said.contains("folded into"), "{said}");
+    for (own, expected) in maps.iter().zip(expected) {
+        let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+        assert_close("relevance", own, &expected, 1e-4);
+    }
+
     // Without our metadata it is what PyTorch writes.
     let model = Model::load(&out, &QuantizationOverrides::default()).unwrap();
     let bare = folder.path().join("bare.safetensors");

@@ -213,6 +213,10 @@ pub struct ExplainArgs {
     /// last convolution]
     #[arg(long, value_name = "NAME", help_heading = "Method")]
     pub layer: Option<String>,
+    /// Apply a ReLU to the sum of the weighted channels in methods of the grad-cam kind: no
+    /// negative values, as published [default: signed maps; guided-grad-cam always has the ReLU]
+    #[arg(long, help_heading = "Method")]
+    pub grad_cam_relu: bool,
     /// Number of samples per image in methods that average over noise or masks [default: 50, rise
     /// 1000]
     #[arg(
@@ -303,12 +307,13 @@ impl ExplainArgs {
     pub fn validate(&self) -> Result<()> {
         refuse_repeated(&self.method)?;
         type Takes = fn(Method) -> bool;
-        let flags: [(&str, bool, Takes); 6] = [
+        let flags: [(&str, bool, Takes); 7] = [
             ("baseline", self.baseline.is_some(), Method::takes_baseline),
             ("samples", self.samples.is_some(), Method::takes_samples),
             ("noise", self.noise.is_some(), Method::takes_noise),
             ("steps", self.steps.is_some(), Method::takes_steps),
             ("layer", self.layer.is_some(), Method::takes_layer),
+            ("grad-cam-relu", self.grad_cam_relu, Method::takes_grad_cam_relu),
             ("lrp-rule", self.lrp_rule.is_some(), Method::takes_lrp_rule),
         ];
         if !self.image.is_empty() && self.target == ExplainTarget::Label {
@@ -392,6 +397,7 @@ impl ExplainArgs {
                 Some(ExplainLrpRule::Epsilon) | None => LrpRule::Epsilon,
             },
             layer: self.layer.clone(),
+            grad_cam_relu: self.grad_cam_relu,
             seed: self.seed,
             batch_size: self.input.batch_size,
             ..defaults

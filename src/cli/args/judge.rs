@@ -58,6 +58,10 @@ pub struct JudgedMethodArgs {
     /// last convolution]
     #[arg(long, value_name = "NAME", help_heading = "Method")]
     pub layer: Option<String>,
+    /// Apply a ReLU to the sum of the weighted channels in methods of the grad-cam kind: no
+    /// negative values, as published [default: signed maps; guided-grad-cam always has the ReLU]
+    #[arg(long, help_heading = "Method")]
+    pub grad_cam_relu: bool,
     /// Seed of all random numbers: those of methods, fills, noise and intervals
     #[arg(long, value_name = "N", default_value = "0", help_heading = "Method")]
     pub seed: u64,
@@ -86,6 +90,7 @@ impl JudgedMethodArgs {
             steps: self.steps.unwrap_or(defaults.steps),
             baseline: Baseline::Value(baseline),
             layer: self.layer.clone(),
+            grad_cam_relu: self.grad_cam_relu,
             seed: self.seed,
             batch_size: input.batch_size,
             ..defaults

@@ -136,6 +136,7 @@ async fn compare(
     let settings = args.method.settings(judged.normalization, &args.input);
     let targets = subject.targets(args.target.into(), &judged.evaluation);
     let methods = &args.method.method;
+    super::note_folding(&judged.model, methods, &settings, output);
     let items = |what: &str, total: u64| {
         Progress::items(output, &format!("{}: {what}", judged.name), total)
     };

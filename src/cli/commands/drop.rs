@@ -195,6 +195,7 @@ async fn drop_of(
     let subject = judged.subject(gpu, &args.input);
     let settings = args.method.settings(judged.normalization, &args.input);
     let targets = subject.targets(args.target.into(), &judged.evaluation);
+    super::note_folding(&judged.model, methods, &settings, output);
     let bar = Progress::items(
         output,
         &format!("{}: explaining", judged.name),

@@ -85,10 +85,11 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
         let (methods, not_done) = methods_for(model, args, normalization)?;
         refused.extend(not_done);
         let options = args.data_options(&methods, normalization, &numbers);
+        super::note_folding(model, &methods, &options.settings, &output);
         let bar = Progress::items(
             &output,
             "explaining",
-            options.work(model.config.network.input, numbers.len() as u32),
+            options.work(&model.config.network, numbers.len() as u32),
         );
         let attributions =
             pollster::block_on(attribute(&gpu, model, &split, &options, &mut |done| {

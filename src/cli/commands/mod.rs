@@ -40,6 +40,7 @@ use crate::{
     metrics::Cost,
     model::{Images, MODEL_FILE, Model, ModelFile, Reading},
     pipelines::CachedGpu,
+    saliency::{Method, MethodOptions},
     train::{DataLocation, RunFolder},
 };
 
@@ -271,6 +272,20 @@ fn settings_beside(model: &Model) -> Option<Result<PartialRunConfig>> {
     let file =
         model.path.parent().map(RunFolder::config_of).filter(|file| in_folder && file.exists())?;
     Some(PartialRunConfig::from_file(&file))
+}
+
+/// Prints a note if methods fold batch norms of `model` for their maps.
+fn note_folding(model: &Model, methods: &[Method], settings: &MethodOptions, output: &Output) {
+    let network = &model.config.network;
+    let folding = |method: &&Method| settings.folds_batch_norms(**method, network);
+    let names: Vec<_> = methods.iter().filter(folding).map(|method| method.name()).collect();
+    if !names.is_empty() {
+        output.note(&format!(
+            "{}: its batch norms are folded into the layers in front of them for {}",
+            model.path.display(),
+            names.join(", ")
+        ));
+    }
 }
 
 /// Prints a note if a model has other class names than the data set that it is run on, because it

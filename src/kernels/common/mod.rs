@@ -26,7 +26,7 @@ pub(super) use grid::{moved, per_image};
 pub use grouped::{DepthwiseTiles, GroupedShape};
 pub use images::ImageRange;
 pub use optimizer::{ParameterRules, Update};
-pub(super) use pictures::{class_rows, elements, flat_picture, picture};
+pub(super) use pictures::{class_rows, elements, flat_picture, layer_of, picture};
 pub(super) use quantizer::{quantized, quantized_levels};
 pub use samples::{Hiding, Sampling};
 pub use strips::{SlicedWeights, StripTiles};

@@ -16,6 +16,14 @@ pub(in crate::kernels) fn picture(lanes: u32, shape: Shape) -> Specialization {
         .constant("CHANNELS", shape.channels)
 }
 
+/// `specialization` with the shape of a layer that is enlarged to the image.
+pub(in crate::kernels) fn layer_of(specialization: Specialization, layer: Shape) -> Specialization {
+    specialization
+        .constant("LAYER_HEIGHT", layer.height)
+        .constant("LAYER_WIDTH", layer.width)
+        .constant("LAYER_GROUPS", groups(layer.channels))
+}
+
 /// As [`picture`], for a kernel that does not distinguish rows and columns.
 pub(in crate::kernels) fn flat_picture(lanes: u32, shape: Shape) -> Specialization {
     Specialization::new()

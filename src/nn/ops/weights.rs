@@ -5,7 +5,7 @@ use crate::{
     Error, Result,
     gpu::{Binding, Buffer, Gpu, Launcher, Recording, Work},
     kernels::{
-        Activated, LearnedStep, LearnedStepGradient, PositivePart, PrepareWeights,
+        Activated, FavorPositive, LearnedStep, LearnedStepGradient, PositivePart, PrepareWeights,
         ReduceWeightGradient, WeightRange, WeightScale,
     },
     layout::GROUP,
@@ -15,6 +15,17 @@ use crate::{
     },
     storage::Format,
 };
+
+/// The weights W′ and the bias b′ that a rule of relevance propagation puts in the place of a
+/// layer's W and b.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RelevanceWeights {
+    /// max(W, 0), no bias: the z⁺ rule (Montavon et al. 2017; Captum's `Alpha1_Beta0_Rule` with
+    /// biases set to zero).
+    Positive,
+    /// W + γ·max(W, 0) and b: the γ rule (Montavon et al. 2019; Captum's `GammaRule`).
+    Gamma(f32),
+}
 
 /// Adds the fake quantization of a node's weights and their layouts.
 pub fn prepare(
@@ -59,20 +70,30 @@ pub fn prepare(
     slice(gpu, recording, &label, weights)
 }
 
-/// Adds cutting weights at 0, and setting the bias to 0.
-pub fn keep_positive(
+/// Adds turning weights and bias into those of a rule of relevance propagation.
+pub fn weigh_relevance(
     gpu: &Gpu,
     recording: &mut Recording,
     name: &str,
     weights: &Weights,
+    rule: RelevanceWeights,
 ) -> Result<()> {
-    let label = format!("{name} positive weights");
+    let label = format!("{name} relevance weights");
     let backward = weights.backward.as_ref().map(|(buffer, _)| buffer);
     for values in [Some(&weights.forward), backward].into_iter().flatten() {
-        PositivePart { values }.record(gpu, recording, label.as_str())?;
+        match rule {
+            RelevanceWeights::Positive => {
+                PositivePart { values }.record(gpu, recording, label.as_str())?;
+            }
+            RelevanceWeights::Gamma(gamma) => {
+                FavorPositive { values, gamma }.record(gpu, recording, label.as_str())?;
+            }
+        }
     }
     slice(gpu, recording, &label, weights)?;
-    recording.clear(&weights.bias);
+    if rule == RelevanceWeights::Positive {
+        recording.clear(&weights.bias);
+    }
     Ok(())
 }
 

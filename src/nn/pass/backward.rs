@@ -198,8 +198,8 @@ impl<'a> Way<'a, '_> {
         let body = self.body;
         let node = &body.nodes[index];
         let input = body.input_of(node);
-        if let Some(positive) = self.walk.positive {
-            self.positive_ratio(recorder, node, gradient, positive)?;
+        if let Some(weighted) = self.walk.weighted {
+            self.weighted_ratio(recorder, node, gradient, weighted)?;
         }
         let route = &body.backward_buffers()?.routes.nodes[index];
         let by_reader = node.gradient_by_pool && self.walk.joins_pools()
@@ -214,7 +214,7 @@ impl<'a> Way<'a, '_> {
                 BackwardRule::Epsilon => {
                     activation::relevance(recorder, node, [input, &node.value], gradient)?;
                 }
-                BackwardRule::Positive => {}
+                BackwardRule::Weighted(_) => {}
             }
         }
         match (&node.kind, self.training) {
@@ -317,20 +317,20 @@ impl<'a> Way<'a, '_> {
         Ok(())
     }
 
-    /// What [`BackwardRule::Positive`] does at the output of `node`: relevance that the following
+    /// What [`BackwardRule::Weighted`] does at the output of `node`: relevance that the following
     /// activation handed back unchanged is of the activated value.
-    fn positive_ratio(
+    fn weighted_ratio(
         &self,
         recorder: &mut Recorder<'_>,
         node: &Node,
         gradient: Binding<'_>,
-        positive: &Body,
+        weighted: &Body,
     ) -> Result<()> {
         let is_activation = |node: &&Node| matches!(node.kind, NodeKind::Activation);
         let body = self.body;
         if node.weights().is_some() {
             let activated = body.reader_of(node).filter(is_activation).unwrap_or(node);
-            let own = positive.nodes.iter().find(|other| other.name == node.name);
+            let own = weighted.nodes.iter().find(|other| other.name == node.name);
             let sums = &own.unwrap_or(node).value;
             return activation::relevance(recorder, node, [sums, &activated.value], gradient);
         }

@@ -2,12 +2,12 @@
 
 mod backward;
 mod forward;
-mod positive;
+mod relevance;
 mod walk;
 
 pub use backward::Gradients;
 pub(super) use backward::backward;
 pub(super) use forward::{forward, prepare_weights};
-pub(super) use positive::{keep_positive_weights, positive_backward};
+pub(super) use relevance::{relevance_backward, relevance_weights};
 pub use walk::BackwardRule;
 pub(super) use walk::Walk;

@@ -3,11 +3,15 @@
 //! and average-pools through their transposed means: sums with positive weights and no bias, whose
 //! factor under every rule is y/z = 1.
 
-use crate::nn::{body::Body, nodes::Weights, ops::multiply::Factor};
+use crate::nn::{
+    body::Body,
+    nodes::Weights,
+    ops::{multiply::Factor, weights::RelevanceWeights},
+};
 
 /// What an activation does to what comes back through it; y = activate(x), g the value at its
 /// output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum BackwardRule {
     /// y′·g, by the straight-through estimator.
     #[default]
@@ -20,25 +24,23 @@ pub enum BackwardRule {
     /// y/(x ± ε)·g: layer-wise relevance propagation's ε rule (Bach et al. 2015) for relevances
     /// divided by the values they are of, y·g.
     Epsilon,
-    /// y/ẑ·g at every weighted layer z = Wx + b with ẑ = max(W, 0)·x, and max(W, 0)ᵀ in the place
-    /// of Wᵀ: the z⁺ rule, of the same multipliers (Montavon et al. 2017; Captum's
-    /// `Alpha1_Beta0_Rule` with biases set to zero). See
-    /// [`crate::nn::Network::record_positive_backward`].
-    Positive,
+    /// y/(ẑ ± ε)·g at every weighted layer z = Wx + b with ẑ = W′x + b′, and W′ᵀ in the place of
+    /// Wᵀ, for the same multipliers. See [`crate::nn::Network::record_relevance_backward`].
+    Weighted(RelevanceWeights),
 }
 
 /// Which way back: the rule, the node at whose output to stop (`None`: the input), and the network
-/// with the positive weights where the rule wants one.
+/// with the weights of the rule where it has its own.
 #[derive(Clone, Copy)]
 pub struct Walk<'a> {
     pub rule: BackwardRule,
     pub stop: Option<usize>,
-    pub positive: Option<&'a Body>,
+    pub weighted: Option<&'a Body>,
 }
 
 impl<'a> Walk<'a> {
     pub const GRADIENT: Walk<'static> =
-        Walk { rule: BackwardRule::Gradient, stop: None, positive: None };
+        Walk { rule: BackwardRule::Gradient, stop: None, weighted: None };
 
     /// Whether a max-pool takes the derivative of the activation in front of it along.
     pub fn joins_pools(self) -> bool {
@@ -53,12 +55,12 @@ impl<'a> Walk<'a> {
         match self.rule {
             BackwardRule::Gradient | BackwardRule::Guided => Factor::Value,
             BackwardRule::Rescale => Factor::TwinMean,
-            BackwardRule::Epsilon | BackwardRule::Positive => Factor::ToLarger,
+            BackwardRule::Epsilon | BackwardRule::Weighted(_) => Factor::ToLarger,
         }
     }
 
-    /// The weights that node `index` hands back through: `own`, or their positive part.
+    /// The weights that node `index` hands back through: `own`, or those of the rule.
     pub fn weights(self, index: usize, own: &'a Weights) -> &'a Weights {
-        self.positive.and_then(|body| body.nodes[index].weights()).unwrap_or(own)
+        self.weighted.and_then(|body| body.nodes[index].weights()).unwrap_or(own)
     }
 }

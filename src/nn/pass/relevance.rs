@@ -1,4 +1,5 @@
-//! The z⁺ rule of layer-wise relevance propagation, which needs the network's positive weights too.
+//! The rules of layer-wise relevance propagation that put other weights in the place of a layer's
+//! own: they need a second network, with these weights.
 
 use super::{
     backward::{Gradients, backward},
@@ -11,40 +12,49 @@ use crate::{
     nn::{
         body::Body,
         nodes::NodeKind,
-        ops::{convolution, linear, weights},
+        ops::{
+            convolution, linear,
+            weights::{self, RelevanceWeights},
+        },
     },
 };
 
-/// Adds cutting the weights at 0, and setting biases to 0: of the `positive` network of
-/// [`positive_backward`].
+/// Adds turning the weights and biases of `body` into those of the rule: of the `weighted` network
+/// of [`relevance_backward`].
 ///
 /// # Errors
 /// [`Error::Unfolded`] where a batch norm is not folded into its layer.
-pub fn keep_positive_weights(body: &Body, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
+pub fn relevance_weights(
+    body: &Body,
+    gpu: &Gpu,
+    recording: &mut Recording,
+    rule: RelevanceWeights,
+) -> Result<()> {
     for node in &body.nodes {
         if let NodeKind::BatchNorm(_) = node.kind {
             return Err(Error::Unfolded { norm: node.name.clone() });
         }
         if let Some(own) = node.weights() {
-            weights::keep_positive(gpu, recording, &node.name, own)?;
+            weights::weigh_relevance(gpu, recording, &node.name, own, rule)?;
         }
     }
     Ok(())
 }
 
-/// Adds the backward pass of `images` by [`BackwardRule::Positive`], after the forward pass of
-/// `body`; `positive` is the same network with positive weights.
-pub fn positive_backward<'a>(
+/// Adds the backward pass of `images` by [`BackwardRule::Weighted`], after the forward pass of
+/// `body`; `weighted` is the same network with the weights of the `rule`.
+pub fn relevance_backward<'a>(
     body: &'a Body,
-    positive: &Body,
+    weighted: &Body,
     gpu: &Gpu,
     recording: &mut Recording,
     images: ImageRange<'_>,
+    rule: RelevanceWeights,
 ) -> Result<Binding<'a>> {
-    for node in &positive.nodes {
+    for node in &weighted.nodes {
         // Both have the same nodes; what goes in is the network's own.
         let input = body.input_of(node);
-        let recorder = &mut positive.recorder(gpu, recording, images, 0);
+        let recorder = &mut weighted.recorder(gpu, recording, images, 0);
         match &node.kind {
             NodeKind::Convolution { weights, .. } => {
                 convolution::forward(recorder, node, weights, input)?;
@@ -55,6 +65,7 @@ pub fn positive_backward<'a>(
             _ => {}
         }
     }
-    let walk = Walk { rule: BackwardRule::Positive, stop: None, positive: Some(positive) };
+    let rule = BackwardRule::Weighted(rule);
+    let walk = Walk { rule, stop: None, weighted: Some(weighted) };
     backward(body, gpu, recording, images.into(), None, Gradients::Input, walk)
 }
