@@ -88,8 +88,8 @@ fn subject(
     Ok((config.network, quantization, None))
 }
 
-/// Whether it is a tensor file or one of ONNX, or a folder with one. A run that has just begun has only a
-/// configuration.
+/// Whether it is a tensor file or one of ONNX, or a folder with one. A run that has just begun has
+/// only a configuration.
 fn is_model(path: &Path) -> bool {
     if path.is_dir() {
         path.join(MODEL_FILE).exists()
