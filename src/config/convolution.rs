@@ -3,7 +3,10 @@
 use serde::{Deserialize, Deserializer, de::Error as _, ser::SerializeMap};
 use serde_json::Value;
 
-use super::shape::Shape;
+use super::{
+    shape::Shape,
+    windows::{extent, same_padding},
+};
 
 /// Most pixels along an axis that a window spreads over.
 const MOST_EXTENT: u64 = 1 << 16;
@@ -203,15 +206,13 @@ impl Convolution {
 
     /// Pixels along each axis from a window's first tap to its last one.
     fn extent(&self, axis: usize) -> u64 {
-        u64::from(self.kernel[axis].saturating_sub(1)) * u64::from(self.dilation[axis]) + 1
+        extent(self.kernel[axis], self.dilation[axis])
     }
 
     /// Zeros above, to the left, below and to the right of an image of `input`.
     pub fn sides(&self, input: Shape) -> [u32; 4] {
         let same = |axis: usize, size: u32| {
-            let stride = u64::from(self.stride[axis].max(1));
-            let covered = (u64::from(size).div_ceil(stride) - 1) * stride + self.extent(axis);
-            let all = covered.saturating_sub(u64::from(size)) as u32;
+            let all = same_padding(size, self.extent(axis), self.stride[axis]) as u32;
             [all / 2, all - all / 2]
         };
         match self.padding {

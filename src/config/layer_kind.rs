@@ -6,10 +6,11 @@ use super::{
     activation::ActivationFunction,
     convolution::{Convolution, check_stride},
     shape::Shape,
+    windows::{count_windows, extent},
 };
 
 /// Largest window of a max-pool: the position of a maximum takes eight bits.
-const MAX_POOL_KERNEL: u32 = 15;
+pub(crate) const MAX_POOL_KERNEL: u32 = 15;
 /// Largest window of an average-pool: f32 counts its pixels exactly.
 const AVERAGE_POOL_KERNEL: u32 = 1 << 12;
 
@@ -295,7 +296,7 @@ impl MaxPool {
         check_stride(stride)?;
         let count = match kernel == 0 || stride == 0 || padding > kernel / 2 {
             true => None,
-            false => count_windows(size, [kernel, stride, padding], ceil_mode),
+            false => count_windows(size, (extent(kernel, 1), stride), [padding; 2], ceil_mode),
         };
         count.ok_or_else(|| {
             format!(
@@ -304,18 +305,6 @@ impl MaxPool {
             )
         })
     }
-}
-
-/// Windows along an axis of `size` pixels, as torch.nn's pools have them; none where not even one
-/// fits.
-fn count_windows(size: u32, window: [u32; 3], ceil_mode: bool) -> Option<u32> {
-    let [kernel, stride, padding] = window.map(u64::from);
-    let size = u64::from(size);
-    let beyond = if ceil_mode { stride - 1 } else { 0 };
-    let last = (size + 2 * padding + beyond).checked_sub(kernel)? / stride;
-    // A window that would start behind the image is left out.
-    let is_outside = ceil_mode && last * stride >= size + padding;
-    u32::try_from(last + u64::from(!is_outside)).ok()
 }
 
 /// Means over square windows, torch.nn.AvgPool2d, with what a file leaves out filled in.
@@ -399,7 +388,7 @@ impl AveragePool {
                 "a padding of {padding} is more than half the averaging window of {kernel}"
             ));
         }
-        count_windows(size, [kernel, stride, padding], ceil_mode).ok_or_else(|| {
+        count_windows(size, (extent(kernel, 1), stride), [padding; 2], ceil_mode).ok_or_else(|| {
             format!(
                 "an averaging window of {kernel} with stride {stride} and padding {padding} does \
                  not fit {size} pixels"

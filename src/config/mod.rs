@@ -30,10 +30,13 @@ mod run;
 mod shape;
 mod text;
 mod training;
+mod windows;
 mod wiring;
 
+pub(crate) use layer_kind::MAX_POOL_KERNEL;
 pub(crate) use run::short_name;
 pub(crate) use text::{decimal, real, suggestion};
+pub(crate) use windows::{count_windows, extent, same_padding};
 
 pub use activation::ActivationFunction;
 pub use bits::LayerBits;

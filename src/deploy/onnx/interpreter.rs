@@ -10,9 +10,9 @@ use prost::Message;
 use super::{
     operators::{Window, average_pool, conv, gemm, max_pool},
     schema::{AttributeType, ModelProto, NodeProto},
-    tensor::{Elements, Tensor, bad, element_count, range, read},
+    tensor::{Elements, Tensor, bad, range, read},
 };
-use crate::{Result, config::Shape};
+use crate::{Result, config::Shape, import::onnx::element_count};
 
 /// A graph that can be run.
 pub struct Interpreter {

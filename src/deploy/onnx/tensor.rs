@@ -3,7 +3,10 @@
 use crate::{
     Error, Result,
     config::Shape,
-    import::onnx::schema::{DataType, TensorProto},
+    import::onnx::{
+        element_count,
+        schema::{DataType, TensorProto},
+    },
 };
 
 /// Elements of a tensor: numbers, or integers of a type.
@@ -108,11 +111,6 @@ fn tensor(name: &str, shape: &[usize], data_type: DataType, bytes: Vec<u8>) -> T
         raw_data: Some(bytes),
         ..TensorProto::default()
     }
-}
-
-/// Elements of a tensor of `shape`; none where there are too many to count.
-pub fn element_count(shape: &[usize]) -> Option<usize> {
-    shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size))
 }
 
 /// Lowest and highest integer of a type; none for floats.

@@ -65,7 +65,7 @@ impl Levels {
 }
 
 /// Elements of a tensor of `shape`; none where there are too many to count.
-pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
+pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size))
 }
 

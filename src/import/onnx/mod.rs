@@ -27,6 +27,7 @@ mod value;
 mod window;
 mod wire;
 
+pub(crate) use constant::element_count;
 use fallible::Fallible;
 
 pub use layers::NamedParameter;

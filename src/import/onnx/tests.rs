@@ -12,10 +12,7 @@ use super::{
     },
 };
 use crate::{
-    config::{
-        ActivationFunction, ChannelGroups, LayerKind, Padding, PixelNormalization,
-        QuantizationConfig, Shape,
-    },
+    config::{ActivationFunction, ChannelGroups, LayerKind, Padding, PixelNormalization, Shape},
     reference::network::ReferenceNetwork,
 };
 
@@ -167,10 +164,9 @@ fn types(own: &OnnxNetwork) -> Vec<&'static str> {
     own.network.layers.iter().map(|layer| layer.kind.type_name()).collect()
 }
 
-/// What the values of every layer are for images `x`.
+/// What the values of every layer are for images `x`, with the network's quantizers.
 fn values(own: &OnnxNetwork, x: &[f64]) -> Vec<Vec<f64>> {
-    let float = QuantizationConfig::default();
-    let reference = ReferenceNetwork::new(&own.network, &float, true).unwrap();
+    let reference = ReferenceNetwork::new(&own.network, &own.quantization, true).unwrap();
     let layout = &reference.graph.layout;
     let mut parameters = vec![0.0; layout.stored as usize];
     for parameter in &own.parameters {
@@ -480,20 +476,6 @@ fn pixels_that_are_scaled_within_are_recognised() {
     }
 }
 
-/// What `values` are in a network with its quantizers.
-fn quantized_values(own: &OnnxNetwork, x: &[f64]) -> Vec<Vec<f64>> {
-    let reference = ReferenceNetwork::new(&own.network, &own.quantization, true).unwrap();
-    let layout = &reference.graph.layout;
-    let mut parameters = vec![0.0; layout.stored as usize];
-    for parameter in &own.parameters {
-        let place = layout.require(&parameter.name).unwrap();
-        assert_eq!(place.shape, parameter.shape, "{}", parameter.name);
-        let numbers = parameter.values.iter().map(|&value| f64::from(value));
-        parameters[place.range()].iter_mut().zip(numbers).for_each(|(own, value)| *own = value);
-    }
-    reference.forward(&parameters, &reference.scales(&parameters), x).values
-}
-
 #[test]
 fn levels_come_in_as_quantized_layers() {
     let mut graph = Graph::new(&[1, 4, 4]);
@@ -539,7 +521,7 @@ fn levels_come_in_as_quantized_layers() {
         ]
     );
     let x = image(16);
-    let found = quantized_values(&own, &x);
+    let found = values(&own, &x);
     let level = |value: f64, low: f64, high: f64| {
         (value / 0.125).round_ties_even().clamp(low, high) * 0.125
     };

@@ -1,10 +1,10 @@
 //! Windows of convolutions and pools as nodes describe them, and the pools that they are.
 
 use super::{Fallible, node::Node};
-use crate::config::{AveragePool, MaxPool, Shape};
+use crate::config::{
+    AveragePool, MAX_POOL_KERNEL, MaxPool, Shape, count_windows, extent, same_padding,
+};
 
-/// Largest window of a max-pool of one layer.
-const MAX_POOL: u32 = 15;
 /// Most zeros on a side.
 const MOST_PADDING: u32 = 1 << 16;
 
@@ -37,10 +37,8 @@ impl Window {
             same @ ("SAME_UPPER" | "SAME_LOWER") if pads == [0; 4] => {
                 let mut sides = [0; 4];
                 for axis in 0..2 {
-                    let [size, stride] = [size[axis], stride[axis]].map(u64::from);
                     let extent = extent(kernel[axis], dilation[axis]);
-                    let covered = (size.div_ceil(stride) - 1) * stride + extent;
-                    let all = covered.saturating_sub(size);
+                    let all = same_padding(size[axis], extent, stride[axis]);
                     let front = if same == "SAME_UPPER" { all / 2 } else { all.div_ceil(2) };
                     let fit = |pad: u64| u32::try_from(pad).map_err(|_| "its window is too large");
                     (sides[axis], sides[axis + 2]) = (fit(front)?, fit(all - front)?);
@@ -66,14 +64,9 @@ impl Window {
 
     /// Windows along the rows (0) or columns (1) of `input`; none where not even one fits.
     fn count(&self, axis: usize, input: Shape) -> Option<u32> {
-        let size = u64::from([input.height, input.width][axis]);
-        let stride = u64::from(self.stride[axis]);
-        let [front, back] = [self.sides[axis], self.sides[axis + 2]].map(u64::from);
-        let beyond = if self.is_ceil { stride - 1 } else { 0 };
-        let extent = extent(self.kernel[axis], self.dilation[axis]);
-        let last = (size + front + back + beyond).checked_sub(extent)? / stride;
-        let is_outside = self.is_ceil && last * stride >= size + front;
-        u32::try_from(last + u64::from(!is_outside)).ok()
+        let window = (extent(self.kernel[axis], self.dilation[axis]), self.stride[axis]);
+        let pads = [self.sides[axis], self.sides[axis + 2]];
+        count_windows([input.height, input.width][axis], window, pads, self.is_ceil)
     }
 
     fn counts(&self, input: Shape) -> Option<[u32; 2]> {
@@ -103,10 +96,11 @@ impl Window {
         let misfit = || self.misfit();
         let [kernel, stride, padding] = self.square().ok_or_else(misfit)?;
         let counts = self.counts(input).ok_or_else(misfit)?;
-        if kernel > MAX_POOL && kernel == stride && padding == 0 {
+        if kernel > MAX_POOL_KERNEL && kernel == stride && padding == 0 {
             // A maximum of maxima.
-            let factor = (2..=MAX_POOL).rev().find(|factor| kernel.is_multiple_of(*factor));
-            let factor = factor.filter(|factor| kernel / factor <= MAX_POOL).ok_or_else(misfit)?;
+            let factor = (2..=MAX_POOL_KERNEL).rev().find(|factor| kernel.is_multiple_of(*factor));
+            let factor =
+                factor.filter(|factor| kernel / factor <= MAX_POOL_KERNEL).ok_or_else(misfit)?;
             let is_whole = counts == [input.height / kernel, input.width / kernel];
             return match is_whole {
                 true => Ok([factor, kernel / factor].map(|own| MaxPool::inside(own, own)).to_vec()),
@@ -158,11 +152,6 @@ impl Window {
             && self.dilation == [1; 2]
             && self.counts(input).is_some_and(|counts| whole.counts(input) == Some(counts))
     }
-}
-
-/// Pixels from the first tap of a window to its last one.
-fn extent(kernel: u32, dilation: u32) -> u64 {
-    u64::from(kernel.saturating_sub(1)) * u64::from(dilation) + 1
 }
 
 #[cfg(test)]
