@@ -68,11 +68,8 @@ fn subject(
             flags.say(output);
             // A model has no α's for bits that it was not trained with: its cost can be counted,
             // but no file can be written.
-            // Nor can it for a network that has no exported form.
-            let packed = match model.has_alphas() {
-                true => packed_file(&model).ok().map(|file| file.len() as u64),
-                false => None,
-            };
+            let packed =
+                if model.has_alphas() { Some(packed_file(&model)?.len() as u64) } else { None };
             return Ok((model.config.network, model.config.quantization, packed));
         }
         Some(path) if path.is_dir() => PartialRunConfig::from_file(&RunFolder::config_of(path))?,
