@@ -265,11 +265,7 @@ impl Explainer {
     pub fn record(&self, gpu: &Gpu, images: &ImageSet, maps: &Buffer) -> Result<Recorded<'_>> {
         let range = gpu.uniform("range of the set", size_of::<ImagesRange>() as u64)?;
         let whole_set = ImageRange { binding: (&range).into(), most: images.most };
-        let mut prepare = Recording::new();
-        if let Some(folding) = &self.folding {
-            folding.record(gpu, &mut prepare)?;
-        }
-        self.network.record_weights(gpu, &mut prepare)?;
+        let mut prepare = self.recorded_weights(gpu)?;
         let rule = self.options.rule_of(self.method);
         if let (Some(weighted), BackwardRule::Weighted(weights)) = (&self.weighted, rule) {
             weighted.record_weights(gpu, &mut prepare)?;
@@ -331,11 +327,7 @@ impl Explainer {
         predicted: &Buffer,
     ) -> Result<Recorded<'_>> {
         let range = gpu.uniform("range of the set", size_of::<ImagesRange>() as u64)?;
-        let mut prepare = Recording::new();
-        if let Some(folding) = &self.folding {
-            folding.record(gpu, &mut prepare)?;
-        }
-        self.network.record_weights(gpu, &mut prepare)?;
+        let prepare = self.recorded_weights(gpu)?;
         let mut chunk = Recording::new();
         self.record_samples(gpu, &mut chunk, images, &self.nodes, Sampling::Clean)?;
         self.network.record_forward(gpu, &mut chunk, self.batch.clean(), None)?;
@@ -350,6 +342,16 @@ impl Explainer {
         };
         collection.record(gpu, &mut chunk, "collect logits")?;
         Ok(Recorded { explainer: self, prepare, chunk, range, samples: 1 })
+    }
+
+    /// Making the network's weights, of folded parameters where batch norms are folded.
+    fn recorded_weights(&self, gpu: &Gpu) -> Result<Recording> {
+        let mut recording = Recording::new();
+        if let Some(folding) = &self.folding {
+            folding.record(gpu, &mut recording)?;
+        }
+        self.network.record_weights(gpu, &mut recording)?;
+        Ok(recording)
     }
 
     /// Number of images that the samples of a chunk can belong to.
