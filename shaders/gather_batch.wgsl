@@ -1,5 +1,5 @@
 // Collects a part of a batch from the data set: order, augmentation, normalisation (p/255 −
-// MEAN)/DEVIATION, or the bytes as they are.
+// MEAN)/DEVIATION, with constants of all channels or of each, or the bytes as they are.
 //
 // The data set is bytes [image, channel, row, column], four per word; the batch is [image, row,
 // column, channel / 4] vec4. Image i of the part is number `order(position + i)` of the data set,
@@ -29,6 +29,8 @@ override DEVIATION: f32 = 1.0;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read_write> pixels: array<Output>;
 @group(0) @binding(4) var<storage, read_write> batch_labels: array<u32>;
+// Four channels each: their means, then their standard deviations.
+@if(constants_of_channels) @group(0) @binding(5) var<storage, read> constants: array<vec4f>;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -75,7 +77,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         // Integer inference takes the raw bytes.
         @if(output_u8) pixels[image * elements + element] = store_output(bytes);
         @if(!output_u8) {
-            let normalized = (bytes / 255.0 - MEAN) / DEVIATION;
+            @if(!constants_of_channels) let normalized = (bytes / 255.0 - MEAN) / DEVIATION;
+            @if(constants_of_channels)
+            let normalized = (bytes / 255.0 - constants[2u * group]) / constants[2u * group + 1u];
             pixels[image * elements + element] =
                 store_output(select(vec4f(), normalized, real_channels(group, CHANNELS)));
         }

@@ -10,7 +10,7 @@ use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 use saliq::{
     Error,
-    config::{Normalize, Shape},
+    config::{Normalize, PixelNormalization, Shape},
     data::{self, Dataset, Split, idx},
 };
 
@@ -78,11 +78,17 @@ fn the_embedded_sets_are_whole_and_balanced() {
 #[test]
 fn normalization_is_published_given_none_or_measured() {
     let mut set = data::load("mnist-mini", None).unwrap();
-    assert_eq!(set.normalization(&Normalize::Standard), (0.1307, 0.3081));
-    assert_eq!(set.normalization(&Normalize::Unit), (0.0, 1.0));
-    assert_eq!(set.normalization(&Normalize::Fixed { mean: 0.5, deviation: 0.25 }), (0.5, 0.25));
+    assert_eq!(
+        set.normalization(&Normalize::Standard),
+        PixelNormalization::uniform(0.1307, 0.3081)
+    );
+    assert_eq!(set.normalization(&Normalize::Unit), PixelNormalization::uniform(0.0, 1.0));
+    assert_eq!(
+        set.normalization(&Normalize::Fixed(PixelNormalization::uniform(0.5, 0.25))),
+        PixelNormalization::uniform(0.5, 0.25)
+    );
     set.published_normalization = None;
-    let (mean, deviation) = set.normalization(&Normalize::Standard);
+    let (mean, deviation) = set.normalization(&Normalize::Standard).for_all().unwrap();
     // A tenth of MNIST is close to all of it, but not equal.
     assert!(
         (mean - 0.1307).abs() < 3e-3 && (deviation - 0.3081).abs() < 3e-3,
@@ -90,10 +96,10 @@ fn normalization_is_published_given_none_or_measured() {
     );
 
     set.train.images = vec![0, 255, 255, 0];
-    assert_eq!(set.normalization(&Normalize::Standard), (0.5, 0.5));
+    assert_eq!(set.normalization(&Normalize::Standard), PixelNormalization::uniform(0.5, 0.5));
     for constant in [0u8, 1, 128, 255] {
         set.train.images = vec![constant; 1000];
-        let (mean, deviation) = set.normalization(&Normalize::Standard);
+        let (mean, deviation) = set.normalization(&Normalize::Standard).for_all().unwrap();
         assert!(
             (mean - f32::from(constant) / 255.0).abs() < 1e-6 && deviation == 1.0 / 255.0,
             "{mean} {deviation}"

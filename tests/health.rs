@@ -10,7 +10,7 @@ use std::path::Path;
 use saliq::{
     Error,
     batch::{Batch, GatherOptions, ResidentData},
-    config::{OnNonFinite, RunConfig},
+    config::{OnNonFinite, PixelNormalization, RunConfig},
     gpu::{Gpu, GpuOptions},
     layout::StepRecord,
     nn::{Network, NetworkOptions, Optimizer},
@@ -187,8 +187,11 @@ impl Judged {
         let optimizer =
             Optimizer::new(common::gpu(), &network, &config.optimizer, &config.quantization)
                 .unwrap();
-        let gather =
-            GatherOptions { shuffle: true, augment: Vec::new(), mean: 0.13, deviation: 0.31 };
+        let gather = GatherOptions {
+            shuffle: true,
+            augment: Vec::new(),
+            normalization: PixelNormalization::uniform(0.13, 0.31),
+        };
         let options =
             StepOptions { on_non_finite: policy, ..StepOptions::new(sgt, gather, &network.graph) };
         let inputs = StepInputs {

@@ -9,9 +9,9 @@ pub use resident::ResidentData;
 
 use crate::{
     Result,
-    config::Augmentation,
+    config::{Augmentation, PixelNormalization, Shape},
     gpu::{Buffer, Gpu, Launcher, Recording},
-    kernels::{BeginStep, GatherBatch, ImageRange, LANES},
+    kernels::{BeginStep, GatherBatch, ImageRange, LANES, PixelConstants},
     layout::{ChunkRange, RANGE_STRIDE, StepRecord},
     storage::Format,
 };
@@ -28,10 +28,8 @@ pub struct GatherOptions {
     pub shuffle: bool,
     /// Random augmentations.
     pub augment: Vec<Augmentation>,
-    /// Mean that is subtracted from pixels in 0..1.
-    pub mean: f32,
-    /// Standard deviation that they are divided by.
-    pub deviation: f32,
+    /// Normalisation of the pixels.
+    pub normalization: PixelNormalization,
 }
 
 /// The buffers from which a recorded step reads the range of its images, and their labels.
@@ -182,6 +180,16 @@ impl Batch {
         format: Format,
     ) -> Result<()> {
         let shifts = options.augment.contains(&Augmentation::Shift);
+        let channels;
+        let constants = match options.normalization.for_all() {
+            _ if format == Format::U8 => PixelConstants::None,
+            Some((mean, deviation)) => PixelConstants::ForAll { mean, deviation },
+            None => {
+                let own = constants_of_channels(&options.normalization, data.shape);
+                channels = gpu.upload("normalisation of the channels", &own)?;
+                PixelConstants::OfChannels(&channels)
+            }
+        };
         let gather = GatherBatch {
             current: &self.step,
             data: &data.images,
@@ -193,12 +201,26 @@ impl Batch {
             shuffle: options.shuffle,
             shift: if shifts { SHIFT } else { 0 },
             hflip: options.augment.contains(&Augmentation::Hflip),
-            mean: options.mean,
-            deviation: options.deviation,
+            constants,
             format,
             lanes: LANES,
             strip: STRIP,
         };
         gather.record(gpu, recording, "gather batch")
     }
+}
+
+/// For every four channels their means and their standard deviations; channels that are none have
+/// 0 and 1.
+fn constants_of_channels(normalization: &PixelNormalization, shape: Shape) -> Vec<[f32; 4]> {
+    let of = |group: u32, part: fn((f32, f32)) -> f32| {
+        [0, 1, 2, 3].map(|lane| {
+            let channel = group * 4 + lane;
+            let is_there = channel < shape.channels;
+            part(if is_there { normalization.channel(channel as usize) } else { (0.0, 1.0) })
+        })
+    };
+    (0..shape.channels.div_ceil(4))
+        .flat_map(|group| [of(group, |(mean, _)| mean), of(group, |(_, deviation)| deviation)])
+        .collect()
 }

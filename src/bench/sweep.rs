@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Result,
-    config::{LayerKind, RunConfig, Shape},
+    config::{LayerKind, PixelNormalization, RunConfig, Shape},
     data::{Dataset, Split},
     gpu::Gpu,
     random,
@@ -118,7 +118,7 @@ fn noise(shape: Shape, count: u32) -> Dataset {
         class_names: Vec::new(),
         train,
         test,
-        published_normalization: Some((0.5, 0.3)),
+        published_normalization: Some(PixelNormalization::uniform(0.5, 0.3)),
         source: "generated".into(),
     }
 }

@@ -8,7 +8,10 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     bench::Peaks,
-    config::{DatasetInfo, ModelConfig, PartialRunConfig, RunConfig, Shape, WeightInit, resolve},
+    config::{
+        DatasetInfo, ModelConfig, PartialRunConfig, PixelNormalization, RunConfig, Shape,
+        WeightInit, resolve,
+    },
     data::{Dataset, Split},
     deploy::{DeployableModel, IntegerPlan},
     gpu::{Abilities, Gpu, Kernel, numbers},
@@ -272,7 +275,13 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
         let trainer = Trainer::new(gpu, &config, &dataset)?;
         if number < 3 || text.starts_with("ODD") || ["FUNCTIONS", "JOINS"].contains(text) {
             let data = ResidentData::new(gpu, &dataset.test, shape)?;
-            Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
+            Evaluator::record(
+                gpu,
+                trainer.network(),
+                &data,
+                PixelNormalization::uniform(0.5, 0.5),
+                1,
+            )?;
             record_explainers(gpu, &config, shape)?;
         }
         let has_levels = config.quantization.bits.iter().any(|bits| bits.quantizes_weights());
@@ -335,7 +344,7 @@ fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
     let data = ResidentData::new(gpu, &blank(shape).test, shape)?;
     for slots in [1, 2] {
         let network = IntegerNetwork::new(gpu, &plan, slots)?;
-        Evaluator::record(gpu, &network, &data, (0.5, 0.5), slots)?;
+        Evaluator::record(gpu, &network, &data, PixelNormalization::uniform(0.5, 0.5), slots)?;
     }
     Ok(())
 }
@@ -350,7 +359,7 @@ fn record_judgements(gpu: &Gpu, config: ModelConfig, dataset: &Dataset) -> Resul
         gpu,
         model: &model,
         images: &dataset.test,
-        normalization: (0.5, 0.5),
+        normalization: PixelNormalization::uniform(0.5, 0.5),
         batch_size: 2,
     };
     let targets = vec![0; dataset.test.len()];
@@ -385,6 +394,9 @@ fn blank(shape: Shape) -> Dataset {
         images: vec![0; count * shape.elements() as usize],
         labels: vec![0; count],
     };
+    // Images of one channel have constants of all, others of each.
+    let pairs: Vec<(f32, f32)> =
+        (0..shape.channels).map(|channel| (0.5, 0.5 + channel as f32)).collect();
     Dataset {
         name: "check".into(),
         shape,
@@ -392,7 +404,7 @@ fn blank(shape: Shape) -> Dataset {
         class_names: Vec::new(),
         train: split(4),
         test: split(2),
-        published_normalization: Some((0.5, 0.5)),
+        published_normalization: PixelNormalization::per_channel(&pairs).ok(),
         source: String::new(),
     }
 }

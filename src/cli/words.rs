@@ -1,5 +1,6 @@
 //! Error messages for the command line: they add the flag that solves the problem.
 
+use crate::config::PixelNormalization;
 use crate::{Error, KnownNormalization, Phrase, Remedy, Setting, Shortage};
 
 /// `error` with advice.
@@ -73,7 +74,7 @@ fn advice(remedy: &Remedy) -> String {
 
 /// The possible values of `--normalize`.
 fn suggestion(known: &KnownNormalization) -> String {
-    let pair = |(mean, deviation): (f32, f32)| format!("--normalize {mean},{deviation}");
+    let pair = |own: PixelNormalization| format!("--normalize {own}");
     match known {
         KnownNormalization::OfKnown { name, published } => {
             format!("for {name} it would be {}", pair(*published))
@@ -105,22 +106,27 @@ mod tests {
     fn flags_are_named_here_alone() {
         let error =
             |remedy| Error::Unsaid { file: "m".into(), what: "does not say".into(), remedy };
-        let any =
-            KnownNormalization::OfAny(vec![("a".into(), (0.5, 0.25)), ("b".into(), (0.0, 1.0))]);
-        let folder =
-            |alike| KnownNormalization::OfFolder { name: "mnist".into(), own: (0.5, 0.25), alike };
+        let any = KnownNormalization::OfAny(vec![
+            ("a".into(), PixelNormalization::uniform(0.5, 0.25)),
+            ("b".into(), PixelNormalization::uniform(0.0, 1.0)),
+        ]);
+        let folder = |alike| KnownNormalization::OfFolder {
+            name: "mnist".into(),
+            own: PixelNormalization::uniform(0.5, 0.25),
+            alike,
+        };
         for (remedy, words) in [
             (Remedy::Bits, "--bits 32"),
             (
-                Remedy::Normalization(any),
+                Remedy::Normalization(any.into()),
                 "MEAN,STD (--normalize 0.5,0.25 for a, --normalize 0,1 for b)",
             ),
             (
-                Remedy::Normalization(folder(None)),
+                Remedy::Normalization(folder(None).into()),
                 "images of mnist it would be --normalize 0.5,0.25)",
             ),
             (
-                Remedy::Normalization(folder(Some((0.1, 0.3)))),
+                Remedy::Normalization(folder(Some(PixelNormalization::uniform(0.1, 0.3))).into()),
                 "say --normalize 0.1,0.3 or --dataset mnist)",
             ),
             (Remedy::NetworkOrImages, "--dataset, or the network with --network FILE.toml"),

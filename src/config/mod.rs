@@ -22,6 +22,7 @@ mod network;
 mod network_choice;
 mod partial;
 mod partial_network;
+mod pixel_normalization;
 pub(crate) mod pointers;
 mod presets;
 mod quantization;
@@ -45,11 +46,12 @@ pub use convolution::{ChannelGroups, Convolution, Padding};
 pub use layer_kind::{AveragePool, BatchNorm, LayerKind, MaxPool};
 pub use layers::{IMAGES, LayerConfig, WeightLayer};
 pub use misfit::NetworkOrigin;
-pub use model::{ModelConfig, PixelNormalization};
+pub use model::ModelConfig;
 pub use network::NetworkConfig;
 pub use network_choice::NetworkChoice;
 pub use partial::PartialRunConfig;
 pub use partial_network::PartialNetwork;
+pub use pixel_normalization::PixelNormalization;
 pub use presets::{PRESETS, Preset};
 pub use quantization::{
     ActivationQuantizer, PactKind, QuantizationConfig, QuantizationOverrides, WeightQuantizer,

@@ -4,24 +4,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{NetworkConfig, QuantizationConfig};
+use super::{NetworkConfig, PixelNormalization, QuantizationConfig};
 use crate::{Error, Result, plain};
 
 /// Largest metadata text that is parsed.
 const MAX_METADATA: usize = 1 << 20;
 /// Longest data set or class name that is kept.
 const MAX_NAME: usize = 256;
-
-/// Pixel normalisation as numbers: a pixel p ∈ [0, 1] becomes (p − mean) / deviation, in every
-/// channel alike.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PixelNormalization {
-    /// Subtracted from the pixel.
-    pub mean: f32,
-    /// Divides the difference; above 0.
-    pub deviation: f32,
-}
 
 /// All that is needed to run a trained model, and a record of how it was trained.
 ///
@@ -94,13 +83,10 @@ impl ModelConfig {
                 self.quantization.bits.len()
             ));
         }
-        if let Some(PixelNormalization { mean, deviation }) = self.normalize
-            && (!mean.is_finite() || !deviation.is_finite() || deviation <= 0.0)
+        if let Some(normalize) = self.normalize
+            && let Err(reason) = normalize.check(self.network.input.channels)
         {
-            return bad(format!(
-                "normalize: mean {mean}, deviation {deviation}: must be finite, the deviation \
-                 above 0"
-            ));
+            return bad(format!("normalize: {reason}"));
         }
         let names = self.class_names.len();
         if names != 0 && names != self.network.classes as usize {
@@ -135,14 +121,12 @@ mod tests {
     }
 
     fn metadata(text: &str) -> String {
-        run(text)
-            .model_config(PixelNormalization { mean: 0.1307, deviation: 0.3081 }, &[])
-            .to_metadata()
+        run(text).model_config(PixelNormalization::uniform(0.1307, 0.3081), &[]).to_metadata()
     }
 
     #[test]
     fn metadata_survives_a_round_trip() {
-        let normalize = PixelNormalization { mean: 0.1307, deviation: 0.3081 };
+        let normalize = PixelNormalization::uniform(0.1307, 0.3081);
         let names: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
         let config =
             run("bits = \"4,2\"\nalpha-init = 3\ndropout = 0.1").model_config(normalize, &names);

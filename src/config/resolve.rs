@@ -62,6 +62,12 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
     let variant = settings.sgt_variant.unwrap_or(sgt.variant);
     let warmup_epochs = if variant == SgtVariant::Hlgm { 1 } else { 0 };
     let limit = |key, value: Option<i64>| value.map(|value| narrow::<u32>(key, value)).transpose();
+    let normalize = settings.normalize.map_or(Normalize::Standard, |spec| spec.0);
+    if let Some(own) = normalize.constants()
+        && let Err(reason) = own.check(dataset.shape.channels)
+    {
+        return Err(Error::Settings(phrase!("<normalize {}>: {}", own, reason)));
+    }
     let out = settings.out.unwrap_or_else(|| {
         Path::new("runs").join(format!(
             "{}-{}-{seed}",
@@ -75,7 +81,7 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
         train_limit: limit("train-limit", settings.train_limit)?,
         test_limit: limit("test-limit", settings.test_limit)?,
         validation_share: settings.validation_share.unwrap_or(0.0) as f32,
-        normalize: settings.normalize.map_or(Normalize::Standard, |spec| spec.0),
+        normalize,
         augment: settings.augment.map_or(Vec::new(), |list| list.0),
         batch_size: narrow("batch-size", settings.batch_size.unwrap_or(paper_batch))?,
         precision: settings.precision.unwrap_or_default(),
@@ -281,6 +287,7 @@ mod tests {
     use super::*;
     use crate::config::{
         BitsList, Cadence, DropoutRates, LayerBits, NormalizeSpec, PartialNetwork,
+        PixelNormalization,
     };
 
     fn info(name: &str) -> DatasetInfo {
@@ -425,7 +432,7 @@ mod tests {
                 Just(Normalize::Standard),
                 Just(Normalize::Unit),
                 (-1.0f32..1.0, 1e-6f32..2.0)
-                    .prop_map(|(mean, deviation)| Normalize::Fixed { mean, deviation }),
+                    .prop_map(|(mean, deviation)| Normalize::Fixed(PixelNormalization::uniform(mean, deviation))),
             ]),
             augment in proptest::option::of(proptest::sample::select(vec![
                 "none", "shift", "hflip", "hflip,shift",

@@ -8,9 +8,10 @@ use serde_json::Value;
 use super::{
     AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerKind, NormalizeSpec, OptimizerKind,
     PartialNetwork, ScheduleKind, decimal,
-    model::{ModelConfig, PixelNormalization},
+    model::ModelConfig,
     network::NetworkConfig,
     partial::PartialRunConfig,
+    pixel_normalization::PixelNormalization,
     quantization::{ActivationQuantizer, QuantizationConfig},
     training::{
         Augmentation, Normalize, OnNonFinite, OptimizerConfig, Precision, ScheduleConfig,

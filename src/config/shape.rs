@@ -31,6 +31,11 @@ impl Shape {
     pub const fn elements(self) -> u32 {
         self.channels * self.height * self.width
     }
+
+    /// The channel of element `at` of one of several images, [N, C, H, W].
+    pub const fn channel_of(self, at: usize) -> usize {
+        at / self.pixels() as usize % self.channels as usize
+    }
 }
 
 impl fmt::Display for Shape {

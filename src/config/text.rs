@@ -8,7 +8,7 @@ use serde::{
     de::{self, Error as _, value::StrDeserializer},
 };
 
-use super::{Augmentation, LayerBits, Normalize};
+use super::{Augmentation, LayerBits, Normalize, PixelNormalization};
 
 /// `--bits`: one value for every convolution layer, or a list for the convolution and linear layers
 /// in order.
@@ -214,15 +214,20 @@ impl FromStr for NormalizeSpec {
                 "`{text}`: {means} means and {deviations} deviations; give one of each a channel"
             ));
         }
-        let different = |values: &[f64]| values.iter().any(|value| *value != values[0]);
-        if different(&means) || different(&deviations) {
-            return Err(format!("`{text}`: one pair for all channels so far; these differ"));
-        }
-        let (mean, deviation) = (means[0] as f32, deviations[0] as f32);
-        if !mean.is_finite() || !deviation.is_finite() || deviation <= 0.0 {
+        let pairs: Vec<(f32, f32)> = means
+            .iter()
+            .zip(&deviations)
+            .map(|(&mean, &deviation)| (mean as f32, deviation as f32))
+            .collect();
+        let own =
+            PixelNormalization::per_channel(&pairs).map_err(|why| format!("`{text}`: {why}"))?;
+        let is_possible = |(mean, deviation): &(f32, f32)| {
+            mean.is_finite() && deviation.is_finite() && *deviation > 0.0
+        };
+        if !own.pairs().iter().all(is_possible) {
             return Err(format!("`{text}`: the standard deviation must be above 0"));
         }
-        Ok(NormalizeSpec(Normalize::Fixed { mean, deviation }))
+        Ok(NormalizeSpec(Normalize::Fixed(own)))
     }
 }
 
@@ -232,7 +237,7 @@ impl fmt::Display for NormalizeSpec {
             Normalize::Standard => formatter.write_str("standard"),
             Normalize::Unit => formatter.write_str("unit"),
             Normalize::None => formatter.write_str("none"),
-            Normalize::Fixed { mean, deviation } => write!(formatter, "{mean},{deviation}"),
+            Normalize::Fixed(own) => own.fmt(formatter),
         }
     }
 }
@@ -383,11 +388,8 @@ mod tests {
         assert!("shift,shift".parse::<AugmentList>().is_err());
         let equal = "0.5, 0.5,0.5/0.25,0.25,0.25".parse::<NormalizeSpec>().unwrap();
         assert_eq!(equal.to_string(), "0.5,0.25");
-        assert!(
-            "0.5,0.4,0.3/0.25,0.25,0.25"
-                .parse::<NormalizeSpec>()
-                .is_err_and(|reason| reason.contains("one pair"))
-        );
+        let own = "0.5,0.4,0.3/0.25,0.25,0.25".parse::<NormalizeSpec>().unwrap();
+        assert_eq!(own.to_string(), "0.5,0.4,0.3/0.25,0.25,0.25");
         assert!(
             "0.5,0.5/0.25"
                 .parse::<NormalizeSpec>()

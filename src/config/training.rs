@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::choices::choices;
+use super::{choices::choices, pixel_normalization::PixelNormalization};
 
 choices! {
     /// What replaces the masked features (algorithms: SGT step 3).
@@ -133,24 +133,19 @@ pub enum Normalize {
     Unit,
     /// Pixels as they are stored, 0..255: mean 0 and deviation 1/255.
     None,
-    /// Given mean and standard deviation, the same for every channel.
-    Fixed {
-        /// Subtracted from the pixel.
-        mean: f32,
-        /// Standard deviation that divides the difference.
-        deviation: f32,
-    },
+    /// Given means and standard deviations.
+    Fixed(PixelNormalization),
 }
 
 impl Normalize {
     /// Mean and deviation for pixels in 0..1; `None` for [`Normalize::Standard`], which takes a
     /// data set.
-    pub fn constants(&self) -> Option<(f32, f32)> {
+    pub fn constants(&self) -> Option<PixelNormalization> {
         match *self {
             Normalize::Standard => None,
-            Normalize::Unit => Some((0.0, 1.0)),
-            Normalize::None => Some((0.0, 1.0 / 255.0)),
-            Normalize::Fixed { mean, deviation } => Some((mean, deviation)),
+            Normalize::Unit => Some(PixelNormalization::uniform(0.0, 1.0)),
+            Normalize::None => Some(PixelNormalization::uniform(0.0, 1.0 / 255.0)),
+            Normalize::Fixed(own) => Some(own),
         }
     }
 }

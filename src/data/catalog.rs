@@ -1,7 +1,7 @@
 //! The named data sets: their contents, mirrors, checksums, and the embedded mini sets.
 
 use super::dataset::{Dataset, Split};
-use crate::config::{Shape, pointers};
+use crate::config::{PixelNormalization, Shape, pointers};
 
 /// One of the four files of a set.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +29,8 @@ pub struct Entry {
     pub train: u32,
     /// Number of test images.
     pub test: u32,
-    /// Published mean and standard deviation of the training pixels in 0..1.
-    pub normalization: (f32, f32),
+    /// Published means and standard deviations of the training pixels in 0..1.
+    pub normalization: PixelNormalization,
     /// Licence and holder.
     pub licence: &'static str,
     /// Folder in which torchvision keeps the set, below its `root`.
@@ -88,7 +88,7 @@ pub static CATALOG: [Entry; 4] = [
         class_names: DIGITS,
         train: 60_000,
         test: 10_000,
-        normalization: (0.1307, 0.3081),
+        normalization: PixelNormalization::uniform(0.1307, 0.3081),
         licence: MNIST_LICENCE,
         torchvision: Some("MNIST/raw"),
         // yann.lecun.com no longer serves the files; TensorFlow Datasets and torchvision use these
@@ -115,7 +115,7 @@ pub static CATALOG: [Entry; 4] = [
         class_names: GARMENTS,
         train: 60_000,
         test: 10_000,
-        normalization: (0.2860, 0.3530),
+        normalization: PixelNormalization::uniform(0.2860, 0.3530),
         licence: FASHION_LICENCE,
         torchvision: Some("FashionMNIST/raw"),
         mirrors: &[
@@ -140,7 +140,7 @@ pub static CATALOG: [Entry; 4] = [
         class_names: DIGITS,
         train: 6_000,
         test: 1_000,
-        normalization: (0.1307, 0.3081),
+        normalization: PixelNormalization::uniform(0.1307, 0.3081),
         licence: MNIST_LICENCE,
         torchvision: None,
         mirrors: &[],
@@ -162,7 +162,7 @@ pub static CATALOG: [Entry; 4] = [
         class_names: GARMENTS,
         train: 6_000,
         test: 1_000,
-        normalization: (0.2860, 0.3530),
+        normalization: PixelNormalization::uniform(0.2860, 0.3530),
         licence: FASHION_LICENCE,
         torchvision: None,
         mirrors: &[],

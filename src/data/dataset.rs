@@ -1,7 +1,7 @@
 //! A data set in memory.
 
 use crate::{
-    config::{DatasetInfo, Normalize, Shape},
+    config::{DatasetInfo, Normalize, PixelNormalization, Shape},
     digest::sha256_hex,
 };
 
@@ -93,8 +93,8 @@ pub struct Dataset {
     pub train: Split,
     /// Test images.
     pub test: Split,
-    /// Published mean and standard deviation of the training pixels in 0..1, if they exist.
-    pub published_normalization: Option<(f32, f32)>,
+    /// Published means and standard deviations of the training pixels in 0..1, if they exist.
+    pub published_normalization: Option<PixelNormalization>,
     /// The folder it was read from, or `built-in`.
     pub source: String,
 }
@@ -121,33 +121,49 @@ impl Dataset {
         self.published_normalization.is_some()
     }
 
-    /// Mean and standard deviation to normalise pixels in 0..1 with: (p − mean) / deviation.
+    /// What pixels in 0..1 are normalised with: (p − mean) / deviation.
     ///
-    /// [`Normalize::Standard`] is the published pair, else the pair of all training pixels. The
-    /// deviation is then at least 1/255, so that images of one colour do not cause a division by
-    /// zero.
-    pub fn normalization(&self, mode: &Normalize) -> (f32, f32) {
-        let standard = || {
-            self.published_normalization.unwrap_or_else(|| mean_and_deviation(&self.train.images))
+    /// [`Normalize::Standard`] is what is published, else what all training images have, every
+    /// channel its own (one pair for images of more than 16 channels). A deviation is then at least
+    /// 1/255, so that images of one colour do not cause a division by zero.
+    pub fn normalization(&self, mode: &Normalize) -> PixelNormalization {
+        let measured = || {
+            let pairs = channel_statistics(&self.train.images, self.shape);
+            PixelNormalization::per_channel(&pairs).unwrap_or_else(|_| {
+                let all = Shape::new(1, self.shape.height * self.shape.channels, self.shape.width);
+                let (mean, deviation) = channel_statistics(&self.train.images, all)[0];
+                PixelNormalization::uniform(mean, deviation)
+            })
         };
+        let standard = || self.published_normalization.unwrap_or_else(measured);
         mode.constants().unwrap_or_else(standard)
     }
 }
 
-/// Mean and (population) standard deviation of pixels scaled to 0..1. Computed from their
-/// histogram, and exact up to the final rounding.
-fn mean_and_deviation(pixels: &[u8]) -> (f32, f32) {
-    let mut histogram = [0u64; 256];
-    for &pixel in pixels {
-        histogram[usize::from(pixel)] += 1;
+/// Mean and (population) standard deviation of the pixels of every channel, scaled to 0..1, the
+/// deviation at least 1/255. Computed from their histograms, and exact up to the final rounding.
+pub fn channel_statistics(images: &[u8], shape: Shape) -> Vec<(f32, f32)> {
+    let mut histograms = vec![[0u64; 256]; shape.channels as usize];
+    let planes = images.chunks(shape.pixels().max(1) as usize);
+    for (number, plane) in planes.enumerate() {
+        let histogram = &mut histograms[number % shape.channels as usize];
+        for &pixel in plane {
+            histogram[usize::from(pixel)] += 1;
+        }
     }
+    histograms.iter().map(mean_and_deviation).collect()
+}
+
+/// Mean and (population) standard deviation of the pixels that a histogram counts.
+fn mean_and_deviation(histogram: &[u64; 256]) -> (f32, f32) {
+    let pixels: u64 = histogram.iter().sum();
     let expectation = |f: &dyn Fn(f64) -> f64| {
         let sum: f64 = histogram
             .iter()
             .enumerate()
             .map(|(value, &count)| count as f64 * f(value as f64 / 255.0))
             .sum();
-        sum / pixels.len().max(1) as f64
+        sum / pixels.max(1) as f64
     };
     let mean = expectation(&|p| p);
     let variance = expectation(&|p| (p - mean).powi(2));

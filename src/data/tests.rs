@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use super::*;
-use crate::config::{Normalize, Shape};
+use crate::config::{Normalize, PixelNormalization, Shape};
 
 const NAMES: [&str; 4] = [
     "train-images-idx3-ubyte",
@@ -117,7 +117,10 @@ fn a_named_set_keeps_its_classes_and_normalization_whatever_the_files() {
         (set.classes, set.class_names[9].as_str(), set.shape),
         (10, "Ankle boot", Shape::new(1, 2, 2))
     );
-    assert_eq!(set.normalization(&Normalize::Standard), (0.2860, 0.3530));
+    assert_eq!(
+        set.normalization(&Normalize::Standard),
+        PixelNormalization::uniform(0.2860, 0.3530)
+    );
     write_set(&root.path().join("flag"), 11);
     let text = load_from("fashion-mnist", &places(root.path())).unwrap_err().to_string();
     assert!(text.contains("label 10 of image 10 is not one of the 10 classes"), "{text}");

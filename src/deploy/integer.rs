@@ -15,7 +15,9 @@
 //! mean)/deviation = s·(p − μ) with s = 1/(255·deviation) and μ = 255·mean; the share −s·μ·Σ(w − z)
 //! over the taps inside the image joins the offset. Where nothing is padded that is all taps and a
 //! constant; else [`WeightedStep::border`] says how the offset depends on the place. So zero
-//! padding stays exact, and the first layer is as integer as the others. Levels with a zero point
+//! padding stays exact, and the first layer is as integer as the others. Where every channel has
+//! its own mean and deviation, the sums of the first layer have no scale in common: a step in front
+//! makes floats of the pixels, and the first layer is one of floats. Levels with a zero point
 //! (LSQ+) are numbers n that stand for s·(n − z), which is the same with μ = z; where they are
 //! made, z is part of the offset.
 //!
@@ -48,13 +50,17 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// (scale, zero point) of what a number n stands for: scale · (n − zero point).
+    /// (scale, zero point) of what a number n stands for: scale · (n − zero point). Where every
+    /// channel has its own normalisation, pixels stand for themselves, and the first step makes
+    /// floats of them.
     pub fn scale(&self, normalization: PixelNormalization) -> (f64, f64) {
         match self {
-            Encoding::Pixels => (
-                1.0 / (255.0 * f64::from(normalization.deviation)),
-                255.0 * f64::from(normalization.mean),
-            ),
+            Encoding::Pixels => match normalization.for_all() {
+                Some((mean, deviation)) => {
+                    (1.0 / (255.0 * f64::from(deviation)), 255.0 * f64::from(mean))
+                }
+                None => (1.0, 0.0),
+            },
             Encoding::Levels(grid) => (f64::from(grid.scale), f64::from(grid.zero_point)),
             Encoding::Float => (1.0, 0.0),
         }
@@ -318,7 +324,9 @@ pub struct IntegerPlan {
 impl IntegerPlan {
     /// The steps of `model`, with images normalised by `normalization`.
     pub fn new(model: &DeployableModel, normalization: PixelNormalization) -> IntegerPlan {
-        let mut planner = Planner { input: model.input, normalization, steps: Vec::new() };
+        let mut planner =
+            Planner { input: model.input, normalization, image: None, steps: Vec::new() };
+        planner.normalize();
         // The step that makes what each layer does.
         let mut made: Vec<Option<usize>> = vec![None; model.layers.len()];
         for (index, layer) in model.layers.iter().enumerate() {
@@ -326,7 +334,8 @@ impl IntegerPlan {
             if made[index].is_some() {
                 continue;
             }
-            let step_of = |read: &Option<usize>| read.and_then(|layer| made[layer]);
+            let image = planner.image;
+            let step_of = |read: &Option<usize>| read.map_or(image, |layer| made[layer]);
             let reads = layer.reads.iter().map(step_of).collect();
             let takes_activation =
                 layer.operation.weights().is_some() || layer.operation == Operation::Add;
@@ -385,10 +394,38 @@ fn encoding(steps: &[IntegerStep], index: Option<usize>) -> Encoding {
 struct Planner {
     input: Shape,
     normalization: PixelNormalization,
+    /// The step that makes the normalised image, where there is one.
+    image: Option<usize>,
     steps: Vec<IntegerStep>,
 }
 
 impl Planner {
+    /// Where every channel is normalised in its own way, adds the step that does it: sums over
+    /// channels of pixels have no scale in common.
+    fn normalize(&mut self) {
+        if self.normalization.for_all().is_some() {
+            return;
+        }
+        let (channels, pairs) = (self.input.channels, self.normalization.pairs());
+        let multiplier: Vec<f64> =
+            pairs.iter().map(|&(_, deviation)| 1.0 / (255.0 * f64::from(deviation))).collect();
+        let offset = pairs
+            .iter()
+            .map(|&(mean, deviation)| -f64::from(mean) / f64::from(deviation))
+            .collect();
+        let operation = StepOperation::Weighted(Box::new(WeightedStep {
+            window: Some([1, 1, 0].into()),
+            groups: channels,
+            weights: StepWeights::Float(vec![1.0; channels as usize]),
+            multiplier,
+            offset,
+            border: None,
+            range: [f64::NEG_INFINITY, f64::INFINITY],
+        }));
+        let made = (Encoding::Float, operation);
+        self.image = Some(self.push("normalize".into(), None, vec![None], self.input, made));
+    }
+
     /// Adds the steps of `layer`, which reads `reads` and ends with `activation`, which has a name.
     /// Returns the last one.
     fn layer(

@@ -16,7 +16,7 @@ pub struct DeployableModel {
     pub input: Shape,
     /// Number of classes: the last layer's outputs.
     pub classes: u32,
-    /// A pixel p ∈ 0..255 goes in as (p/255 − mean)/deviation, in every channel alike.
+    /// A pixel p ∈ 0..255 goes in as (p/255 − mean)/deviation.
     pub normalization: PixelNormalization,
     /// Names of the classes in order; empty where none are known. They may hold any characters.
     pub class_names: Vec<String>,
@@ -133,11 +133,10 @@ impl DeployableModel {
     /// scales that are not finite.
     pub fn new(model: &Model) -> Result<Self> {
         let folded = fold_batch_norm(model)?;
-        let (mean, deviation) = folded.normalization()?;
         Ok(DeployableModel {
             input: folded.config.network.input,
             classes: folded.config.network.classes,
-            normalization: PixelNormalization { mean, deviation },
+            normalization: folded.normalization()?,
             class_names: folded.config.class_names.clone(),
             dataset: folded.config.dataset.clone(),
             layers: DeployableLayer::all(&folded)?,

@@ -1,6 +1,8 @@
 //! What a user can do about a model that cannot be used as it is. How it is done, by which flag, is
 //! the program's to say.
 
+use crate::config::PixelNormalization;
+
 /// What would help.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Remedy {
@@ -9,7 +11,7 @@ pub enum Remedy {
     /// To run it in float, or to train on from it, which calibrates.
     FloatOrCalibration,
     /// To say how pixels are normalised.
-    Normalization(KnownNormalization),
+    Normalization(Box<KnownNormalization>),
     /// To say how pixels are normalised by numbers, or which data set has them.
     NormalizationOrImages,
     /// To say what network it is.
@@ -34,17 +36,17 @@ pub enum KnownNormalization {
         /// Its name.
         name: String,
         /// What is published.
-        published: (f32, f32),
+        published: PixelNormalization,
     },
     /// Those of the training images of a folder.
     OfFolder {
         /// Its name.
         name: String,
         /// What they have.
-        own: (f32, f32),
+        own: PixelNormalization,
         /// What is published of the known set that is called alike, where there is one.
-        alike: Option<(f32, f32)>,
+        alike: Option<PixelNormalization>,
     },
     /// The images are not known: those of the sets that there are.
-    OfAny(Vec<(String, (f32, f32))>),
+    OfAny(Vec<(String, PixelNormalization)>),
 }

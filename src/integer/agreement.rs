@@ -251,13 +251,13 @@ impl Agreement {
         network: &Network,
         integer: &IntegerNetwork,
         data: &ResidentData,
-        (mean, deviation): (f32, f32),
+        normalization: PixelNormalization,
         most: u32,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Agreement> {
         let table = StepRecord::in_file_order(data.count, most, 0);
         let batch = Batch::new(gpu, most, false, table.len() as u64)?;
-        let options = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
+        let options = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
         let mut part = Recording::new();
         network.record_weights(gpu, &mut part)?;
         batch.record_begin(gpu, &mut part)?;
@@ -267,7 +267,7 @@ impl Agreement {
         }
         batch.write_table(gpu, &table);
         let plan = integer.plan();
-        let bounds = Bounds::new(plan, PixelNormalization { mean, deviation });
+        let bounds = Bounds::new(plan, normalization);
         let mut agreement = Agreement { images: u64::from(data.count), ..Agreement::default() };
         for record in &table {
             part.submit(gpu)?;

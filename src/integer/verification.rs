@@ -71,18 +71,22 @@ impl Reader {
         shape: Shape,
         normalization: PixelNormalization,
     ) -> Result<Vec<Finding>> {
-        let (mean, deviation) = match self.input {
+        let constants = |channel: usize| match self.input {
             OnnxInput::Image => (0.0, 1.0),
             OnnxInput::Normalized => {
-                (f64::from(normalization.mean), f64::from(normalization.deviation))
+                let (mean, deviation) = normalization.channel(channel);
+                (f64::from(mean), f64::from(deviation))
             }
+        };
+        let pixel = |(at, &byte): (usize, &u8)| {
+            let (mean, deviation) = constants(shape.channel_of(at));
+            (f64::from(byte) / 255.0 - mean) / deviation
         };
         let compiled = self.program.as_ref().map(|program| program.run(images)).transpose()?;
         let mut compiled = compiled.into_iter().flatten();
         let mut findings = Vec::new();
         for (image, own) in images {
-            let pixels: Vec<f64> =
-                image.iter().map(|&byte| (f64::from(byte) / 255.0 - mean) / deviation).collect();
+            let pixels: Vec<f64> = image.iter().enumerate().map(pixel).collect();
             let exact = follow(&self.exact, &pixels, shape, own)?;
             let is_own = |(found, own): (&crate::deploy::onnx::FollowedActivation, &&[i32])| {
                 found.levels == **own
@@ -146,11 +150,10 @@ pub async fn verify(
     gpu.write(network.parameters(), 0, &model.parameters);
     let table = StepRecord::in_file_order(data.count, slots, 0);
     let batch = Batch::new(gpu, slots, false, table.len() as u64)?;
-    let PixelNormalization { mean, deviation } = normalization;
     let mut part = Recording::new();
     network.record_weights(gpu, &mut part)?;
     batch.record_begin(gpu, &mut part)?;
-    let options = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
+    let options = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
     let classifier: &dyn Classifier = &network;
     classifier.record_gather(gpu, &mut part, &batch, &data, &options)?;
     classifier.record_forward(gpu, &mut part, batch.clean())?;

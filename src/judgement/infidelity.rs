@@ -126,22 +126,22 @@ impl<'a> Infidelity<'a> {
                 return self.run(maps, progress).await;
             }
         };
-        let (mean, deviation) = self.subject.normalization;
-        let pixels = self
-            .subject
-            .images
-            .images
-            .iter()
-            .map(|&byte| (f32::from(byte) / 255.0 - mean) / deviation);
+        let (normalization, shape) = (self.subject.normalization, self.subject.shape());
+        let elements = shape.elements() as usize;
+        let start = match baseline {
+            Baseline::Images(images) => images.clone(),
+            alike => alike.image(0, shape),
+        };
+        debug_assert!(start.len().is_multiple_of(elements));
+        let bytes = self.subject.images.images.iter().enumerate();
+        let pixels = bytes
+            .map(|(at, &byte)| normalization.apply(f32::from(byte) / 255.0, shape.channel_of(at)));
         let rates: Vec<f32> = maps
             .iter()
             .zip(pixels)
             .enumerate()
             .map(|(index, (&value, pixel))| {
-                let distance = match baseline {
-                    Baseline::Value(baseline) => pixel - baseline,
-                    Baseline::Images(images) => pixel - images[index % images.len()],
-                };
+                let distance = pixel - start[index % start.len()];
                 if distance == 0.0 { value } else { value / distance }
             })
             .collect();

@@ -5,7 +5,7 @@
 use super::{DropCurve, Fill, Subject, removed_images};
 use crate::{
     Result,
-    config::{Normalize, RunConfig},
+    config::{Normalize, PixelNormalization, RunConfig, Shape},
     data::{Dataset, Split},
     gpu::Gpu,
     train::{Observer, Start, Trainer},
@@ -23,11 +23,12 @@ pub struct RetrainingOptions {
 }
 
 /// Converts images in normalised units to bytes.
-fn bytes(images: &[f32], (mean, deviation): (f32, f32)) -> Vec<u8> {
-    images
-        .iter()
-        .map(|value| ((value * deviation + mean) * 255.0).round().clamp(0.0, 255.0) as u8)
-        .collect()
+fn bytes(images: &[f32], normalization: &PixelNormalization, shape: Shape) -> Vec<u8> {
+    let byte = |(at, value): (usize, &f32)| {
+        let pixel = normalization.pixel(*value, shape.channel_of(at));
+        (pixel * 255.0).round().clamp(0.0, 255.0) as u8
+    };
+    images.iter().enumerate().map(byte).collect()
 }
 
 /// Trains a network by `config` from scratch for every share. `subjects` are the explained model on
@@ -53,7 +54,7 @@ pub async fn retrain(
             let mut images =
                 removed_images(subject, maps, options.fill, &[share], options.seed, &mut |_| {})
                     .await?;
-            let images = bytes(&images.swap_remove(0), subject.normalization);
+            let images = bytes(&images.swap_remove(0), &subject.normalization, subject.shape());
             left.push(Split { images, labels: subject.images.labels.clone() });
         }
         let (test, train) = (left.pop().unwrap_or_default(), left.pop().unwrap_or_default());
@@ -62,8 +63,7 @@ pub async fn retrain(
         config.init = None;
         // The normalisation of the whole images, as for the maps, not that of images with removed
         // features.
-        let (mean, deviation) = subjects[0].normalization;
-        config.normalize = Normalize::Fixed { mean, deviation };
+        config.normalize = Normalize::Fixed(subjects[0].normalization);
         config.out = config.out.join(format!("{:02.0}", share * 100.0));
         let mut trainer = Trainer::new(gpu, &config, &removed)?;
         accuracies.push(trainer.run(Start::Replace, observer).await?.evaluation.accuracy);
@@ -77,11 +77,12 @@ mod tests {
 
     #[test]
     fn bytes_survive_normalisation() {
-        let normalization = (0.1307, 0.3081);
+        let normalization = PixelNormalization::uniform(0.1307, 0.3081);
+        let shape = Shape::new(1, 16, 16);
         let all: Vec<u8> = (0..=255).collect();
         let normalized: Vec<f32> =
             all.iter().map(|&byte| (f32::from(byte) / 255.0 - 0.1307) / 0.3081).collect();
-        assert_eq!(bytes(&normalized, normalization), all);
-        assert_eq!(bytes(&[-9.0, 9.0], normalization), [0, 255]);
+        assert_eq!(bytes(&normalized, &normalization, shape), all);
+        assert_eq!(bytes(&[-9.0, 9.0], &normalization, shape), [0, 255]);
     }
 }

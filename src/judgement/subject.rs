@@ -3,7 +3,7 @@
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::Shape,
+    config::{PixelNormalization, Shape},
     data::Split,
     gpu::{Buffer, Gpu, Recording},
     layout::StepRecord,
@@ -23,7 +23,7 @@ pub struct Subject<'a> {
     /// The images, in the model's input shape.
     pub images: &'a Split,
     /// Mean and standard deviation of the normalisation.
-    pub normalization: (f32, f32),
+    pub normalization: PixelNormalization,
     /// Images per pass; the results do not depend on it.
     pub batch_size: u32,
 }
@@ -183,8 +183,8 @@ impl Stage {
         network.record_weights(gpu, &mut weights)?;
         let mut begin = Recording::new();
         batch.record_begin(gpu, &mut begin)?;
-        let (mean, deviation) = subject.normalization;
-        let gather = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
+        let normalization = subject.normalization;
+        let gather = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
         batch.record_gather(gpu, &mut begin, &data, &gather, network.input())?;
         network.record_forward(gpu, &mut begin, batch.clean(), None)?;
         Ok(Stage { network, batch, table, weights, begin })

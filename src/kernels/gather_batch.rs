@@ -7,6 +7,22 @@ use crate::{
     storage::{Format, Storage},
 };
 
+/// Means and standard deviations of pixels in 0..1.
+#[derive(Clone, Copy, Debug)]
+pub enum PixelConstants<'a> {
+    /// The bytes stay as they are.
+    None,
+    /// One pair for all channels.
+    ForAll {
+        /// Subtracted from the pixel.
+        mean: f32,
+        /// Divides the difference.
+        deviation: f32,
+    },
+    /// [channel / 4] pairs of vec4: means, then standard deviations.
+    OfChannels(&'a Buffer),
+}
+
 /// Collects a part of a batch from the data set: order, augmentation, normalisation.
 #[derive(Clone, Copy, Debug)]
 pub struct GatherBatch<'a> {
@@ -30,10 +46,8 @@ pub struct GatherBatch<'a> {
     pub shift: u32,
     /// Whether images are mirrored at random.
     pub hflip: bool,
-    /// Mean that is subtracted from pixels in 0..1.
-    pub mean: f32,
-    /// Standard deviation that divides the difference.
-    pub deviation: f32,
+    /// What pixels in 0..1 are normalised with.
+    pub constants: PixelConstants<'a>,
     /// Format of the pixels: in [`Format::U8`] they are the bytes, not normalised.
     pub format: Format,
     /// Invocations of a workgroup.
@@ -49,18 +63,27 @@ impl Launcher for GatherBatch<'_> {
             .constant("SHUFFLE", u32::from(self.shuffle))
             .constant("SHIFT", self.shift)
             .constant("HFLIP", u32::from(self.hflip));
-        let specialization = match self.format {
-            Format::U8 => specialization,
-            _ => specialization.constant("MEAN", self.mean).constant("DEVIATION", self.deviation),
+        let of_channels = matches!(self.constants, PixelConstants::OfChannels(_));
+        let specialization = specialization.feature("constants_of_channels", of_channels);
+        let specialization = match self.constants {
+            PixelConstants::None => specialization,
+            PixelConstants::ForAll { mean, deviation } => {
+                specialization.constant("MEAN", mean).constant("DEVIATION", deviation)
+            }
+            PixelConstants::OfChannels(_) => specialization,
         };
         let storage = Storage::new(Format::F32, self.format);
         let groups = elements(self.shape);
-        Launch::new("gather_batch", storage.specialize(specialization))
+        let launch = Launch::new("gather_batch", storage.specialize(specialization))
             .bind("current", self.current)
             .bind("data", self.data)
             .bind("labels", self.labels)
             .bind("pixels", self.pixels)
             .bind("batch_labels", self.batch_labels)
-            .over([groups.div_ceil(self.lanes * self.strip), self.most, 1])
+            .over([groups.div_ceil(self.lanes * self.strip), self.most, 1]);
+        match self.constants {
+            PixelConstants::OfChannels(constants) => launch.bind("constants", constants),
+            _ => launch,
+        }
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::{
     Error, Result,
     batch::{Batch, GatherOptions, ResidentData},
+    config::PixelNormalization,
     gpu::{Buffer, Gpu, Recording},
     kernels::ImageRange,
     layout::StepRecord,
@@ -190,7 +191,7 @@ impl Evaluator {
         gpu: &Gpu,
         network: &dyn Classifier,
         data: &ResidentData,
-        normalization: (f32, f32),
+        normalization: PixelNormalization,
         most: u32,
     ) -> Result<Evaluator> {
         let most = most.min(data.count).max(1);
@@ -201,12 +202,7 @@ impl Evaluator {
         network.record_weights(gpu, &mut weights)?;
         let mut part = Recording::new();
         batch.record_begin(gpu, &mut part)?;
-        let options = GatherOptions {
-            shuffle: false,
-            augment: Vec::new(),
-            mean: normalization.0,
-            deviation: normalization.1,
-        };
+        let options = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
         network.record_gather(gpu, &mut part, &batch, data, &options)?;
         network.record_forward(gpu, &mut part, batch.clean())?;
         let logits = (network.logits(), network.classes());

@@ -130,14 +130,12 @@ impl Model {
     // for it. The network of Table I on a named data set is an exception and takes the published
     // constants of the set.
 
-    /// Mean and standard deviation for pixels p ∈ 0..1; the input of the network is (p − mean) /
-    /// deviation.
+    /// The normalisation of pixels p ∈ 0..1: the input of the network is (p − mean) / deviation.
     ///
     /// # Errors
     /// [`Error::Unsaid`] if the model does not say it.
-    pub fn normalization(&self) -> Result<(f32, f32)> {
-        let own = self.config.normalize.ok_or_else(|| self.unnormalized(Images::Unknown))?;
-        Ok((own.mean, own.deviation))
+    pub fn normalization(&self) -> Result<PixelNormalization> {
+        self.config.normalize.ok_or_else(|| self.unnormalized(Images::Unknown))
     }
 
     /// Determines the normalisation of pixels and stores it in the configuration: as `asked`, else
@@ -152,8 +150,7 @@ impl Model {
         images: Images<'_>,
     ) -> Result<Option<Phrase>> {
         let mut assumed = None;
-        let own = self.config.normalize.map(|own| (own.mean, own.deviation));
-        let (mean, deviation) = match (asked, own) {
+        let normalization = match (asked, self.config.normalize) {
             (Some(mode), _) => match mode.constants().or_else(|| images.standard()) {
                 Some(pair) => pair,
                 None => self.own_standard()?,
@@ -164,21 +161,23 @@ impl Model {
                 let (name, pair) = published.ok_or_else(|| self.unnormalized(images))?;
                 assumed = Some(phrase!(
                     "{}: does not say how its pixels are normalised; taken as {} is published: \
-                     <normalize {},{}>",
+                     <normalize {}>",
                     self.path.display(),
                     name,
-                    pair.0,
-                    pair.1
+                    pair
                 ));
                 pair
             }
         };
-        self.config.normalize = Some(PixelNormalization { mean, deviation });
+        if let Err(reason) = normalization.check(self.config.network.input.channels) {
+            return Err(Error::Settings(phrase!("<normalize>: {}", reason)));
+        }
+        self.config.normalize = Some(normalization);
         Ok(assumed)
     }
 
     /// `standard` without a data set: the model's own constants, if it was trained with `standard`.
-    fn own_standard(&self) -> Result<(f32, f32)> {
+    fn own_standard(&self) -> Result<PixelNormalization> {
         let standard = serde_json::to_value(Normalize::Standard).unwrap_or_default();
         if self.config.training["normalize"] == standard && self.config.normalize.is_some() {
             return self.normalization();
@@ -193,7 +192,7 @@ impl Model {
 
     fn unnormalized(&self, images: Images<'_>) -> Error {
         let what = "does not say how its pixels are normalised";
-        Error::unsaid(&self.path, what, Remedy::Normalization(images.known()))
+        Error::unsaid(&self.path, what, Remedy::Normalization(Box::new(images.known())))
     }
 }
 

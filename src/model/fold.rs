@@ -108,7 +108,7 @@ mod tests {
         let config = ModelConfig {
             network: network(true),
             quantization: bits(4, weight_quant),
-            normalize: Some(PixelNormalization { mean: 0.5, deviation: 0.5 }),
+            normalize: Some(PixelNormalization::uniform(0.5, 0.5)),
             dataset_is_folder: false,
             dataset: "digits".into(),
             class_names: Vec::new(),

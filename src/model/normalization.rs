@@ -2,7 +2,7 @@
 
 use crate::{
     KnownNormalization,
-    config::Normalize,
+    config::{Normalize, PixelNormalization},
     data::{
         Dataset,
         catalog::{CATALOG, Entry},
@@ -22,7 +22,7 @@ pub enum Images<'a> {
 
 impl Images<'_> {
     /// Name and published constants of a named set.
-    pub(super) fn published(self) -> Option<(String, (f32, f32))> {
+    pub(super) fn published(self) -> Option<(String, PixelNormalization)> {
         match self {
             Images::Loaded(dataset) => {
                 dataset.published_normalization.map(|pair| (dataset.name.clone(), pair))
@@ -33,7 +33,7 @@ impl Images<'_> {
     }
 
     /// The constants of `standard`.
-    pub(super) fn standard(self) -> Option<(f32, f32)> {
+    pub(super) fn standard(self) -> Option<PixelNormalization> {
         match self {
             Images::Loaded(dataset) => Some(dataset.normalization(&Normalize::Standard)),
             Images::Named(entry) => Some(entry.normalization),

@@ -4,7 +4,8 @@ use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
     config::{
-        ActivationQuantizer, LayerBits, LayerKind, NetworkConfig, PactKind, QuantizationConfig,
+        ActivationQuantizer, LayerBits, LayerKind, NetworkConfig, PactKind, PixelNormalization,
+        QuantizationConfig,
     },
     gpu::{Gpu, Recording},
     graph::{Graph, OpKind, ParameterLayout},
@@ -25,7 +26,7 @@ pub struct ActivationPass<'a> {
     /// Flat parameters.
     pub parameters: &'a [f32],
     /// Mean and standard deviation of the pixels.
-    pub normalization: (f32, f32),
+    pub normalization: PixelNormalization,
     /// Images per batch whose statistics batch norms use, as in training; `None` for the running
     /// statistics. Dropout is off in both cases.
     pub live: Option<u32>,
@@ -65,8 +66,8 @@ pub async fn observe_activations(
     batch.write_table(gpu, &table);
     let mut recording = Recording::new();
     batch.record_begin(gpu, &mut recording)?;
-    let (mean, deviation) = pass.normalization;
-    let gather = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
+    let normalization = pass.normalization;
+    let gather = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
     batch.record_gather(gpu, &mut recording, data, &gather, network.input())?;
     network.record_weights(gpu, &mut recording)?;
     let training = TrainingPass { step: &batch.step, batches: 1, freeze_after: None };

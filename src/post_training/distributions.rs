@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Result,
     batch::ResidentData,
-    config::{LayerBits, QuantizationConfig},
+    config::{LayerBits, PixelNormalization, QuantizationConfig},
     deploy::ActivationGrid,
     gpu::Gpu,
     graph::{Graph, Parameter},
@@ -26,7 +26,7 @@ pub async fn distributions(
     gpu: &Gpu,
     model: &Model,
     data: &ResidentData,
-    normalization: (f32, f32),
+    normalization: PixelNormalization,
 ) -> Result<Vec<TensorDistribution>> {
     let (network, quantization) = (&model.config.network, &model.config.quantization);
     let float = QuantizationConfig {

@@ -111,7 +111,7 @@ impl CalibratedTensor {
 }
 
 /// Quantizes the float `model` as in `options`. Activations are calibrated on all images of `data`,
-/// normalised with `normalization` (mean, deviation), with quantized weights and float activations.
+/// normalised with `normalization`, with quantized weights and float activations.
 ///
 /// # Errors
 /// [`Error::Settings`] for signed PACT instead of the ReLU, because a trained network cannot work
@@ -122,7 +122,7 @@ pub async fn quantize(
     model: &Model,
     options: &PostTraining,
     data: &ResidentData,
-    normalization: (f32, f32),
+    normalization: PixelNormalization,
 ) -> Result<(Model, Vec<CalibratedTensor>)> {
     let (network, quantization) = (&model.config.network, &options.quantization);
     if quantization.pact == PactKind::Signed
@@ -228,7 +228,7 @@ fn quantized_config(
     model: &ModelConfig,
     options: &PostTraining,
     images: u32,
-    (mean, deviation): (f32, f32),
+    normalization: PixelNormalization,
 ) -> ModelConfig {
     let mut training = model.training.clone();
     if !training.is_object() {
@@ -237,7 +237,7 @@ fn quantized_config(
     training["post-training"] = json!({ "calibration": options.calibration, "images": images });
     ModelConfig {
         quantization: options.quantization.clone(),
-        normalize: Some(PixelNormalization { mean, deviation }),
+        normalize: Some(normalization),
         training,
         ..model.clone()
     }

@@ -4,7 +4,7 @@ use crate::layout::StepRecord;
 use crate::random;
 
 /// What `gather_batch` does to the images.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Gather {
     /// Rows.
     pub height: usize,
@@ -18,10 +18,9 @@ pub struct Gather {
     pub shift: u32,
     /// Mirroring with probability ½.
     pub hflip: bool,
-    /// Subtracted from p/255.
-    pub mean: f64,
-    /// Standard deviation that divides the difference.
-    pub deviation: f64,
+    /// Mean, subtracted from p/255, and standard deviation, which divides the difference, of each
+    /// channel.
+    pub constants: Vec<(f64, f64)>,
 }
 
 /// Images [image, row, column, padded channel] and labels of a part, from bytes [image, channel,
@@ -63,8 +62,9 @@ pub fn gather_batch(
                             + column as usize
                     };
                     let byte = if inside { data[at(row, column)] } else { 0 };
+                    let (mean, deviation) = gather.constants[channel];
                     images[((image as usize * height + y) * width + x) * stride + channel] =
-                        (f64::from(byte) / 255.0 - gather.mean) / gather.deviation;
+                        (f64::from(byte) / 255.0 - mean) / deviation;
                 }
             }
         }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::{MaskFill, MaskRank, NetworkConfig},
+    config::{MaskFill, MaskRank, NetworkConfig, PixelNormalization},
     gpu::{Gpu, Recording},
     layout::{StepRecord, groups, padded, to_nchw},
     sgt::Masking,
@@ -38,7 +38,7 @@ pub struct DataOptions {
     /// Settings of the methods.
     pub settings: MethodOptions,
     /// Mean and standard deviation of the model's normalisation.
-    pub normalization: (f32, f32),
+    pub normalization: PixelNormalization,
     /// Share of the pixels that the masked images keep, 0..=1.
     pub keep: f32,
     /// The ranking of the pixels to replace.
@@ -53,7 +53,7 @@ impl Default for DataOptions {
             methods: vec![Method::Gradient],
             target: Target::Predicted,
             settings: MethodOptions::default(),
-            normalization: (0.0, 1.0),
+            normalization: PixelNormalization::uniform(0.0, 1.0),
             keep: 0.5,
             rank: MaskRank::Signed,
             numbers: Vec::new(),
@@ -120,10 +120,10 @@ pub async fn explain_data(
     let images = ImageSet::new(gpu, shape, most, 1)?;
     let maps = images.maps(gpu)?;
     let batch = Batch::new(gpu, most, true, 1)?;
-    let (mean, deviation) = options.normalization;
+    let normalization = options.normalization;
     let mut gather = Recording::new();
     batch.record_begin(gpu, &mut gather)?;
-    let gathering = GatherOptions { shuffle: false, augment: Vec::new(), mean, deviation };
+    let gathering = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
     batch.record_gather(gpu, &mut gather, data, &gathering, &images.pixels)?;
     let masking =
         Masking::new(gpu, shape, most, 1.0 - options.keep, options.rank, MaskFill::Uniform)?;
@@ -174,11 +174,10 @@ pub async fn explain_data(
             of_method.extend(to_nchw(&gpu.read::<f32>(&maps, 0, count * per_image).await?, shape));
             let noisy =
                 gpu.read::<f32>(&images.pixels, count * per_image, count * per_image).await?;
-            masked.extend(
-                to_nchw(&noisy, shape)
-                    .iter()
-                    .map(|value| (value * deviation + mean).clamp(0.0, 1.0)),
-            );
+            let values = to_nchw(&noisy, shape).into_iter().enumerate();
+            masked.extend(values.map(|(at, value)| {
+                normalization.pixel(value, shape.channel_of(at)).clamp(0.0, 1.0)
+            }));
         }
         result.maps.push(of_method);
         result.masked.push(masked);

@@ -213,8 +213,8 @@ impl Explainer {
                 gpu.upload("baselines", &from_nchw(images, shape))?
             }
             Baseline::Images(_) => gpu.buffer("baselines", image_bytes(shape))?,
-            &Baseline::Value(value) => {
-                gpu.upload("baselines", &from_nchw(&vec![value; shape.elements() as usize], shape))?
+            Baseline::Value(_) | Baseline::Channels(_) => {
+                gpu.upload("baselines", &from_nchw(&options.baseline.image(0, shape), shape))?
             }
         };
         let nodes = match spec.samples {

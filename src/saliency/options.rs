@@ -6,7 +6,7 @@ use super::{
     method::{Explained, Samples},
 };
 use crate::{
-    config::NetworkConfig,
+    config::{NetworkConfig, PixelNormalization, Shape},
     kernels::{Hiding, Sampling, Score},
     nn::{BackwardRule, RelevanceWeights},
 };
@@ -26,9 +26,36 @@ pub enum Output {
 pub enum Baseline {
     /// This value, after normalisation, everywhere.
     Value(f32),
+    /// A value, after normalisation, for every channel.
+    Channels(Vec<f32>),
     /// Whole normalised images, [B, C, H, W]. GradientSHAP draws from them; for other methods image
     /// i of a set starts from image i mod B.
     Images(Vec<f32>),
+}
+
+impl Baseline {
+    /// `pixel`, 0..1, in all channels, as `normalization` has it.
+    pub fn of_pixel(pixel: f32, normalization: &PixelNormalization) -> Baseline {
+        let value = |&(mean, deviation): &(f32, f32)| (pixel - mean) / deviation;
+        match normalization.pairs() {
+            [pair] => Baseline::Value(value(pair)),
+            pairs => Baseline::Channels(pairs.iter().map(value).collect()),
+        }
+    }
+
+    /// The image of `shape` that image `index` of a set starts from, [C, H, W].
+    pub fn image(&self, index: usize, shape: Shape) -> Vec<f32> {
+        let elements = shape.elements() as usize;
+        match self {
+            Baseline::Value(value) => vec![*value; elements],
+            Baseline::Channels(values) => {
+                (0..elements).map(|at| values[shape.channel_of(at) % values.len()]).collect()
+            }
+            Baseline::Images(images) => {
+                (0..elements).map(|at| images[(index * elements + at) % images.len()]).collect()
+            }
+        }
+    }
 }
 
 /// How layer-wise relevance propagation distributes a layer's relevance.

@@ -12,7 +12,10 @@ use super::{
 use crate::{
     Error, Result,
     batch::ResidentData,
-    config::{QuantizationConfig, QuantizationOverrides, RunConfig, Shape, WeightQuantizer},
+    config::{
+        PixelNormalization, QuantizationConfig, QuantizationOverrides, RunConfig, Shape,
+        WeightQuantizer,
+    },
     data::{Dataset, Split},
     gpu::Gpu,
     judgement::{
@@ -100,7 +103,7 @@ struct Judged<'a> {
     folder: &'a Path,
     model: &'a Model,
     dataset: &'a Dataset,
-    normalization: (f32, f32),
+    normalization: PixelNormalization,
     /// Number of images of the accuracy-drop curves.
     dropped: Split,
     /// The first images of `dropped`, used for all other judgements.

@@ -15,10 +15,7 @@ use super::{
 };
 use crate::{
     Error, Phrase, Remedy, Result,
-    config::{
-        BitsList, LayerBits, PartialRunConfig, PixelNormalization, QuantizationConfig, RunConfig,
-        resolve,
-    },
+    config::{BitsList, LayerBits, PartialRunConfig, QuantizationConfig, RunConfig, resolve},
     data::{Dataset, digest},
     digest::sha256_hex,
     error::phrase,
@@ -228,14 +225,14 @@ impl Plan {
         source: &Source<'_>,
         behind: [&str; 2],
     ) -> String {
-        let (mean, deviation) = source.dataset.normalization(&config.normalize);
+        let normalization = source.dataset.normalization(&config.normalize);
         let text = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "format": RESULT_FORMAT,
             "variant": variant,
             "data": source.digest,
             "test-limit": config.test_limit,
-            "model": config.model_metadata(PixelNormalization { mean, deviation }, &[]),
+            "model": config.model_metadata(normalization, &[]),
             "judgement": self.judgement,
             "behind": behind,
         });

@@ -5,7 +5,7 @@
 use crate::{
     Error, Result,
     batch::ResidentData,
-    config::{NetworkConfig, QuantizationConfig},
+    config::{NetworkConfig, PixelNormalization, QuantizationConfig},
     gpu::Gpu,
     graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     post_training::{ActivationPass, Calibration, Distribution, observe_unquantized},
@@ -48,7 +48,7 @@ pub async fn calibrate_activations(
     quantization: &QuantizationConfig,
     start: &CalibrationStart<'_>,
     data: &ResidentData,
-    normalization: (f32, f32),
+    normalization: PixelNormalization,
 ) -> Result<Vec<(String, f32)>> {
     let &CalibrationStart { layout, parameters, batch_size, live } = start;
     let pass = ActivationPass {

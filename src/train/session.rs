@@ -27,7 +27,7 @@ pub(super) struct Session<'a> {
     pub gpu: &'a Gpu,
     pub config: RunConfig,
     pub dataset: &'a Dataset,
-    pub normalization: (f32, f32),
+    pub normalization: PixelNormalization,
     pub train: ResidentData,
     pub test: ResidentData,
     pub validation: Option<ResidentData>,
@@ -131,8 +131,7 @@ impl<'a> Session<'a> {
         let gather = GatherOptions {
             shuffle: config.shuffle,
             augment: config.augment.clone(),
-            mean: normalization.0,
-            deviation: normalization.1,
+            normalization,
         };
         let options = StepOptions {
             freeze_after: config.freeze_bn_after,
@@ -197,8 +196,7 @@ impl<'a> Session<'a> {
 
     /// The configuration for the model file.
     pub fn model_config(&self) -> ModelConfig {
-        let (mean, deviation) = self.normalization;
-        self.config.model_config(PixelNormalization { mean, deviation }, &self.dataset.class_names)
+        self.config.model_config(self.normalization, &self.dataset.class_names)
     }
 
     /// The settings that a checkpoint must agree with, and a digest of the images: everything that

@@ -218,7 +218,15 @@ pub fn activation(name: &str) -> LayerConfig {
 }
 
 /// Pixels of [`random_model`].
-pub const NORMALIZATION: PixelNormalization = PixelNormalization { mean: 0.4, deviation: 0.3 };
+pub const NORMALIZATION: PixelNormalization = PixelNormalization::uniform(0.4, 0.3);
+
+/// `model` with a mean and a standard deviation of each of its channels.
+pub fn in_colour(mut model: Model) -> Model {
+    let pair = |channel| (0.45 - 0.03 * channel as f32, 0.2 + 0.04 * channel as f32);
+    let pairs: Vec<(f32, f32)> = (0..model.config.network.input.channels).map(pair).collect();
+    model.config.normalize = Some(PixelNormalization::per_channel(&pairs).unwrap());
+    model
+}
 
 /// A model of random parameters.
 pub fn random_model(

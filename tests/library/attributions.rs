@@ -115,7 +115,7 @@ fn table_one(tensors: &Tensors, quantized: bool) -> Subject {
     if quantized {
         set_alphas(&model.graph.layout, &mut model.parameters, tensors);
     }
-    let (mean, deviation) = NORMALIZATION;
+    let (mean, deviation) = NORMALIZATION.channel(0);
     let pixels: Vec<f32> = tensors
         .u8("images")
         .iter()

@@ -43,7 +43,7 @@ fn inputs_of_quantizers(config: &RunConfig) -> BTreeMap<&'static str, Vec<f64>> 
     let reference = ReferenceNetwork::new(network, &float, true).unwrap();
     let parameters = reference.graph.layout.initialize(config.seed, config.weight_init);
     let parameters: Vec<f64> = parameters.into_iter().map(f64::from).collect();
-    let (mean, deviation) = NORMALIZATION;
+    let (mean, deviation) = NORMALIZATION.channel(0);
     let images = mini().train.images.iter().take(80 * 28 * 28);
     let input: Vec<f64> = images
         .map(|&byte| (f64::from(byte) / 255.0 - f64::from(mean)) / f64::from(deviation))

@@ -204,7 +204,9 @@ fn check(what: &str, model: &Model) -> IntegerPlan {
 
 /// As [`check`], `slots` of 7 images at a time.
 pub fn check_by(what: &str, model: &Model, slots: u32) -> IntegerPlan {
-    let plan = IntegerPlan::new(&DeployableModel::new(model).unwrap(), NORMALIZATION);
+    let model = DeployableModel::new(model).unwrap();
+    let normalization = model.normalization;
+    let plan = IntegerPlan::new(&model, normalization);
     let split = images(plan.input, 7, 5);
     let expected = integer_network(&plan, &split.images);
     let data = ResidentData::new(gpu(), &split, plan.input).unwrap();
@@ -213,8 +215,7 @@ pub fn check_by(what: &str, model: &Model, slots: u32) -> IntegerPlan {
             IntegerNetwork::with_tiles(gpu(), &plan, slots, TileTable::for_kind(software)).unwrap();
         let table = StepRecord::in_file_order(7, slots, 0);
         let batch = Batch::new(gpu(), slots, false, table.len() as u64).unwrap();
-        let options =
-            GatherOptions { shuffle: false, augment: Vec::new(), mean: 0.4, deviation: 0.3 };
+        let options = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
         let mut part = Recording::new();
         batch.record_begin(gpu(), &mut part).unwrap();
         network.record_gather(gpu(), &mut part, &batch, &data, &options).unwrap();
@@ -446,7 +447,7 @@ fn levels_are_those_of_fake_quantization() {
         let data = ResidentData::new(gpu(), &images(plan.input, 20, 9), plan.input).unwrap();
         let mut progress = |_| {};
         let measured =
-            Agreement::measure(gpu(), &network, &integer, &data, (0.4, 0.3), 8, &mut progress);
+            Agreement::measure(gpu(), &network, &integer, &data, NORMALIZATION, 8, &mut progress);
         let agreement = pollster::block_on(measured).unwrap();
         assert_eq!(agreement.images, 20);
         assert!(agreement.largest_logit_difference < 1e-4, "{agreement:?}");

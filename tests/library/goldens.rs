@@ -76,12 +76,8 @@ impl Pass {
             gpu(),
             &[StepRecord { count, batch: count, epoch_images: count, ..StepRecord::default() }],
         );
-        let gather = GatherOptions {
-            shuffle: false,
-            augment: Vec::new(),
-            mean: NORMALIZATION.0,
-            deviation: NORMALIZATION.1,
-        };
+        let gather =
+            GatherOptions { shuffle: false, augment: Vec::new(), normalization: NORMALIZATION };
         let mut recording = Recording::new();
         network.record_weights(gpu(), &mut recording).unwrap();
         batch.record_begin(gpu(), &mut recording).unwrap();

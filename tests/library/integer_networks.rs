@@ -15,7 +15,7 @@ use saliq::{
 };
 
 use crate::{
-    common::{NORMALIZATION, activation, conv, gpu, random_model},
+    common::{NORMALIZATION, activation, conv, gpu, in_colour, random_model},
     deploy::{check_by, images},
 };
 
@@ -316,9 +316,29 @@ fn dense_blocks_are_exact() {
     assert_eq!(count(&plan, padded), 4);
 }
 
+fn plan_of(model: &Model) -> IntegerPlan {
+    let model = DeployableModel::new(model).unwrap();
+    IntegerPlan::new(&model, model.normalization)
+}
+
+/// Channels with constants of their own have no scale in common: floats go in.
+#[test]
+fn channels_are_normalised_each_in_its_own_way() {
+    let own = in_colour(model(separable(), SETTINGS[0], 11));
+    let plan = check_by("colour", &own, 4);
+    assert_eq!((&plan.steps[0].name[..], &plan.steps[0].to), ("normalize", &Encoding::Float));
+    let readers: Vec<usize> = plan.readers(0).collect();
+    assert!(plan.steps[1..].iter().all(|step| step.from != Encoding::Pixels), "{readers:?}");
+    let agreement = agreement(&own);
+    for layer in &agreement.layers {
+        assert!(layer.levels > 0 && layer.unexplained == 0, "{layer:?}");
+        assert!(layer.different * 1000 <= layer.levels, "{layer:?}");
+    }
+}
+
 /// The levels of `model` beside those of fake quantization, over 20 images.
 fn agreement(model: &Model) -> Agreement {
-    let plan = IntegerPlan::new(&DeployableModel::new(model).unwrap(), NORMALIZATION);
+    let plan = plan_of(model);
     let integer = IntegerNetwork::new(gpu(), &plan, 8).unwrap();
     let options = NetworkOptions { slots: 8, ..Default::default() };
     let network =
@@ -326,8 +346,9 @@ fn agreement(model: &Model) -> Agreement {
     gpu().write(network.parameters(), 0, &model.parameters);
     let data = ResidentData::new(gpu(), &images(plan.input, 20, 9), plan.input).unwrap();
     let mut progress = |_| {};
+    let normalization = model.normalization().unwrap();
     let measured =
-        Agreement::measure(gpu(), &network, &integer, &data, (0.4, 0.3), 8, &mut progress);
+        Agreement::measure(gpu(), &network, &integer, &data, normalization, 8, &mut progress);
     pollster::block_on(measured).unwrap()
 }
 

@@ -56,7 +56,7 @@ fn model(tensors: &Tensors) -> Model {
     let config = ModelConfig {
         network,
         quantization,
-        normalize: Some(PixelNormalization { mean: 0.4, deviation: 0.25 }),
+        normalize: Some(PixelNormalization::uniform(0.4, 0.25)),
         dataset: String::new(),
         dataset_is_folder: false,
         class_names: Vec::new(),
@@ -86,7 +86,7 @@ impl Case {
             gpu: gpu(),
             model: &self.model,
             images: &self.images,
-            normalization: (0.4, 0.25),
+            normalization: PixelNormalization::uniform(0.4, 0.25),
             batch_size: 4,
         }
     }

@@ -12,7 +12,7 @@ use saliq::{
     reference::network::ReferenceNetwork,
 };
 
-use crate::common::{NORMALIZATION, Random, networks::networks, random_model};
+use crate::common::{Random, in_colour, networks::networks, random_model};
 
 const IMAGES: usize = 10;
 
@@ -27,8 +27,12 @@ fn check(what: &str, model: &Model) {
     let size = network.input.elements() as usize;
     let pixels: Vec<f64> =
         (0..IMAGES * size).map(|_| f64::from(random.below(256)) / 255.0).collect();
-    let (mean, deviation) = (f64::from(NORMALIZATION.mean), f64::from(NORMALIZATION.deviation));
-    let images: Vec<f64> = pixels.iter().map(|pixel| (pixel - mean) / deviation).collect();
+    let normalization = model.normalization().unwrap();
+    let normalized = |(at, pixel): (usize, &f64)| {
+        let (mean, deviation) = normalization.channel(network.input.channel_of(at));
+        (pixel - f64::from(mean)) / f64::from(deviation)
+    };
+    let images: Vec<f64> = pixels.iter().enumerate().map(normalized).collect();
 
     let reference = ReferenceNetwork::new(network, &model.config.quantization, true).unwrap();
     let parameters: Vec<f64> = model.parameters.iter().map(|&value| f64::from(value)).collect();
@@ -62,7 +66,9 @@ fn files_of_networks_that_people_deploy() {
     for (name, network) in networks() {
         let layers = network.weight_layers().len();
         let float = QuantizationConfig::default();
-        check(name, &random_model(network.clone(), &vec!["32"; layers].join(","), float, 3));
+        let float = random_model(network.clone(), &vec!["32"; layers].join(","), float, 3);
+        check(name, &float);
+        check(&format!("{name}, in colour"), &in_colour(float));
         for (weight_quant, act_quant, pact, bits) in [
             (WeightQuantizer::Affine, ActivationQuantizer::Pact, PactKind::Unsigned, "w8a8"),
             (WeightQuantizer::Sawb, ActivationQuantizer::Pact, PactKind::Signed, "w4a4"),

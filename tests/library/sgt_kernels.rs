@@ -6,7 +6,7 @@ use saliq::{
     gpu::Buffer,
     kernels::{
         BeginStep, Classify, FillMasked, GatherBatch, ImageRange, ImageStatistics, JudgeStep,
-        RandomAttribution, SaliencySeed, Scalar, SelectLowest, SgtLoss, SumMetrics,
+        PixelConstants, RandomAttribution, SaliencySeed, Scalar, SelectLowest, SgtLoss, SumMetrics,
         flat_workgroups,
     },
     layout::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord},
@@ -192,6 +192,21 @@ fn begin_step_cuts_the_ranges_into_chunks() {
 fn check_gather(gather: Gather, record: StepRecord) {
     let Gather { height, width, channels, .. } = gather;
     let mut random = Random(height as u64);
+    // Where all are alike, the constants are part of the program.
+    let first = gather.constants[0];
+    let own: Vec<[f32; 4]> = gather
+        .constants
+        .chunks(4)
+        .flat_map(|four| {
+            let lane = |lane: usize| four.get(lane).copied().unwrap_or((0.0, 1.0));
+            [[0, 1, 2, 3].map(|at| lane(at).0 as f32), [0, 1, 2, 3].map(|at| lane(at).1 as f32)]
+        })
+        .collect();
+    let own = upload(&own);
+    let constants = match gather.constants.iter().all(|pair| *pair == first) {
+        true => PixelConstants::ForAll { mean: first.0 as f32, deviation: first.1 as f32 },
+        false => PixelConstants::OfChannels(&own),
+    };
     let size = height * width * channels;
     let data: Vec<u8> = (0..size * 13).map(|_| random.below(256) as u8).collect();
     let labels: Vec<u32> = (0..13).map(|_| random.below(10)).collect();
@@ -211,8 +226,7 @@ fn check_gather(gather: Gather, record: StepRecord) {
         shuffle: gather.shuffle,
         shift: gather.shift,
         hflip: gather.hflip,
-        mean: gather.mean as f32,
-        deviation: gather.deviation as f32,
+        constants,
         format: Format::F32,
         lanes: LANES,
         strip: 3,
@@ -247,22 +261,30 @@ fn gather_batch_matches_the_reference() {
         shuffle: false,
         shift: 0,
         hflip: false,
-        mean: 0.0,
-        deviation: 1.0,
+        constants: vec![(0.0, 1.0)],
     };
-    check_gather(plain, step());
-    let all =
-        Gather { shuffle: true, shift: 2, hflip: true, mean: 0.1307, deviation: 0.3081, ..plain };
-    check_gather(all, step());
-    check_gather(
-        Gather { height: 3, width: 4, channels: 3, ..all },
-        StepRecord { count: 1, ..step() },
-    );
-    check_gather(
-        Gather { height: 6, width: 5, channels: 5, hflip: false, ..all },
-        StepRecord { count: 8, ..step() },
-    );
-    check_gather(Gather { height: 2, width: 2, shift: 3, shuffle: false, ..all }, step());
+    check_gather(plain.clone(), step());
+    let mnist = vec![(0.1307, 0.3081)];
+    let all = Gather { shuffle: true, shift: 2, hflip: true, constants: mnist, ..plain.clone() };
+    check_gather(all.clone(), step());
+    let colour = [(0.49, 0.25), (0.48, 0.24), (0.45, 0.26), (0.5, 0.2), (0.1, 0.3)];
+    for constants in [colour.to_vec(), vec![(0.1307, 0.3081); 5]] {
+        check_gather(
+            Gather {
+                height: 3,
+                width: 4,
+                channels: 3,
+                constants: constants[..3].to_vec(),
+                ..all.clone()
+            },
+            StepRecord { count: 1, ..step() },
+        );
+        check_gather(
+            Gather { height: 6, width: 5, channels: 5, hflip: false, constants, ..all.clone() },
+            StepRecord { count: 8, ..step() },
+        );
+    }
+    check_gather(Gather { height: 2, width: 2, shift: 3, shuffle: false, ..all.clone() }, step());
     check_gather(Gather { shift: 0, ..all }, StepRecord { position: 0, count: 11, ..step() });
 }
 
@@ -275,8 +297,7 @@ fn augmentation_does_not_depend_on_how_a_batch_is_cut() {
         shuffle: true,
         shift: 2,
         hflip: true,
-        mean: 0.0,
-        deviation: 1.0,
+        constants: vec![(0.0, 1.0)],
     };
     let mut random = Random(1);
     let data: Vec<u8> = (0..16 * 13).map(|_| random.below(256) as u8).collect();
@@ -1347,8 +1368,7 @@ fn an_epoch_visits_every_image_once() {
         shuffle: true,
         shift: 0,
         hflip: false,
-        mean: 0.0,
-        deviation: 1.0,
+        constants: PixelConstants::ForAll { mean: 0.0, deviation: 1.0 },
         format: Format::F32,
         lanes: LANES,
         strip: 1,

@@ -72,12 +72,8 @@ impl Steps {
                 .unwrap();
         let metrics = Metrics::new(gpu(), IMAGES, 1).unwrap();
         let optimizer = Optimizer::new(gpu(), &built, &Default::default(), &quantization).unwrap();
-        let gather = GatherOptions {
-            shuffle: false,
-            augment: Vec::new(),
-            mean: NORMALIZATION.0,
-            deviation: NORMALIZATION.1,
-        };
+        let gather =
+            GatherOptions { shuffle: false, augment: Vec::new(), normalization: NORMALIZATION };
         let options = StepOptions::new(sgt, gather, &built.graph);
         let used = sgt.enabled.then_some(&masking);
         let inputs = StepInputs {
@@ -119,12 +115,8 @@ impl Steps {
     fn saliency(&self) -> Vec<f32> {
         let mut recording = Recording::new();
         self.batch.record_begin(gpu(), &mut recording).unwrap();
-        let gather = GatherOptions {
-            shuffle: false,
-            augment: Vec::new(),
-            mean: NORMALIZATION.0,
-            deviation: NORMALIZATION.1,
-        };
+        let gather =
+            GatherOptions { shuffle: false, augment: Vec::new(), normalization: NORMALIZATION };
         self.batch
             .record_gather(gpu(), &mut recording, &self.data, &gather, self.network.input())
             .unwrap();

@@ -1059,7 +1059,7 @@ fn ten_steps(case: &str, settings: &str) -> (Tensors, tempfile::TempDir) {
             _ => parameters[parameter.range()].copy_from_slice(&tensors.f32(&name)),
         }
     }
-    let normalize = saliq::config::PixelNormalization { mean: 0.1307, deviation: 0.3081 };
+    let normalize = saliq::config::PixelNormalization::uniform(0.1307, 0.3081);
     Model::save(&init, &config.model_config(normalize, &[]), &layout, &parameters).unwrap();
     let config = run_config(
         &format!("init = {init:?}\n{settings}{GOLDEN_NETWORK}"),
@@ -1126,7 +1126,11 @@ fn ten_steps_of_pytorch() {
     let model = Model::load(&folder.path().join("run"), &QuantizationOverrides::default()).unwrap();
     let mut split = Tensors::golden("images").split();
     split.truncate(12, support::MNIST);
-    let logits = logits(&model, &mnist_like(split.clone(), split), (0.1307, 0.3081));
+    let logits = logits(
+        &model,
+        &mnist_like(split.clone(), split),
+        saliq::config::PixelNormalization::uniform(0.1307, 0.3081),
+    );
     assert_close("inference", &logits, &tensors.f64("plain.ref_inference_logits"), TEN_STEPS);
 }
 
@@ -1146,7 +1150,11 @@ fn ten_folded_steps_of_pytorch() {
 }
 
 /// Logits of a data set's test images.
-fn logits(model: &Model, dataset: &Dataset, normalization: (f32, f32)) -> Vec<f32> {
+fn logits(
+    model: &Model,
+    dataset: &Dataset,
+    normalization: saliq::config::PixelNormalization,
+) -> Vec<f32> {
     let data = saliq::batch::ResidentData::new(gpu(), &dataset.test, dataset.shape).unwrap();
     let parameters = upload(&model.parameters);
     let (config, quantization) = (&model.config.network, &model.config.quantization);
@@ -1250,8 +1258,9 @@ fn folded_is_unfolded() {
         );
         let mut dataset = mini();
         dataset.test.truncate(16, dataset.shape);
-        let [unfolded, folded] =
-            [&model, &folded].map(|model| logits(model, &dataset, (0.1307, 0.3081)));
+        let [unfolded, folded] = [&model, &folded].map(|model| {
+            logits(model, &dataset, saliq::config::PixelNormalization::uniform(0.1307, 0.3081))
+        });
         let unfolded: Vec<f64> = unfolded.iter().map(|&logit| f64::from(logit)).collect();
         assert_close(settings, &folded, &unfolded, 1e-5);
     }
@@ -1562,7 +1571,7 @@ fn calibration_leaves_a_lone_image_out() {
 fn hostile_statistics_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let config = run_config(&small_network(), &mini(), folder.path());
-    let normalize = saliq::config::PixelNormalization { mean: 0.1, deviation: 0.3 };
+    let normalize = saliq::config::PixelNormalization::uniform(0.1, 0.3);
     let layout = Graph::new(&config.network, &config.quantization).unwrap().layout;
     let good = layout.initialize(0, config.weight_init);
     let path = folder.path().join("model.safetensors");

@@ -21,7 +21,7 @@ use saliq::{
 };
 
 use crate::{
-    common::{Random, Silent, activation, conv, gpu, random_model},
+    common::{Random, Silent, activation, conv, gpu, in_colour, random_model},
     support::{self, SMALL_NETWORK, run_config, succeed, text},
 };
 
@@ -288,9 +288,13 @@ fn sums_are_right_under_sanitizers() {
 fn check_networks(bits: &str, quantization: &QuantizationConfig) {
     let folder = tempfile::tempdir().unwrap();
     require_sanitizers(folder.path());
-    for (name, text) in networks::NETWORKS {
+    for (number, (name, text)) in networks::NETWORKS.into_iter().enumerate() {
         let what = format!("{name}, {bits}");
-        let model = random_model(networks::network(text), bits, quantization.clone(), 19);
+        let mut model = random_model(networks::network(text), bits, quantization.clone(), 19);
+        // Every third network has constants for each of its channels.
+        if number % 3 == 1 {
+            model = in_colour(model);
+        }
         let model = DeployableModel::new(&model).unwrap();
         let header = c_header(&model, "net").unwrap();
         assert!(header.text.is_ascii() && !header.text.contains('@'), "{what}");

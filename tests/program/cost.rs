@@ -59,7 +59,7 @@ fn a_model_a_run_folder_and_a_configuration_agree() {
     let config = run_config(&settings, &dataset, folder.path());
     let layout = Graph::new(&config.network, &config.quantization).unwrap().layout;
     let model = folder.path().join("run/model.safetensors");
-    let metadata = config.model_config(PixelNormalization { mean: 0.0, deviation: 1.0 }, &[]);
+    let metadata = config.model_config(PixelNormalization::uniform(0.0, 1.0), &[]);
     Model::save(&model, &metadata, &layout, &vec![1.0; layout.padded_length() as usize]).unwrap();
     let begun = folder.path().join("begun");
     fs::create_dir(&begun).unwrap();

@@ -139,7 +139,7 @@ fn onnx_files_compute_what_the_reference_network_does() {
         let model = random_model(network(), &bits, quantization, seed);
         let input = if normalized { OnnxInput::Normalized } else { OnnxInput::Image };
         let file = bytes(&model, &OnnxOptions { input, four_bits, metadata: Vec::new() });
-        let PixelNormalization { mean, deviation } = model.config.normalize.unwrap();
+        let (mean, deviation) = model.config.normalize.unwrap().channel(0);
         let images = pixels(2, seed);
         let standard: Vec<f64> =
             images.iter().map(|pixel| (pixel - f64::from(mean)) / f64::from(deviation)).collect();
@@ -203,7 +203,7 @@ fn onnx_runtime_agrees_on_the_files_that_are_written() {
             "{name}: other bytes than ONNX Runtime saw; run make_onnx.py"
         );
 
-        let PixelNormalization { mean, deviation } = model.config.normalize.unwrap();
+        let (mean, deviation) = model.config.normalize.unwrap().channel(0);
         let (mean, deviation) = if flags.contains(&"normalized") {
             (f64::from(mean), f64::from(deviation))
         } else {
@@ -760,7 +760,8 @@ fn wrong_files_fail_in_every_format() {
         // Few levels hide small changes.
         let factor = if bits == "2,2" { 1.5 } else { 1.02 };
         let mut normalized = model.clone();
-        normalized.config.normalize.as_mut().unwrap().mean += 0.02;
+        let (mean, deviation) = normalized.config.normalize.unwrap().channel(0);
+        normalized.config.normalize = Some(PixelNormalization::uniform(mean + 0.02, deviation));
         let mut swapped = model.clone();
         for (name, size) in [("fc2.weight", 16), ("fc2.bias", 1)] {
             let start = swapped.graph.layout.find(name).unwrap().range().start;

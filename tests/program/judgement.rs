@@ -91,12 +91,11 @@ fn model(name: &str) -> Model {
 }
 
 fn subject<'a>(model: &'a Model, images: &'a Split) -> Subject<'a> {
-    let normalize = model.config.normalize.unwrap();
     Subject {
         gpu: gpu(),
         model,
         images,
-        normalization: (normalize.mean, normalize.deviation),
+        normalization: model.normalization().unwrap(),
         batch_size: 24,
     }
 }

@@ -68,14 +68,15 @@ fn ranges_are_those_of_an_independent_computation() {
     let mut split = dataset.train.clone();
     split.truncate(IMAGES, MNIST);
     let resident = ResidentData::new(gpu(), &split, MNIST).unwrap();
-    let (mean, deviation) = model.normalization().unwrap();
+    let normalization = model.normalization().unwrap();
+    let (mean, deviation) = normalization.channel(0);
     for per_channel in [false, true] {
         let options = PostTraining {
             quantization: quantization(&model, "4,3", WeightQuantizer::Lsq, per_channel),
             calibration: Calibration::MinMax,
         };
         let (quantized, tensors) =
-            pollster::block_on(quantize(gpu(), &model, &options, &resident, (mean, deviation)))
+            pollster::block_on(quantize(gpu(), &model, &options, &resident, normalization))
                 .unwrap();
         // The weights: half of the levels lie above 0, the highest is the largest weight.
         for (layer, levels, channels) in [("conv1", 7.0, 8), ("conv2", 3.0, 8)] {
@@ -142,8 +143,7 @@ fn ranges_are_those_of_an_independent_computation() {
 
         // What is drawn: everything that was counted, levels that are those of the quantizers.
         let shown =
-            pollster::block_on(distributions(gpu(), &quantized, &resident, (mean, deviation)))
-                .unwrap();
+            pollster::block_on(distributions(gpu(), &quantized, &resident, normalization)).unwrap();
         let counts: Vec<_> =
             shown.iter().map(|own| (own.before.count(), own.after.count())).collect();
         let (act1, act2) = (IMAGES as u64 * 8 * 13 * 13, IMAGES as u64 * 8 * 6 * 6);

@@ -503,12 +503,7 @@ fn a_step_is_one_submission_and_nothing_else() {
         Masking::new(gpu, MNIST, 4, 0.5, config.sgt.mask_rank, config.sgt.mask_fill).unwrap();
     let metrics = Metrics::new(gpu, 4, 100).unwrap();
     let optimizer = Optimizer::new(gpu, &network, &config.optimizer, &quantization).unwrap();
-    let gather = GatherOptions {
-        shuffle: true,
-        augment: Vec::new(),
-        mean: NORMALIZATION.0,
-        deviation: NORMALIZATION.1,
-    };
+    let gather = GatherOptions { shuffle: true, augment: Vec::new(), normalization: NORMALIZATION };
     let sgt = SgtConfig::default();
     let options = StepOptions::new(&sgt, gather, &network.graph);
     let inputs = StepInputs {

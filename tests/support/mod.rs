@@ -11,7 +11,7 @@ use std::{
 
 use safetensors::{Dtype, SafeTensors};
 use saliq::{
-    config::{PartialRunConfig, RunConfig, Shape},
+    config::{PartialRunConfig, PixelNormalization, RunConfig, Shape},
     data::{Dataset, Split, idx},
 };
 
@@ -104,7 +104,7 @@ pub fn golden(name: &str) -> PathBuf {
 /// Shape of an MNIST image.
 pub const MNIST: Shape = Shape::new(1, 28, 28);
 /// MNIST's normalisation.
-pub const NORMALIZATION: (f32, f32) = (0.1307, 0.3081);
+pub const NORMALIZATION: PixelNormalization = PixelNormalization::uniform(0.1307, 0.3081);
 
 /// A data set of ten classes, named and normalised like MNIST.
 pub fn mnist_like(train: Split, test: Split) -> Dataset {

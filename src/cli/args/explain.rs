@@ -8,7 +8,7 @@ use super::ModelInputArgs;
 use crate::{
     Error, Result,
     cli::words::phrased,
-    config::{MaskRank, pointers, real, suggestion},
+    config::{MaskRank, PixelNormalization, pointers, real, suggestion},
     report::ColorMap,
     saliency::{Baseline, DataOptions, LrpRule, Method, MethodOptions, Output, Target},
 };
@@ -373,15 +373,14 @@ impl ExplainArgs {
     pub fn data_options(
         &self,
         methods: &[Method],
-        normalization: (f32, f32),
+        normalization: PixelNormalization,
         numbers: &[u32],
     ) -> DataOptions {
         let defaults = MethodOptions::default();
-        let (mean, deviation) = normalization;
         let baseline = match self.baseline.unwrap_or_default() {
-            ExplainBaseline::Zero => 0.0,
-            ExplainBaseline::Black => -mean / deviation,
-            ExplainBaseline::White => (1.0 - mean) / deviation,
+            ExplainBaseline::Zero => Baseline::Value(0.0),
+            ExplainBaseline::Black => Baseline::of_pixel(0.0, &normalization),
+            ExplainBaseline::White => Baseline::of_pixel(1.0, &normalization),
         };
         let settings = MethodOptions {
             output: match self.output {
@@ -391,7 +390,7 @@ impl ExplainArgs {
             samples: self.samples,
             noise: self.noise,
             steps: self.steps.unwrap_or(defaults.steps),
-            baseline: Baseline::Value(baseline),
+            baseline,
             lrp_rule: match self.lrp_rule {
                 Some(ExplainLrpRule::ZPlus) => LrpRule::ZPlus,
                 Some(ExplainLrpRule::Epsilon) | None => LrpRule::Epsilon,

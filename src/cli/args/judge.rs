@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Result,
+    config::PixelNormalization,
     saliency::{Baseline, Method, MethodOptions},
 };
 
@@ -76,19 +77,23 @@ impl JudgedMethodArgs {
         refuse_repeated(&self.method)
     }
 
-    /// The settings of the methods, for images normalised with this mean and deviation.
-    pub fn settings(&self, (mean, deviation): (f32, f32), input: &ModelInputArgs) -> MethodOptions {
+    /// The settings of the methods, for images normalised with `normalization`.
+    pub fn settings(
+        &self,
+        normalization: PixelNormalization,
+        input: &ModelInputArgs,
+    ) -> MethodOptions {
         let defaults = MethodOptions::default();
         let baseline = match self.baseline.unwrap_or_default() {
-            ExplainBaseline::Zero => 0.0,
-            ExplainBaseline::Black => -mean / deviation,
-            ExplainBaseline::White => (1.0 - mean) / deviation,
+            ExplainBaseline::Zero => Baseline::Value(0.0),
+            ExplainBaseline::Black => Baseline::of_pixel(0.0, &normalization),
+            ExplainBaseline::White => Baseline::of_pixel(1.0, &normalization),
         };
         MethodOptions {
             samples: self.samples,
             noise: self.noise,
             steps: self.steps.unwrap_or(defaults.steps),
-            baseline: Baseline::Value(baseline),
+            baseline,
             layer: self.layer.clone(),
             grad_cam_relu: self.grad_cam_relu,
             seed: self.seed,

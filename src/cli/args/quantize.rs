@@ -147,7 +147,7 @@ pub struct QuantizeArgs {
     /// Table I on a data set known by name is an exception and takes the published constants.
     /// `standard` is the published mean and deviation of such a set, else those of the training
     /// images. Without a data set, it is the model's own, if the model was trained with `standard`.
-    /// `M1,M2,M3/S1,S2,S3` gives one pair per channel; so far all pairs must be equal.
+    /// `M1,M2,M3/S1,S2,S3` gives each channel its own.
     #[arg(long, value_name = "HOW", help_heading = "Data")]
     pub normalize: Option<NormalizeSpec>,
     /// Compare the models on the first N test images only [default: all]

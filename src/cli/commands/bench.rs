@@ -43,7 +43,7 @@ pub fn run(args: &BenchArgs, global: &GlobalArgs) -> Result<()> {
     if let Some(path) = &args.inference {
         let mut model = Model::load(path, &QuantizationOverrides::default())?;
         // Times do not depend on the normalisation, so a file without it is timed too.
-        model.config.normalize.get_or_insert(PixelNormalization { mean: 0.0, deviation: 1.0 });
+        model.config.normalize.get_or_insert(PixelNormalization::uniform(0.0, 1.0));
         let gpu = super::open_gpu(global)?;
         let spinner = Progress::spinner(&output, "benchmark");
         let result = bench::inference(&gpu, &model, args.batch_size, args.steps, &mut |what| {

@@ -14,6 +14,7 @@ use crate::{
         progress::Progress,
         words::worded,
     },
+    config::PixelNormalization,
     data::Split,
     gpu::Gpu,
     model::{Images, Model, Tensor, TensorFile},
@@ -148,7 +149,7 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
 fn methods_for(
     model: &Model,
     args: &ExplainArgs,
-    normalization: (f32, f32),
+    normalization: PixelNormalization,
 ) -> Result<(Vec<Method>, Vec<String>)> {
     let settings = args.data_options(&[], normalization, &[]).settings;
     let (mut methods, mut refused) = (Vec::new(), Vec::new());
@@ -201,7 +202,7 @@ pub(super) fn model_name(path: &Path) -> String {
 struct Chosen {
     source: String,
     class_names: Vec<String>,
-    normalization: (f32, f32),
+    normalization: PixelNormalization,
     numbers: Vec<u32>,
     split: Split,
     /// The true class of each image, if it has one.

@@ -14,7 +14,6 @@ use crate::{
         progress::Progress,
         words::worded,
     },
-    config::PixelNormalization,
     data::Dataset,
     deploy::{
         DeployableModel, TOLERANCE, Verification, c_header, c_identifier,
@@ -272,8 +271,7 @@ fn verify_file(
     let bar = Progress::items(&output, "verifying", split.len() as u64);
     let mut progress = |done| bar.set(done);
     let images = (&split, dataset.shape);
-    let (mean, deviation) = model.normalization()?;
-    let normalization = PixelNormalization { mean, deviation };
+    let normalization = model.normalization()?;
     let verification =
         pollster::block_on(verify(&gpu, model, written, images, normalization, &mut progress))?;
     bar.finish();

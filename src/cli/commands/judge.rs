@@ -13,7 +13,7 @@ use crate::{
         args::{ExplainTarget, ModelInputArgs},
         output::Output,
     },
-    config::QuantizationOverrides,
+    config::{PixelNormalization, QuantizationOverrides},
     data::{Dataset, Split},
     files::write_atomically,
     gpu::Gpu,
@@ -32,7 +32,7 @@ pub(super) struct Judged {
     pub bits: String,
     pub dataset: Rc<Dataset>,
     pub images: Split,
-    pub normalization: (f32, f32),
+    pub normalization: PixelNormalization,
     pub evaluation: Evaluation,
 }
 

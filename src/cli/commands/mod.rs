@@ -33,7 +33,8 @@ use crate::{
     Error, Result,
     cli::words::phrased,
     config::{
-        NetworkChoice, NormalizeSpec, PartialRunConfig, QuantizationOverrides, Shape, short_name,
+        NetworkChoice, NormalizeSpec, PartialRunConfig, PixelNormalization, QuantizationOverrides,
+        Shape, short_name,
     },
     data::{self as datasets, Dataset, catalog::Entry},
     gpu::{DeviceProfile, Gpu, GpuOptions},
@@ -131,7 +132,7 @@ impl ModelFlags<'_> {
 
     /// The data set that `model` is to be run on. The normalisation of its pixels is determined and
     /// stored in `model`.
-    fn data(&self, model: &mut Model) -> Result<(Rc<Dataset>, (f32, f32))> {
+    fn data(&self, model: &mut Model) -> Result<(Rc<Dataset>, PixelNormalization)> {
         let dataset = self.dataset_of(model)?;
         self.normalize(model, Images::Loaded(&dataset))?;
         Ok((dataset, model.normalization()?))

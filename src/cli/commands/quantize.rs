@@ -13,7 +13,7 @@ use crate::{
         progress::Progress,
         words::phrased,
     },
-    config::{BitsRequest, QuantizationConfig, QuantizationOverrides},
+    config::{BitsRequest, PixelNormalization, QuantizationConfig, QuantizationOverrides},
     data::Dataset,
     gpu::Gpu,
     metrics::{Cost, Evaluation, Evaluator},
@@ -187,7 +187,7 @@ fn evaluate(
     gpu: &Gpu,
     model: &Model,
     test: &ResidentData,
-    normalization: (f32, f32),
+    normalization: PixelNormalization,
     dataset: &Dataset,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Evaluation> {

@@ -116,8 +116,7 @@ pub(super) fn resolve_for(
             output.note(&phrased(&assumed));
         }
         if says {
-            let (mean, deviation) = model.normalization()?;
-            config.normalize = Normalize::Fixed { mean, deviation };
+            config.normalize = Normalize::Fixed(model.normalization()?);
         }
     }
     Ok((config, Some(file)))

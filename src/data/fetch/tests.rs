@@ -9,7 +9,7 @@ use flate2::{Compression, write::GzEncoder};
 
 use self::server::{Reply, Server};
 use super::*;
-use crate::config::Shape;
+use crate::config::{PixelNormalization, Shape};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -50,7 +50,7 @@ fn entry(mirrors: &[&str]) -> Entry {
         class_names: &[],
         train: 1,
         test: 1,
-        normalization: (0.0, 1.0),
+        normalization: PixelNormalization::uniform(0.0, 1.0),
         licence: "",
         torchvision: None,
         mirrors: mirrors.iter().map(|mirror| leak(format!("{mirror}/"))).collect::<Vec<_>>().leak(),

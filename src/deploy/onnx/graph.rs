@@ -71,10 +71,12 @@ pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto 
     };
     let normalization = model.normalization;
     if options.input == OnnxInput::Image {
-        for (op, constant, value) in
-            [("Sub", "mean", normalization.mean), ("Div", "deviation", normalization.deviation)]
-        {
-            builder.constants.push(floats(constant, &[], &[value]));
+        let means = ("Sub", "mean", normalization.means());
+        let deviations = ("Div", "deviation", normalization.deviations());
+        for (op, constant, values) in [means, deviations] {
+            let sizes = [values.len(), 1, 1];
+            let sizes = if values.len() == 1 { &[][..] } else { &sizes };
+            builder.constants.push(floats(constant, sizes, &values));
             builder.node(op, &format!("normalize/{constant}"), &[constant], Vec::new());
         }
     }
@@ -91,10 +93,15 @@ pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto 
     let [channels, height, width] = <[u32; 3]>::from(model.input).map(i64::from);
     let text = match options.input {
         OnnxInput::Image => "pixels from 0 to 1".into(),
-        OnnxInput::Normalized => format!(
-            "(p - {}) / {} of pixels p from 0 to 1",
-            normalization.mean, normalization.deviation
-        ),
+        OnnxInput::Normalized => match normalization.for_all() {
+            Some((mean, deviation)) => {
+                format!("(p - {mean}) / {deviation} of pixels p from 0 to 1")
+            }
+            None => format!(
+                "pixels from 0 to 1, minus their channel's mean, over its standard deviation: \
+                 {normalization}"
+            ),
+        },
     };
     let four_or_sixteen = builder.newest_type != DataType::Float;
     let (ir_version, opset) = if four_or_sixteen { (10, 21) } else { (7, 13) };

@@ -105,12 +105,20 @@ pub(super) fn own_normalization<'a>(
     graph: &'a GraphProto,
     images: &str,
 ) -> Option<(PixelNormalization, &'a str)> {
-    let number = |tensor: &TensorProto| {
-        let bytes = <[u8; 4]>::try_from(tensor.raw_data()).ok()?;
-        (tensor.data_type() == DataType::Float && tensor.dims.is_empty())
-            .then(|| f32::from_le_bytes(bytes))
+    // A number, or one a channel.
+    let numbers = |tensor: &TensorProto| {
+        let bytes = tensor.raw_data();
+        let count = match tensor.dims[..] {
+            [] => 1,
+            [channels @ 1..=16, 1, 1] => channels as usize,
+            _ => return None,
+        };
+        (tensor.data_type() == DataType::Float && bytes.len() == 4 * count).then(|| {
+            let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+            bytes.chunks_exact(4).map(value).collect::<Vec<f32>>()
+        })
     };
-    let constant = |name: &str| number(graph.initializer.iter().find(|own| own.name() == name)?);
+    let constant = |name: &str| numbers(graph.initializer.iter().find(|own| own.name() == name)?);
     let [subtraction, division] = graph.node.first_chunk()?;
     let is = |node: &super::schema::NodeProto, operator: &str, name: &str| {
         (node.op_type(), node.name(), node.output.len()) == (operator, name, 1)
@@ -123,9 +131,14 @@ pub(super) fn own_normalization<'a>(
     {
         return None;
     }
-    let own = PixelNormalization { mean: constant("mean")?, deviation: constant("deviation")? };
-    let is_possible = own.mean.is_finite() && own.deviation.is_finite() && own.deviation > 0.0;
-    is_possible.then_some((own, &division.output[0][..]))
+    let (means, deviations) = (constant("mean")?, constant("deviation")?);
+    if means.len() != deviations.len() {
+        return None;
+    }
+    let pairs: Vec<(f32, f32)> = means.into_iter().zip(deviations).collect();
+    let own = PixelNormalization::per_channel(&pairs).ok()?;
+    own.check(pairs.len() as u32).ok()?;
+    Some((own, &division.output[0][..]))
 }
 
 /// What a graph says of its pixels.
@@ -138,11 +151,11 @@ pub(super) struct PixelRange {
 /// pixels spread over some units.
 pub(super) fn range(layers: &[Made], are_bytes: bool) -> Option<PixelRange> {
     let whole = PixelRange {
-        normalize: PixelNormalization { mean: 0.0, deviation: 1.0 / 255.0 },
+        normalize: PixelNormalization::uniform(0.0, 1.0 / 255.0),
         said: "it takes pixels from 0 to 255 and scales them itself",
     };
     let unit = PixelRange {
-        normalize: PixelNormalization { mean: 0.0, deviation: 1.0 },
+        normalize: PixelNormalization::uniform(0.0, 1.0),
         said: "it takes pixels from 0 to 1 and scales them itself",
     };
     if are_bytes {

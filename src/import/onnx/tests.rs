@@ -462,7 +462,7 @@ fn pixels_that_are_scaled_within_are_recognised() {
         graph.head(2, 3);
         graph.read()
     };
-    let whole = Some(PixelNormalization { mean: 0.0, deviation: 1.0 / 255.0 });
+    let whole = Some(PixelNormalization::uniform(0.0, 1.0 / 255.0));
     for input_type in [DataType::Float, DataType::Uint8] {
         let own = scaled(input_type);
         assert_eq!(types(&own), ["batch-norm", "conv", "global-average-pool", "linear"]);

@@ -109,7 +109,7 @@ fn what_the_file_says_holds_in_every_command() {
     let (data, test) = images(folder.path(), "data", SMALL, 1);
     let path = folder.path().join("m.safetensors");
     let model = random_model(small(), "w4a4,w8a32", QuantizationConfig::default(), 2);
-    save(&path, &model, Some(PixelNormalization { mean: 0.6, deviation: 0.2 }), "");
+    save(&path, &model, Some(PixelNormalization::uniform(0.6, 0.2)), "");
     let (path, data) = (text(&path), text(&data));
     let cases: [(&[&str], (f64, f64)); 4] = [
         (&[], (f64::from(0.6f32), f64::from(0.2f32))),
@@ -193,7 +193,7 @@ fn what_the_file_says_holds_in_every_command() {
     ];
     assert!(refused(2, &arguments).contains("MEAN,STD"));
     let train = saliq::data::load(data, None).unwrap();
-    let (mean, deviation) = train.normalization(&saliq::config::Normalize::Standard);
+    let (mean, deviation) = train.normalization(&saliq::config::Normalize::Standard).channel(0);
     let expected = reference(&model, &test.images[..30], (f64::from(mean), f64::from(deviation)));
     assert_close(
         "picture",
@@ -253,7 +253,7 @@ fn a_file_that_says_nothing_is_asked_about() {
         ];
         for command in commands {
             let message = refused(2, &[command, more].concat());
-            let suggestion = format!("--normalize {},{}", own.0, own.1);
+            let suggestion = format!("--normalize {own}");
             assert!(
                 message.contains(path) && message.contains(&suggestion),
                 "{command:?}: {message}"
@@ -311,7 +311,7 @@ fn table_one_takes_the_published_constants_of_the_set_that_is_named() {
     for (name, full) in [("mnist-mini", "mnist"), ("fashion-mini", "fashion-mnist")] {
         let entry = catalog::find(full).unwrap();
         let dataset = saliq::data::load(name, None).unwrap();
-        let (mean, deviation) = entry.normalization;
+        let (mean, deviation) = entry.normalization.channel(0);
         let expected = reference(
             &loaded,
             &dataset.test.images[..3 * 784],
