@@ -24,7 +24,7 @@ fn main() -> Result<()> {
         quantization: &model.config.quantization,
         parameters: &parameters,
     };
-    let images = ResidentData::new(&gpu, &dataset.test, dataset.shape)?.first(5);
+    let images = ResidentData::new(&gpu, &dataset.test, dataset.shape)?.first(&gpu, 5)?;
     let options = DataOptions {
         methods: vec![Method::Gradient, Method::IntegratedGradients],
         normalization: dataset.normalization(&saliq::config::Normalize::Standard),

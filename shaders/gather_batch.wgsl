@@ -3,7 +3,9 @@
 //
 // The data set is bytes [image, channel, row, column], four per word; the batch is [image, row,
 // column, channel / 4] vec4. Image i of the part is number `order(position + i)` of the data set,
-// in the epoch's permutation or in file order. Augmentation draws one mirroring and one shift per
+// in the epoch's permutation or in file order. Of a data set in shards, a dispatch gathers the images
+// of one; of one that is larger than the memory, the images of this submission are at hand, in the
+// order of the batch. Augmentation draws one mirroring and one shift per
 // image, keyed by step and position in the epoch, so that the cuts between parts do not matter.
 // Pixels shifted in from outside are byte 0. Labels are written for the clean and for the masked
 // half.
@@ -21,6 +23,9 @@ override CHANNELS: u32;
 override SHUFFLE: u32 = 0u;
 override SHIFT: u32 = 0u; // largest shift in pixels, each way
 override HFLIP: u32 = 0u;
+@if(shard) override FIRST_IMAGE: u32; // of the shard
+@if(shard) override IMAGES: u32; // most of a shard
+@if(window) override PART: u32; // images of a part of a batch
 override MEAN: f32 = 0.0;
 override DEVIATION: f32 = 1.0;
 
@@ -42,6 +47,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         source = permute(place, current.epoch_images,
             random_key(current.seed_low, current.seed_high, current.epoch, SHUFFLE_STREAM));
     }
+    var stored = source; // among the images at hand
+    @if(shard) {
+        stored = source - FIRST_IMAGE;
+        if (stored >= IMAGES) { return; } // wraps for those in front
+    }
+    @if(window) { stored = current.part * PART + image; }
     var mirrored = false;
     var shift = vec2u();
     if (SHIFT != 0u || HFLIP != 0u) {
@@ -70,7 +81,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         for (var c = 0u; c < 4u; c++) {
             let channel = group * 4u + c;
             if (inside && channel < CHANNELS) {
-                let at = ((source * CHANNELS + channel) * HEIGHT + y) * WIDTH + x;
+                let at = ((stored * CHANNELS + channel) * HEIGHT + y) * WIDTH + x;
                 bytes[c] = f32((data[at / 4u] >> (at % 4u * 8u)) & 255u);
             }
         }

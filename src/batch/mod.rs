@@ -7,11 +7,13 @@ mod resident;
 pub use ranges::Chunked;
 pub use resident::ResidentData;
 
+use resident::Images;
+
 use crate::{
     Result,
     config::{Augmentation, PixelNormalization, Shape},
     gpu::{Buffer, Gpu, Launcher, Recording},
-    kernels::{BeginStep, GatherBatch, ImageRange, LANES, PixelConstants},
+    kernels::{BeginStep, GatherBatch, GatherFrom, ImageRange, LANES, PixelConstants},
     layout::{ChunkRange, RANGE_STRIDE, StepRecord},
     storage::Format,
 };
@@ -179,7 +181,6 @@ impl Batch {
         images: &Buffer,
         format: Format,
     ) -> Result<()> {
-        let shifts = options.augment.contains(&Augmentation::Shift);
         let channels;
         let constants = match options.normalization.for_all() {
             _ if format == Format::U8 => PixelConstants::None,
@@ -190,14 +191,16 @@ impl Batch {
                 PixelConstants::OfChannels(&channels)
             }
         };
-        let gather = GatherBatch {
+        let shifts = options.augment.contains(&Augmentation::Shift);
+        let gather = |bytes, from| GatherBatch {
             current: &self.step,
-            data: &data.images,
+            data: bytes,
             labels: &data.labels,
             pixels: images,
             batch_labels: &self.labels,
             shape: data.shape,
             most: self.most,
+            from,
             shuffle: options.shuffle,
             shift: if shifts { SHIFT } else { 0 },
             hflip: options.augment.contains(&Augmentation::Hflip),
@@ -206,7 +209,22 @@ impl Batch {
             lanes: LANES,
             strip: STRIP,
         };
-        gather.record(gpu, recording, "gather batch")
+        match &data.images {
+            Images::Shards { buffers, each } => {
+                for (first, buffer) in (0..).step_by(*each as usize).zip(buffers) {
+                    let from = match buffers.len() {
+                        1 => GatherFrom::All,
+                        _ => GatherFrom::Shard { first, images: *each },
+                    };
+                    gather(buffer, from).record(gpu, recording, "gather batch")?;
+                }
+                Ok(())
+            }
+            Images::Window { buffer, part, .. } => {
+                let from = GatherFrom::Window { part: *part };
+                gather(buffer, from).record(gpu, recording, "gather batch")
+            }
+        }
     }
 }
 

@@ -23,12 +23,31 @@ pub enum PixelConstants<'a> {
     OfChannels(&'a Buffer),
 }
 
+/// The images that the bytes are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GatherFrom {
+    /// All images of the data set.
+    All,
+    /// `images` of them, from `first` on. The others of the batch are left to other dispatches.
+    Shard {
+        /// Number of the first.
+        first: u32,
+        /// Most of them.
+        images: u32,
+    },
+    /// Those of this submission, `part` for each of its parts.
+    Window {
+        /// Images of a part.
+        part: u32,
+    },
+}
+
 /// Collects a part of a batch from the data set: order, augmentation, normalisation.
 #[derive(Clone, Copy, Debug)]
 pub struct GatherBatch<'a> {
     /// The current step's record.
     pub current: &'a Buffer,
-    /// Bytes of all images, [image, channel, row, column], four per word.
+    /// Bytes of images, [image, channel, row, column], four per word.
     pub data: &'a Buffer,
     /// Labels of all images, one word each.
     pub labels: &'a Buffer,
@@ -40,6 +59,8 @@ pub struct GatherBatch<'a> {
     pub shape: Shape,
     /// Largest number of images of the part.
     pub most: u32,
+    /// The images that `data` holds.
+    pub from: GatherFrom,
     /// In the epoch's random order, or in file order.
     pub shuffle: bool,
     /// Largest shift of an image in pixels per direction; 0 shifts no image.
@@ -62,7 +83,16 @@ impl Launcher for GatherBatch<'_> {
             .tile("STRIP", self.strip)
             .constant("SHUFFLE", u32::from(self.shuffle))
             .constant("SHIFT", self.shift)
-            .constant("HFLIP", u32::from(self.hflip));
+            .constant("HFLIP", u32::from(self.hflip))
+            .feature("shard", matches!(self.from, GatherFrom::Shard { .. }))
+            .feature("window", matches!(self.from, GatherFrom::Window { .. }));
+        let specialization = match self.from {
+            GatherFrom::All => specialization,
+            GatherFrom::Shard { first, images } => {
+                specialization.constant("FIRST_IMAGE", first).constant("IMAGES", images)
+            }
+            GatherFrom::Window { part } => specialization.constant("PART", part),
+        };
         let of_channels = matches!(self.constants, PixelConstants::OfChannels(_));
         let specialization = specialization.feature("constants_of_channels", of_channels);
         let specialization = match self.constants {

@@ -140,7 +140,7 @@ pub use fold_batch_norm::FoldBatchNorm;
 pub use fold_batch_norm_gradient::FoldBatchNormGradient;
 pub use folded_parameters::{FoldedNorm, FoldedParameters};
 pub use fully_connected_weight_gradient::{FeatureTiles, FullyConnectedWeightGradient};
-pub use gather_batch::{GatherBatch, PixelConstants};
+pub use gather_batch::{GatherBatch, GatherFrom, PixelConstants};
 pub use grad_cam::GradCam;
 pub use grad_cam_plus_plus_weights::GradCamPlusPlusWeights;
 pub use grouped_convolution::GroupedConvolution;

@@ -54,6 +54,11 @@ pub struct StepRecord {
 }
 
 impl StepRecord {
+    /// The run's seed.
+    pub fn seed(&self) -> u64 {
+        u64::from(self.seed_low) | u64::from(self.seed_high) << 32
+    }
+
     /// The entries of a pass over the first `count` images in file order, `most` at a time.
     pub fn in_file_order(count: u32, most: u32, seed: u64) -> Vec<StepRecord> {
         (0..count)

@@ -178,7 +178,7 @@ pub struct Evaluator {
     part: Recording,
     batch: Batch,
     output: Buffer,
-    labels: Buffer,
+    data: ResidentData,
     table: Vec<StepRecord>,
     classes: u32,
     count: u32,
@@ -207,13 +207,12 @@ impl Evaluator {
         network.record_forward(gpu, &mut part, batch.clean())?;
         let logits = (network.logits(), network.classes());
         record_classification_by(gpu, &mut part, logits, &batch, batch.clean(), (&output).into())?;
-        let labels = data.labels.clone();
         Ok(Evaluator {
             weights,
             part,
             batch,
             output,
-            labels,
+            data: data.clone(),
             table,
             classes: network.classes(),
             count: data.count,
@@ -234,11 +233,12 @@ impl Evaluator {
         self.batch.write_table(gpu, &self.table);
         self.weights.submit(gpu)?;
         for record in &self.table {
+            self.data.stage(gpu, std::slice::from_ref(record), false);
             self.part.submit(gpu)?;
             progress(u64::from(record.position + record.count));
         }
         let rows: Vec<[f32; 4]> = gpu.read(&self.output, 0, u64::from(self.count)).await?;
-        let labels: Vec<u32> = gpu.read(&self.labels, 0, u64::from(self.count)).await?;
+        let labels: Vec<u32> = gpu.read(&self.data.labels, 0, u64::from(self.count)).await?;
         let predictions = rows
             .iter()
             .zip(labels)

@@ -32,7 +32,7 @@ pub fn gather_batch(
     labels: &[u32],
 ) -> (Vec<f64>, Vec<u32>) {
     let Gather { height, width, channels, .. } = *gather;
-    let seed = u64::from(step.seed_low) | u64::from(step.seed_high) << 32;
+    let seed = step.seed();
     let stride = channels.next_multiple_of(4);
     let mut images = vec![0.0; step.count as usize * height * width * stride];
     let mut batch_labels = Vec::new();

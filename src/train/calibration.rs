@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Number of batches that calibration uses.
-const BATCHES: u32 = 4;
+pub(super) const BATCHES: u32 = 4;
 /// Share of the activations that lie below the initial α.
 const PERCENTILE: f64 = 0.999;
 

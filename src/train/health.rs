@@ -119,6 +119,7 @@ async fn place(session: &Session<'_>, step: u64, running: &Running<'_>) -> Resul
         ((step - 1) / session.steps_per_epoch, (step - 1) % session.steps_per_epoch);
     let table = session.table(epoch, in_epoch, &running.masking);
     for record in table.iter().take_while(|record| u64::from(record.log_slot) == in_epoch) {
+        session.train.stage(session.gpu, &[*record], session.config.shuffle);
         session.batch.write_table(session.gpu, &[*record]);
         session.step.submit(session.gpu, 1)?;
         let images = record.count * if session.batch.twins { 2 } else { 1 };

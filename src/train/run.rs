@@ -116,6 +116,7 @@ async fn steps(
     while running.step < last {
         let log_slot = remaining[0].log_slot;
         let parts = remaining.iter().take_while(|record| record.log_slot == log_slot).count();
+        session.train.stage(session.gpu, &remaining[..parts], session.config.shuffle);
         remaining = &remaining[parts..];
         running.step += 1;
         running.quantizers.before_step(session.gpu, &session.network, running.step)?;

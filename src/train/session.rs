@@ -11,7 +11,7 @@ use crate::{
     Error, Result,
     batch::{Batch, GatherOptions, ResidentData},
     config::{ModelConfig, PixelNormalization, RunConfig},
-    data::{Dataset, digest},
+    data::{Dataset, Split, digest},
     gpu::{Gpu, Staging},
     layout::StepRecord,
     metrics::Evaluator,
@@ -21,6 +21,19 @@ use crate::{
         Masking, MaskingProgress, MaskingSchedule, Metrics, StepInputs, StepOptions, TrainingStep,
     },
 };
+
+/// Bytes of images from which on it is worth to keep them in the host's memory before batches are
+/// cut into parts.
+const WORTH_STREAMING: usize = 1 << 26;
+
+/// Where the images of a run are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ImagePlace {
+    /// In the GPU's memory.
+    Gpu,
+    /// In the host's memory; those of a step are uploaded ahead of it.
+    Host,
+}
 
 /// The resources of a training run on one device.
 pub(super) struct Session<'a> {
@@ -59,13 +72,19 @@ impl<'a> Session<'a> {
         dataset: &'a Dataset,
         mut most_images: u32,
     ) -> Result<Session<'a>> {
+        let mut place = ImagePlace::Gpu;
         loop {
-            match Session::in_parts(gpu, config, dataset, most_images) {
+            match Session::in_parts(gpu, config, dataset, most_images, place) {
                 Err(Error::OutOfMemory(shortage)) => {
                     // The memory of the failed attempt is released before the next one.
                     gpu.wait()?;
-                    most_images =
-                        fewer_images(config, most_images.min(config.batch_size), &shortage)?;
+                    let bytes = dataset.train.images.len() + dataset.test.images.len();
+                    if place == ImagePlace::Gpu && bytes >= WORTH_STREAMING {
+                        place = ImagePlace::Host;
+                    } else {
+                        most_images =
+                            fewer_images(config, most_images.min(config.batch_size), &shortage)?;
+                    }
                 }
                 Ok(mut session) if most_images < u32::MAX && session.parts() > 1 => {
                     let (batch, images) = (config.batch_size, session.part_images);
@@ -80,24 +99,29 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// As [`Self::fitting`], with parts of at most `most_images` (at least 1), without smaller
-    /// attempts.
+    /// As [`Self::fitting`], with parts of at most `most_images` (at least 1) and the images in
+    /// `place`, without smaller attempts.
     pub fn in_parts(
         gpu: &'a Gpu,
         config: &RunConfig,
         dataset: &'a Dataset,
         most_images: u32,
+        place: ImagePlace,
     ) -> Result<Session<'a>> {
         let (train_split, validation_split, test_split) = splits(config, dataset)?;
         let normalization = dataset.normalization(&config.normalize);
-        let train = ResidentData::new(gpu, &train_split, dataset.shape)?;
-        let test = ResidentData::new(gpu, &test_split, dataset.shape)?;
-        let validation = validation_split
-            .map(|split| ResidentData::new(gpu, &split, dataset.shape))
-            .transpose()?;
-        let batch_size = config.batch_size.min(train.count);
+        let batch_size = config.batch_size.min(train_split.len() as u32);
         let twins = config.sgt.enabled;
         let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
+        let upload = |split: Split, parts: u32| match place {
+            ImagePlace::Gpu => ResidentData::new(gpu, &split, dataset.shape),
+            ImagePlace::Host => {
+                ResidentData::streamed(gpu, split.into(), dataset.shape, part_images, parts)
+            }
+        };
+        let train = upload(train_split, batch_size.div_ceil(part_images))?;
+        let test = upload(test_split, 1)?;
+        let validation = validation_split.map(|split| upload(split, 1)).transpose()?;
         let steps_per_epoch = u64::from(train.count.div_ceil(batch_size));
         let total_steps = config.steps.unwrap_or(u64::from(config.epochs) * steps_per_epoch);
         check_batch_norm(config, train.count, batch_size, part_images, total_steps)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    calibration::{CalibrationStart, calibrate_activations},
+    calibration::{BATCHES, CalibrationStart, calibrate_activations},
     checkpoint::Checkpoint,
     folder::RunFolder,
     lock::RunLock,
@@ -183,12 +183,13 @@ async fn initialize(
             batch_size: session.config.batch_size,
         };
         let (network, normalization) = (&session.config.network, session.normalization);
+        let images = BATCHES.saturating_mul(session.config.batch_size);
         for (name, value) in calibrate_activations(
             session.gpu,
             network,
             quantization,
             &start,
-            &session.train,
+            &session.train.first(session.gpu, images)?,
             normalization,
         )
         .await?

@@ -3,10 +3,11 @@
 use super::{
     outcome::{Observer, Outcome, Start},
     recovery,
-    session::Session,
+    session::{ImagePlace, Session},
 };
 use crate::{
     Result,
+    batch::ResidentData,
     config::{ModelConfig, RunConfig},
     data::Dataset,
     gpu::Gpu,
@@ -44,7 +45,22 @@ impl<'a> Trainer<'a> {
         dataset: &'a Dataset,
         most_images: u32,
     ) -> Result<Trainer<'a>> {
-        Ok(Trainer { session: Session::in_parts(gpu, config, dataset, most_images)?, init: None })
+        Ok(Trainer {
+            session: Session::in_parts(gpu, config, dataset, most_images, ImagePlace::Gpu)?,
+            init: None,
+        })
+    }
+
+    /// As [`Self::new`], with the images in the host's memory: those of a step are uploaded ahead
+    /// of it. [`Self::new`] does so by itself where they do not fit into the GPU's memory. The bits
+    /// of the results are the same.
+    pub fn streaming(
+        gpu: &'a Gpu,
+        config: &RunConfig,
+        dataset: &'a Dataset,
+    ) -> Result<Trainer<'a>> {
+        let session = Session::in_parts(gpu, config, dataset, u32::MAX, ImagePlace::Host)?;
+        Ok(Trainer { session, init: None })
     }
 
     /// Uses the model that the configuration starts from; it is then not read again.
@@ -83,7 +99,7 @@ impl<'a> Trainer<'a> {
     pub fn data_bytes(&self) -> u64 {
         let Session { train, test, validation, .. } = &self.session;
         let sets = [Some(train), Some(test), validation.as_ref()];
-        sets.into_iter().flatten().map(|data| data.images.size() + data.labels.size()).sum()
+        sets.into_iter().flatten().map(ResidentData::bytes).sum()
     }
 
     /// Sets random parameters and makes the first step the next one, for [`Self::submit_step`].
@@ -97,8 +113,11 @@ impl<'a> Trainer<'a> {
     /// Makes the first step the next one again. A step beyond the table's end would have no images
     /// and take no time.
     pub fn rewind(&self) {
+        let Session { gpu, batch, train, config, .. } = &self.session;
         let epoch = self.session.table(0, 0, &MaskingProgress::default());
-        self.session.batch.write_table(self.session.gpu, &epoch[..self.parts() as usize]);
+        let first = &epoch[..self.parts() as usize];
+        train.stage(gpu, first, config.shuffle);
+        batch.write_table(gpu, first);
     }
 
     /// Largest number of images per part.

@@ -5,9 +5,9 @@ use saliq::{
     config::{MaskFill, MaskRank, OnNonFinite, Shape},
     gpu::Buffer,
     kernels::{
-        BeginStep, Classify, FillMasked, GatherBatch, ImageRange, ImageStatistics, JudgeStep,
-        PixelConstants, RandomAttribution, SaliencySeed, Scalar, SelectLowest, SgtLoss, SumMetrics,
-        flat_workgroups,
+        BeginStep, Classify, FillMasked, GatherBatch, GatherFrom, ImageRange, ImageStatistics,
+        JudgeStep, PixelConstants, RandomAttribution, SaliencySeed, Scalar, SelectLowest, SgtLoss,
+        SumMetrics, flat_workgroups,
     },
     layout::{ChunkRange, ImagesRange, RANGE_STRIDE, StepRecord},
     nn::TileTable,
@@ -189,8 +189,22 @@ fn begin_step_cuts_the_ranges_into_chunks() {
 
 // ---------------------------------------------------------------- gather_batch
 
+/// Where the images are.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Whole,
+    Shards,
+    Window,
+}
+
 fn check_gather(gather: Gather, record: StepRecord) {
-    let Gather { height, width, channels, .. } = gather;
+    for place in [Place::Whole, Place::Shards, Place::Window] {
+        check_gather_from(place, &gather, StepRecord { part: 2, ..record });
+    }
+}
+
+fn check_gather_from(place: Place, gather: &Gather, record: StepRecord) {
+    let &Gather { height, width, channels, .. } = gather;
     let mut random = Random(height as u64);
     // Where all are alike, the constants are part of the program.
     let first = gather.constants[0];
@@ -215,30 +229,60 @@ fn check_gather(gather: Gather, record: StepRecord) {
     let (pixels, batch_labels) = (dirty(total), dirty(2 * record.count as usize));
     let mut bytes = data.clone();
     bytes.resize(data.len().next_multiple_of(4), 0);
-    launch(&GatherBatch {
-        current: &uniform(record),
-        data: &upload(&bytes),
-        labels: &upload(&labels),
-        pixels: &pixels,
-        batch_labels: &batch_labels,
-        shape: Shape::new(channels as u32, height as u32, width as u32),
-        most: record.count + 1,
-        shuffle: gather.shuffle,
-        shift: gather.shift,
-        hflip: gather.hflip,
-        constants,
-        format: Format::F32,
-        lanes: LANES,
-        strip: 3,
-    });
+    let (current, labels_of_all, whole) = (uniform(record), upload(&labels), upload(&bytes));
+    let gather_from = |data, from| {
+        launch(&GatherBatch {
+            current: &current,
+            data,
+            labels: &labels_of_all,
+            pixels: &pixels,
+            batch_labels: &batch_labels,
+            shape: Shape::new(channels as u32, height as u32, width as u32),
+            most: record.count + 1,
+            from,
+            shuffle: gather.shuffle,
+            shift: gather.shift,
+            hflip: gather.hflip,
+            constants,
+            format: Format::F32,
+            lanes: LANES,
+            strip: 3,
+        })
+    };
+    match place {
+        Place::Whole => gather_from(&whole, GatherFrom::All),
+        Place::Shards => {
+            for (first, shard) in (0..).step_by(5).zip(data.chunks(5 * size)) {
+                let mut shard = shard.to_vec();
+                shard.resize(shard.len().next_multiple_of(4), 0);
+                gather_from(&upload(&shard), GatherFrom::Shard { first, images: 5 });
+            }
+        }
+        Place::Window => {
+            // The images of the batch in its order, behind those of two parts.
+            let part = record.count + 1;
+            let order = random::random_key(record.seed(), record.epoch, random::SHUFFLE);
+            let mut window = vec![7; 2 * part as usize * size];
+            for place in record.position..record.position + record.count {
+                let source = match gather.shuffle {
+                    true => random::permute(place, record.epoch_images, order),
+                    false => place,
+                };
+                window.extend(&data[source as usize * size..][..size]);
+            }
+            window.resize(window.len().next_multiple_of(4), 0);
+            assert_eq!(record.part, 2);
+            gather_from(&upload(&window), GatherFrom::Window { part });
+        }
+    }
     let (expected, expected_labels) =
-        reference::gather_batch::gather_batch(&gather, &record, &data, &labels);
+        reference::gather_batch::gather_batch(gather, &record, &data, &labels);
     let actual = read::<f32>(&pixels, total);
     for (index, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
         // A byte more or less is 1/255/deviation: anything below that is the same pixel.
         assert!(
             (f64::from(*actual) - expected).abs() < 2e-6,
-            "{gather:?} {index}: {actual} {expected}"
+            "{place:?} {gather:?} {index}: {actual} {expected}"
         );
         assert!(index % stride < channels || *actual == 0.0);
     }
@@ -1365,6 +1409,7 @@ fn an_epoch_visits_every_image_once() {
         batch_labels: &labels,
         shape: Shape::new(1, 1, 2),
         most: total,
+        from: GatherFrom::All,
         shuffle: true,
         shift: 0,
         hflip: false,

@@ -68,8 +68,13 @@ impl Run {
 /// Trains on the built-in digits in `folder`, in parts of at most `most` images.
 fn train_in(folder: &Path, settings: &str, start: Start, most: u32) -> Run {
     let config = run_config(settings, mini(), folder);
-    let mut trainer = Trainer::in_parts(gpu(), &config, mini(), most)
+    let trainer = Trainer::in_parts(gpu(), &config, mini(), most)
         .unwrap_or_else(|error| panic!("{settings}: {error}"));
+    run_of(trainer, config, start, folder)
+}
+
+fn run_of(mut trainer: Trainer<'_>, config: RunConfig, start: Start, folder: &Path) -> Run {
+    let settings = config.to_toml();
     let mut notes = Notes::default();
     let outcome = pollster::block_on(trainer.run(start, &mut notes))
         .unwrap_or_else(|error| panic!("{settings}: {error}"));
@@ -92,6 +97,23 @@ fn train(settings: &str) -> Run {
 const TINY: &str = "train-limit = 48\ntest-limit = 20\nbatch-size = 16\n";
 const QUANTIZED: &str =
     "bits = \"4,2\"\ndropout = \"0.25,0.5\"\naugment = \"shift,hflip\"\nlr = 0.05\n";
+
+/// Images that stay in the host's memory are those of the GPU's, step by step.
+#[test]
+fn images_are_the_same_wherever_they_are() {
+    let settings = format!("{TINY}{QUANTIZED}epochs = 2\nseed = 5\nlog-every = 1\n");
+    let whole = train(&settings);
+    let folder = tempfile::tempdir().unwrap();
+    let config = run_config(&settings, mini(), folder.path());
+    let trainer = Trainer::streaming(gpu(), &config, mini()).unwrap();
+    let resident = Trainer::new(gpu(), &config, mini()).unwrap().data_bytes();
+    assert!(trainer.data_bytes() < resident, "{} of {resident}", trainer.data_bytes());
+    let streamed = run_of(trainer, config, Start::New, folder.path());
+    assert_eq!(streamed.parameters, whole.parameters);
+    assert_eq!(streamed.outcome.evaluation, whole.outcome.evaluation);
+    let steps = |run: &Run| run.outcome.steps.iter().map(|line| line.loss).collect::<Vec<_>>();
+    assert!(steps(&streamed) == steps(&whole) && steps(&whole).len() == 6);
+}
 
 /// Step lines hold what the quantizers are before the step: after one step less.
 #[test]

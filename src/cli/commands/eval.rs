@@ -100,7 +100,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         let shown = pollster::block_on(distributions(
             &gpu,
             &model,
-            &data.first(HISTOGRAM_IMAGES),
+            &data.first(&gpu, HISTOGRAM_IMAGES)?,
             normalization,
         ))?;
         DistributionChart::new("Weights and activations, before and after quantization", &shown)
