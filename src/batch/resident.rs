@@ -26,7 +26,7 @@ impl ResidentData {
     /// [`crate::Error::OutOfMemory`] if it exceeds the adapter's largest binding; `--train-limit`
     /// makes it smaller.
     pub fn new(gpu: &Gpu, split: &Split, shape: Shape) -> Result<ResidentData> {
-        let labels: Vec<u32> = split.labels.iter().map(|&label| u32::from(label)).collect();
+        let labels: Vec<u32> = split.labels.clone();
         Ok(ResidentData {
             images: gpu.upload("data set", &split.images)?,
             labels: gpu.upload("labels", &labels)?,

@@ -394,5 +394,6 @@ fn blank(shape: Shape) -> Dataset {
         test: split(2),
         published_normalization: Some((0.5, 0.5)),
         source: String::new(),
+        details: Default::default(),
     }
 }

@@ -25,6 +25,7 @@ mod partial_network;
 pub(crate) mod pointers;
 mod presets;
 mod quantization;
+mod reading;
 mod resolve;
 mod run;
 mod shape;
@@ -55,6 +56,7 @@ pub use quantization::{
     ActivationQuantizer, PactKind, QuantizationConfig, QuantizationOverrides, WeightQuantizer,
     expand_bits,
 };
+pub use reading::{ColorMode, ImageSize, ReadOptions};
 pub use resolve::{DatasetInfo, resolve};
 pub use run::RunConfig;
 pub use shape::Shape;

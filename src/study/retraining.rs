@@ -62,7 +62,7 @@ impl Retraining<'_> {
         let mut maps = Vec::new();
         for subject in subjects {
             let labels: Vec<u32> =
-                subject.images.labels.iter().map(|&label| u32::from(label)).collect();
+                subject.images.labels.clone();
             maps.push(
                 subject
                     .explain(&[method], &settings, &labels, &mut |_| {})
