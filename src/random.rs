@@ -22,6 +22,8 @@ pub const MASKS: u32 = 18;
 pub const PERTURB: u32 = 32;
 /// Resamples of the bootstrap.
 pub const BOOTSTRAP: u32 = 33;
+/// The images of `--test-share`.
+pub const TEST_SHARE: u32 = 34;
 /// Dropout layer 0; layer L uses `DROPOUT + L`, so no stream may follow.
 pub const DROPOUT: u32 = 256;
 

@@ -74,8 +74,7 @@ impl ResidentData {
     }
 
     fn with(gpu: &Gpu, split: &Split, shape: Shape, images: Images) -> Result<ResidentData> {
-        let labels: Vec<u32> = split.labels.iter().map(|&label| u32::from(label)).collect();
-        let labels = gpu.upload("labels", &labels)?;
+        let labels = gpu.upload("labels", &split.labels)?;
         Ok(ResidentData { images, labels, shape, count: split.labels.len() as u32 })
     }
 

@@ -406,5 +406,6 @@ fn blank(shape: Shape) -> Dataset {
         test: split(2),
         published_normalization: PixelNormalization::per_channel(&pairs).ok(),
         source: String::new(),
+        details: Default::default(),
     }
 }

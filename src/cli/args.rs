@@ -19,12 +19,15 @@ use std::{io::IsTerminal, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Output;
+use crate::config::ColorMode;
 
 pub use crate::check::{CheckArgs, CheckFormat};
 pub use bench::BenchArgs;
 pub use compare::CompareArgs;
 pub use cost::{Accounting, CostArgs};
-pub use data::{DataArgs, DataCommand, FetchArgs, ListArgs};
+pub use data::{
+    ConvertArgs, DataArgs, DataCommand, FetchArgs, InfoArgs, ListArgs, ReadArgs, SourceArgs,
+};
 pub use drop::DropArgs;
 pub use eval::{Engine, EvalArgs, ModelInputArgs, NetworkArgs, Split};
 pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};
@@ -92,22 +95,25 @@ pub struct GlobalArgs {
     /// Print only the result, as JSON, on standard output
     #[arg(long, global = true, help_heading = "Global")]
     pub json: bool,
-    /// When to colour the output: auto, always or never
+    /// When to colour the output: auto (the default), always or never; or the channels that images
+    /// from files are converted to: rgb or grey
     #[arg(
         long,
         global = true,
         value_enum,
-        default_value = "auto",
-        value_name = "WHEN",
+        action = clap::ArgAction::Append,
+        value_name = "WHEN|rgb|grey",
         help_heading = "Global"
     )]
-    pub color: ColorWhen,
+    pub color: Vec<ColorWhen>,
 }
 
 impl GlobalArgs {
     /// The output that these arguments request.
     pub fn output(&self) -> Output {
-        let color = match self.color {
+        let when = self.color.iter().rev().find(|color| color.channels().is_none());
+        let color = match when.copied().unwrap_or(ColorWhen::Auto) {
+            ColorWhen::Rgb | ColorWhen::Grey => false,
             ColorWhen::Always => true,
             ColorWhen::Never => false,
             // https://no-color.org: set and not empty means no colour.
@@ -118,6 +124,11 @@ impl GlobalArgs {
             }
         };
         Output::new(self.json, self.quiet, color)
+    }
+
+    /// The channels that images are converted to, if given.
+    pub fn image_color(&self) -> Option<ColorMode> {
+        self.color.iter().rev().find_map(|color| color.channels())
     }
 }
 
@@ -130,6 +141,22 @@ pub enum ColorWhen {
     Always,
     /// Never.
     Never,
+    /// Images of three channels.
+    Rgb,
+    /// Images of one channel.
+    #[value(alias = "gray")]
+    Grey,
+}
+
+impl ColorWhen {
+    /// The channels of images, if it is about images.
+    fn channels(self) -> Option<ColorMode> {
+        match self {
+            ColorWhen::Rgb => Some(ColorMode::Rgb),
+            ColorWhen::Grey => Some(ColorMode::Grey),
+            ColorWhen::Auto | ColorWhen::Always | ColorWhen::Never => None,
+        }
+    }
 }
 
 /// What to do.

@@ -26,6 +26,7 @@ mod pixel_normalization;
 pub(crate) mod pointers;
 mod presets;
 mod quantization;
+mod reading;
 mod resolve;
 mod run;
 mod shape;
@@ -57,6 +58,7 @@ pub use quantization::{
     ActivationQuantizer, PactKind, QuantizationConfig, QuantizationOverrides, WeightQuantizer,
     expand_bits,
 };
+pub use reading::{ColorMode, ImageSize, ReadOptions};
 pub use resolve::{DatasetInfo, resolve};
 pub use run::RunConfig;
 pub use shape::Shape;

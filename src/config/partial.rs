@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use toml::de::{DeValue, ValueDeserializer};
 
 use super::{
-    ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig,
-    LooseBits, MaskFill, MaskRank, NetworkOrigin, NormalizeSpec, OnNonFinite, OptimizerKind,
-    PactKind, PartialNetwork, PartialQuantization, Precision, SaliencyTarget, ScheduleKind,
-    SgtVariant, WeightInit, WeightQuantizer,
+    ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, ColorMode, DropoutRates, ImageSize,
+    LayerConfig, LooseBits, MaskFill, MaskRank, NetworkOrigin, NormalizeSpec, OnNonFinite,
+    OptimizerKind, PactKind, PartialNetwork, PartialQuantization, Precision, ReadOptions,
+    SaliencyTarget, ScheduleKind, SgtVariant, WeightInit, WeightQuantizer,
     misfit::Misfit,
     pointers,
     quantization::refusal,
@@ -62,6 +62,10 @@ macro_rules! settings {
                 #[serde(skip_serializing_if = "Option::is_none")]
                 pub $name: Option<$kind>,
             )+)+
+            /// The channels of images from files; the flag is the global `--color`.
+            #[cfg_attr(feature = "cli", arg(skip))]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub color: Option<ColorMode>,
             /// The layers, where the network is not that of Table I.
             #[cfg_attr(feature = "cli", arg(skip))]
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,12 +77,13 @@ macro_rules! settings {
         }
 
         /// Every key, with underscores.
-        const FIELDS: &[&str] = &[$($(stringify!($name),)+)+ "network", "quantization"];
+        const FIELDS: &[&str] = &[$($(stringify!($name),)+)+ "color", "network", "quantization"];
 
         impl PartialRunConfig {
             fn fill_in(self, below: PartialRunConfig) -> PartialRunConfig {
                 PartialRunConfig {
                     $($($name: self.$name.or(below.$name),)+)+
+                    color: self.color.or(below.color),
                     network: self.network.or(below.network),
                     quantization: self.quantization.or(below.quantization),
                 }
@@ -89,14 +94,26 @@ macro_rules! settings {
 
 settings! {
     "Data" {
-        /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder with four IDX
-        /// files, gzip or raw [default: mnist-mini]
-        #[cfg_attr(feature = "cli", arg(value_name = "NAME|DIR"))]
+        /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or your own: a folder of
+        /// pictures (train/CLASS/*, test/CLASS/*), CIFAR, IDX, .npz, .npy, .csv, .safetensors
+        /// [default: mnist-mini]
+        ///
+        /// docs/data.md has a tree for each format; `saliq data info` prints what is read.
+        #[cfg_attr(feature = "cli", arg(value_name = "NAME|DIR|FILE"))]
         dataset: String,
         /// Folder in which named data sets are looked up first [default: SALIQ_DATA_DIR, the cache
         /// folder, /usr/share/datasets]
         #[cfg_attr(feature = "cli", arg(value_name = "DIR"))]
         data_dir: PathBuf,
+        /// Size of the images: the shorter side is resized, the centre is cut out; required where
+        /// pictures differ in size [default: as they are]
+        #[cfg_attr(feature = "cli", arg(value_name = "H,W"))]
+        image_size: ImageSize,
+        /// Share of each class that becomes the test set, chosen by --seed, for data without one
+        test_share: f64 = real("SHARE"),
+        /// Exchange rows and columns of every image (EMNIST's files are transposed) [default:
+        /// false]
+        transpose: bool as switch("true|false"),
         /// Train on the first N images only
         train_limit: i64 = whole("N"),
         /// Test on the first N images only
@@ -513,6 +530,17 @@ impl PartialRunConfig {
         self
     }
 
+    /// How the images are read.
+    pub fn reading(&self) -> ReadOptions {
+        ReadOptions {
+            image_size: self.image_size,
+            color: self.color,
+            test_share: self.test_share.map(|share| share as f32),
+            seed: self.test_share.and(self.seed).map_or(0, |seed| seed.max(0) as u64),
+            transpose: self.transpose.unwrap_or(false),
+        }
+    }
+
     /// The data set asked for, or the default one.
     pub fn dataset_name(&self) -> &str {
         self.dataset.as_deref().unwrap_or("mnist-mini")
@@ -584,6 +612,8 @@ impl PartialRunConfig {
         let (not_negative, zero_or_more) = (|x: f32| x >= 0.0, "0 or more");
         let (positive, above_zero) = (|x: f32| x > 0.0, "above 0");
         check_real("validation-share", self.validation_share, share, below_one)?;
+        let inside = |x: f32| x > 0.0 && x < 1.0;
+        check_real("test-share", self.test_share, inside, "above 0 and below 1")?;
         check_real("mask-ratio", self.mask_ratio, |x| (0.0..=1.0).contains(&x), "from 0 to 1")?;
         check_real("lambda", self.lambda, not_negative, zero_or_more)?;
         check_real("lr", self.lr, positive, above_zero)?;

@@ -51,6 +51,7 @@ fn narrow<T: TryFrom<i64>>(key: &str, value: i64) -> Result<T> {
 /// [`Error::Settings`]: one line with the setting, its value and what is allowed.
 pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunConfig> {
     settings.check_merged()?;
+    let reading = settings.reading();
     let network = network_for(&settings, dataset)?;
     let quantization = quantization_for(&settings, &network)?;
     let optimizer = optimizer_settings(&settings);
@@ -75,8 +76,10 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
             quantization.label()
         ))
     });
+
     Ok(RunConfig {
         dataset: dataset.name.clone(),
+        reading,
         data_dir: settings.data_dir,
         train_limit: limit("train-limit", settings.train_limit)?,
         test_limit: limit("test-limit", settings.test_limit)?,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerKind, NormalizeSpec, OptimizerKind,
-    PartialNetwork, ScheduleKind, decimal,
+    PartialNetwork, ReadOptions, ScheduleKind, decimal,
     model::ModelConfig,
     network::NetworkConfig,
     partial::PartialRunConfig,
@@ -29,6 +29,9 @@ pub struct RunConfig {
     /// Where named sets are looked up first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub data_dir: Option<PathBuf>,
+    /// How the images are read.
+    #[serde(skip_serializing_if = "ReadOptions::is_default", default)]
+    pub reading: ReadOptions,
     /// First N training images only.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub train_limit: Option<u32>,
@@ -135,6 +138,7 @@ impl RunConfig {
         printed(&TrainingRecord {
             steps: self.steps,
             epochs: self.steps.is_none().then_some(self.epochs),
+            reading: (!self.reading.is_default()).then_some(&self.reading),
             train_limit: self.train_limit,
             validation_share: self.validation_share,
             normalize: &self.normalize,
@@ -187,6 +191,8 @@ struct TrainingRecord<'a> {
     steps: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     epochs: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reading: Option<&'a ReadOptions>,
     train_limit: Option<u32>,
     validation_share: f32,
     normalize: &'a Normalize,
@@ -233,6 +239,10 @@ impl From<&RunConfig> for PartialRunConfig {
         PartialRunConfig {
             dataset: Some(run.dataset.clone()),
             data_dir: run.data_dir.as_deref().map(text_path),
+            image_size: run.reading.image_size,
+            color: run.reading.color,
+            test_share: run.reading.test_share.map(decimal),
+            transpose: run.reading.transpose.then_some(true),
             train_limit: run.train_limit.map(i64::from),
             test_limit: run.test_limit.map(i64::from),
             validation_share: Some(decimal(run.validation_share)),

@@ -8,7 +8,7 @@ use serde::{
     de::{self, Error as _, value::StrDeserializer},
 };
 
-use super::{Augmentation, LayerBits, Normalize, PixelNormalization};
+use super::{Augmentation, ImageSize, LayerBits, Normalize, PixelNormalization};
 
 /// `--bits`: one value for every convolution layer, or a list for the convolution and linear layers
 /// in order.
@@ -344,7 +344,7 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(BitsList, LooseBits, DropoutRates, Betas, AugmentList, NormalizeSpec, Cadence);
+as_text!(BitsList, LooseBits, DropoutRates, Betas, AugmentList, NormalizeSpec, Cadence, ImageSize);
 
 /// The decimal number that `value` is printed as: the 0.1 that somebody wrote, not 0.10000000149.
 pub(crate) fn decimal(value: f32) -> f64 {

@@ -1,6 +1,6 @@
 //! The named data sets: their contents, mirrors, checksums, and the embedded mini sets.
 
-use super::dataset::{Dataset, Split};
+use super::dataset::{Dataset, Details, Split};
 use crate::config::{PixelNormalization, Shape, pointers};
 
 /// One of the four files of a set.
@@ -202,6 +202,7 @@ pub fn blank(name: &str) -> Option<Dataset> {
         test: split(entry.test),
         published_normalization: Some(entry.normalization),
         source: "blank".into(),
+        details: Details::default(),
     })
 }
 

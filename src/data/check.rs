@@ -1,57 +1,127 @@
 //! Checks that the files that were read form a data set: shapes, labels, sums.
 
-use std::path::Path;
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::Path,
+};
 
 use super::{
     catalog::{Entry, PinnedFile},
+    content::{Content, Part},
     dataset::{Dataset, Split},
-    format::{PartContent, idx},
+    format::{array::MAX_LABEL, idx},
 };
-use crate::{Error, Result, config::Shape};
+use crate::{
+    Error, Result,
+    config::{ReadOptions, Shape},
+    random::{self, random_bits, random_key},
+};
 
-/// Combines images and labels of the same number, with each label below `classes` if that is known;
-/// or returns what does not match.
-pub(super) fn split(content: PartContent, classes: Option<u32>) -> Result<(Shape, Split)> {
-    let PartContent { images, labels, paths: [images_path, labels_path] } = content;
-    if images.count() != labels.len() {
-        let reason = format!(
-            "has {} labels for the {} images of {}",
-            labels.len(),
-            images.count(),
-            images_path.display()
-        );
-        return Err(Error::format(labels_path, reason));
+/// Checks that training, test and validation images have one shape.
+pub(super) fn same_shape(source: &str, content: &Content) -> Result<Shape> {
+    let train = &content.train;
+    let text = |shape: Shape| format!("{}×{}×{}", shape.channels, shape.height, shape.width);
+    let others = content.test.iter().map(|part| ("test", part));
+    let others = others.chain(content.validation.iter().map(|part| ("validation", part)));
+    for (name, part) in others {
+        if part.shape != train.shape {
+            return Err(Error::format(
+                source,
+                format!(
+                    "training images are {}, {name} images {} ({}); they must agree (--image-size \
+                     H,W makes them one size)",
+                    text(train.shape),
+                    text(part.shape),
+                    part.name
+                ),
+            ));
+        }
     }
-    let out_of_range = |classes: u32| {
-        labels.iter().position(|&label| u32::from(label) >= classes).zip(Some(classes))
-    };
-    if let Some((at, classes)) = classes.and_then(out_of_range) {
-        let reason = format!(
-            "label {} of image {at} is not one of the {classes} classes (0 to {})",
-            labels[at],
-            classes - 1
-        );
-        return Err(Error::format(labels_path, reason));
+    if train.shape.elements() == 0 || content.parts().any(|part| part.split.is_empty()) {
+        return Err(Error::format(source, "holds a part without images"));
     }
-    Ok((images.shape, Split { images: images.pixels, labels }))
+    Ok(train.shape)
 }
 
-/// The shape that training and test images of `source` share.
-pub(super) fn same_shape(source: &str, train: Shape, test: Shape) -> Result<Shape> {
-    if train == test {
-        return Ok(train);
+/// Takes the test images of `--test-share` out of the training images, if there are none.
+pub(super) fn split(source: &str, content: &mut Content, options: &ReadOptions) -> Result<()> {
+    match (options.test_share, content.test.is_some()) {
+        (_, true) => Ok(()),
+        (None, false) => Err(Error::Data(format!(
+            "{source}: has no test images; --test-share 0.2 takes a fifth of each class for the \
+             test, or add them (test/ beside train/, x_test, …)"
+        ))),
+        (Some(share), false) => {
+            let chosen = stratified(&content.train.split.labels, share, options.seed);
+            if !chosen.contains(&true) || !chosen.contains(&false) {
+                return Err(Error::Data(format!(
+                    "{source}: --test-share {share} of {} images leaves none to train on or to \
+                     test with",
+                    chosen.len()
+                )));
+            }
+            let whole = std::mem::take(&mut content.train);
+            let take = |is_test: bool, name: &str| {
+                let places: Vec<usize> =
+                    (0..chosen.len()).filter(|&place| chosen[place] == is_test).collect();
+                Part {
+                    shape: whole.shape,
+                    split: whole.split.select(&places, whole.shape),
+                    files: places
+                        .iter()
+                        .filter_map(|&place| whole.files.get(place))
+                        .cloned()
+                        .collect(),
+                    name: format!("{} ({name})", whole.name),
+                }
+            };
+            content.test = Some(take(true, "test"));
+            content.train = take(false, "training");
+            Ok(())
+        }
     }
-    let text = |shape: Shape| format!("{}×{}×{}", shape.channels, shape.height, shape.width);
-    Err(Error::format(
-        source,
-        format!("training images are {}, test images {}; they must agree", text(train), text(test)),
-    ))
+}
+
+/// Which images are for the test: `share` of each class, in all `share` of all images, rounded.
+/// Where shares are no whole numbers, the classes of the largest rests have one more. A class keeps
+/// an image to train on as long as others can do without.
+fn stratified(labels: &[u32], share: f32, seed: u64) -> Vec<bool> {
+    let classes = labels.iter().max().map_or(0, |&label| label as usize + 1);
+    let mut places: Vec<Vec<usize>> = vec![Vec::new(); classes];
+    for (place, &label) in labels.iter().enumerate() {
+        places[label as usize].push(place);
+    }
+    let share = f64::from(share);
+    let total = ((labels.len() as f64 * share).round() as usize).max(1);
+    let mut quotas: Vec<usize> =
+        places.iter().map(|own| (own.len() as f64 * share + 1e-6).floor() as usize).collect();
+    let rest = |class: usize| {
+        let exact = places[class].len() as f64 * share;
+        exact - (exact + 1e-6).floor()
+    };
+    let mut order: Vec<usize> = (0..classes).filter(|&class| !places[class].is_empty()).collect();
+    order.sort_by(|&one, &other| rest(other).total_cmp(&rest(one)).then(one.cmp(&other)));
+    for keep in [1, 0] {
+        for &class in &order {
+            if quotas.iter().sum::<usize>() < total && quotas[class] + keep < places[class].len() {
+                quotas[class] += 1;
+            }
+        }
+    }
+    let key = random_key(seed, 0, random::TEST_SHARE);
+    let mut chosen = vec![false; labels.len()];
+    for (class, own) in places.iter_mut().enumerate() {
+        own.sort_by_cached_key(|&place| random_bits(key, place as u32, 0, 0));
+        own.iter().take(quotas[class]).for_each(|&place| chosen[place] = true);
+    }
+    chosen
 }
 
 /// A warning about files in `folder` that differ from the published ones. Results are then not
 /// comparable, but the difference may be intended.
-pub(super) fn sums(entry: &Entry, folder: &Path, splits: [&(Shape, Split); 2]) -> Vec<String> {
-    let [train, test] = splits.map(|(shape, split)| idx::sums(*shape, split));
+pub(super) fn sums(entry: &Entry, folder: &Path, splits: [(Shape, &Split); 2]) -> Vec<String> {
+    let [train, test] = splits.map(|(shape, split)| idx::sums(shape, split));
     let found = train.into_iter().chain(test);
     let differing = entry.files.iter().zip(found).filter(|(file, sum)| file.sha256 != sum);
     let said = |(file, _): (&PinnedFile, String)| {
@@ -65,20 +135,111 @@ pub(super) fn sums(entry: &Entry, folder: &Path, splits: [&(Shape, Split); 2]) -
     differing.map(said).collect()
 }
 
-/// The number of classes of the labels, which count from 0; at least 2.
-pub(super) fn classes(train: &Split, test: &Split) -> u32 {
-    let highest = train.labels.iter().chain(&test.labels).copied().max().unwrap_or(0);
-    (u32::from(highest) + 1).max(2)
+/// The number of classes: of the names, else of the labels, which count from 0; at least two.
+///
+/// # Errors
+/// [`Error::Data`] if there is one class.
+pub(super) fn classes(source: &str, content: &Content) -> Result<u32> {
+    let labels = content.parts().flat_map(|part| &part.split.labels);
+    let highest = labels.max().copied().unwrap_or(0);
+    if highest > MAX_LABEL {
+        return Err(Error::Data(format!(
+            "{source}: label {highest}; labels are at most {MAX_LABEL}"
+        )));
+    }
+    let named = content.class_names.as_ref().map_or(0, |names| names.len() as u32);
+    let classes = (highest + 1).max(content.least_classes).max(named);
+    if classes < 2 {
+        return Err(Error::Data(format!(
+            "{source}: all images are of one class; a classifier needs two"
+        )));
+    }
+    Ok(classes)
+}
+
+/// What is odd about a data set of a user's own, a line each.
+pub(super) fn oddities(dataset: &Dataset) -> Vec<String> {
+    let mut said = Vec::new();
+    said.extend(gaps(dataset));
+    let counts = [&dataset.train, &dataset.test].map(|split| split.per_class(dataset.classes));
+    for (split, own, other) in [("training", 0, 1), ("test", 1, 0)] {
+        let missing: Vec<u32> = (0..dataset.classes)
+            .filter(|&class| counts[own][class as usize] == 0 && counts[other][class as usize] > 0)
+            .collect();
+        if !missing.is_empty() {
+            said.push(format!("{} in the {split} images", missing_text(dataset, &missing)));
+        }
+    }
+    let leaked = leaks(dataset);
+    if leaked > 0 {
+        let images = if leaked == 1 { "image is" } else { "images are" };
+        said.push(format!(
+            "{leaked} test {images} also among the training images, pixel for pixel: accuracy is \
+             too good on them"
+        ));
+    }
+    said
+}
+
+/// `class cat has no images` or `classes … have no images`.
+fn missing_text(dataset: &Dataset, missing: &[u32]) -> String {
+    let is_numbered =
+        dataset.class_names.iter().enumerate().all(|(class, name)| *name == class.to_string());
+    let names = if is_numbered {
+        ranges(missing)
+    } else {
+        const MOST: usize = 5;
+        let names = missing
+            .iter()
+            .take(MOST)
+            .map(|&class| dataset.class_names.get(class as usize).map_or("?", String::as_str));
+        let more = if missing.len() > MOST {
+            format!(" and {} more", missing.len() - MOST)
+        } else {
+            String::new()
+        };
+        format!("{}{more}", names.collect::<Vec<_>>().join(", "))
+    };
+    if missing.len() == 1 {
+        format!("class {names} has no image")
+    } else {
+        format!("classes {names} have no image")
+    }
+}
+
+/// The number of test images that are training images too.
+fn leaks(dataset: &Dataset) -> usize {
+    let size = (dataset.shape.elements() as usize).max(1);
+    let hash = |image: &[u8]| {
+        let mut hasher = DefaultHasher::new();
+        image.hash(&mut hasher);
+        hasher.finish()
+    };
+    let mut known: HashMap<u64, Vec<&[u8]>> = HashMap::new();
+    for image in dataset.test.images.chunks_exact(size) {
+        known.entry(hash(image)).or_default().push(image);
+    }
+    let mut leaked = 0;
+    for image in dataset.train.images.chunks_exact(size) {
+        if let Some(images) = known.get_mut(&hash(image)) {
+            let before = images.len();
+            images.retain(|own| *own != image);
+            leaked += before - images.len();
+        }
+    }
+    leaked
 }
 
 /// A warning about classes without images.
 pub(super) fn gaps(dataset: &Dataset) -> Option<String> {
     let empty = dataset.empty_classes();
     let (first, last) = (empty.first()?, dataset.classes - 1);
-    let have = if empty.len() == 1 {
-        format!("class {first} has no images")
-    } else {
-        format!("classes {} have no images", ranges(&empty))
+    let is_numbered =
+        dataset.class_names.get(*first as usize).is_some_and(|name| *name == first.to_string());
+    let have = match (is_numbered, empty.len()) {
+        (false, _) => missing_text(dataset, &empty),
+        (true, 1) => format!("class {first} has no images"),
+        (true, _) => format!("classes {} have no images", ranges(&empty)),
     };
     let classes = dataset.classes;
     Some(format!(
@@ -110,4 +271,38 @@ fn ranges(numbers: &[u32]) -> String {
         items.push("…".into());
     }
     items.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stratified;
+
+    fn per_class(labels: &[u32], chosen: &[bool]) -> Vec<usize> {
+        let highest = labels.iter().max().copied().unwrap_or(0);
+        let count = |class| {
+            labels.iter().zip(chosen).filter(|&(&label, &chosen)| label == class && chosen).count()
+        };
+        (0..=highest).map(count).collect()
+    }
+
+    #[test]
+    fn shares_are_by_class_and_by_seed() {
+        let labels: Vec<u32> = (0..16).map(|place| place / 8).collect();
+        let chosen = stratified(&labels, 0.25, 0);
+        assert_eq!(per_class(&labels, &chosen), [2, 2]);
+        assert_eq!(chosen, stratified(&labels, 0.25, 0));
+        let others = (1..5).filter(|&seed| stratified(&labels, 0.25, seed) != chosen).count();
+        assert!(others > 0);
+        // 2.5 images of 10, of classes with 7 and 3.
+        let labels = [0, 0, 0, 0, 0, 0, 0, 1, 1, 1];
+        assert_eq!(per_class(&labels, &stratified(&labels, 0.25, 3)), [2, 1]);
+        // Classes of one image keep it, as long as there are others.
+        let labels = [0, 1, 2, 3, 3, 3, 3, 3];
+        assert_eq!(per_class(&labels, &stratified(&labels, 0.25, 3)), [0, 0, 0, 2]);
+        let labels = [0, 1, 2, 3];
+        assert_eq!(stratified(&labels, 0.5, 3).iter().filter(|&&chosen| chosen).count(), 2);
+        // A fifth of five is one, though 0.2 as a float is not exactly a fifth.
+        let labels: Vec<u32> = (0..10).map(|place| place / 5).collect();
+        assert_eq!(per_class(&labels, &stratified(&labels, 0.2, 0)), [1, 1]);
+    }
 }

@@ -1,5 +1,9 @@
 //! A data set in memory.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 use crate::{
     config::{DatasetInfo, Normalize, PixelNormalization, Shape},
     digest::sha256_hex,
@@ -15,16 +19,46 @@ pub struct Split {
     /// N·C·H·W bytes, 0 to 255, in N, C, H, W order.
     pub images: Vec<u8>,
     /// N labels, each below the data set's number of classes.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u32>,
 }
 
 /// SHA-256 of all images and labels of `splits`, in hexadecimal; it distinguishes data sets with
-/// the same name.
+/// the same name. Labels below 256 count as one byte, others as four.
 pub fn digest<'a>(splits: impl IntoIterator<Item = &'a Split>) -> String {
-    sha256_hex(splits.into_iter().flat_map(|split| [&split.images[..], &split.labels[..]]))
+    let parts: Vec<_> = splits
+        .into_iter()
+        .flat_map(|split| {
+            let narrow: Option<Vec<u8>> =
+                split.labels.iter().map(|&label| u8::try_from(label).ok()).collect();
+            let labels = narrow.unwrap_or_else(|| split.label_bytes());
+            [Cow::from(&split.images), Cow::from(labels)]
+        })
+        .collect();
+    sha256_hex(parts.iter().map(|part| &part[..]))
 }
 
 impl Split {
+    /// The labels as 32-bit words, little-endian.
+    fn label_bytes(&self) -> Vec<u8> {
+        self.labels.iter().flat_map(|label| label.to_le_bytes()).collect()
+    }
+
+    /// SHA-256 of all pixels, followed by all labels as 32-bit words, little-endian.
+    pub fn sha256(&self) -> String {
+        sha256_hex([&self.images[..], &self.label_bytes()])
+    }
+
+    /// Number of images of each of `classes` classes.
+    pub fn per_class(&self, classes: u32) -> Vec<u64> {
+        let mut counts = vec![0; classes as usize];
+        for &label in &self.labels {
+            if let Some(count) = counts.get_mut(label as usize) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -37,7 +71,7 @@ impl Split {
 
     /// The label of every image, in the type of figures whose images may have no label.
     pub fn known_labels(&self) -> Vec<Option<u32>> {
-        self.labels.iter().map(|&label| Some(u32::from(label))).collect()
+        self.labels.iter().map(|&label| Some(label)).collect()
     }
 
     /// Keeps the first `n` images of `shape` (all, if there are fewer).
@@ -78,6 +112,32 @@ pub fn tail_length(count: usize, share: f32) -> usize {
     ((count as f64 * f64::from(share)).round() as usize).min(count.saturating_sub(1))
 }
 
+/// A file that was not used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Its path in the data set's folder.
+    pub file: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What the files of a data set say besides images and labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// The file of each training image, in the data set's folder; empty where images have none.
+    pub train_files: Vec<String>,
+    /// The file of each test image.
+    pub test_files: Vec<String>,
+    /// Whether the files have test images of their own.
+    pub has_own_test: bool,
+    /// Images that the files set apart for validation.
+    pub validation: Option<Split>,
+    /// Files that were not used.
+    pub skipped: Vec<Skipped>,
+    /// What is odd, a line each.
+    pub warnings: Vec<String>,
+}
+
 /// A data set in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
@@ -95,8 +155,10 @@ pub struct Dataset {
     pub test: Split,
     /// Published means and standard deviations of the training pixels in 0..1, if they exist.
     pub published_normalization: Option<PixelNormalization>,
-    /// The folder it was read from, or `built-in`.
+    /// The folder or file it was read from, or `built-in`.
     pub source: String,
+    /// Files, and what was odd about them.
+    pub details: Details,
 }
 
 impl Dataset {
@@ -109,7 +171,7 @@ impl Dataset {
     pub fn empty_classes(&self) -> Vec<u32> {
         let mut is_there = vec![false; self.classes as usize];
         for &label in self.train.labels.iter().chain(&self.test.labels) {
-            if let Some(there) = is_there.get_mut(usize::from(label)) {
+            if let Some(there) = is_there.get_mut(label as usize) {
                 *there = true;
             }
         }
@@ -128,44 +190,49 @@ impl Dataset {
     /// 1/255, so that images of one colour do not cause a division by zero.
     pub fn normalization(&self, mode: &Normalize) -> PixelNormalization {
         let measured = || {
-            let pairs = channel_statistics(&self.train.images, self.shape);
+            let own = self.channel_statistics();
+            let pair = |&(mean, deviation): &(f64, f64)| {
+                (mean as f32, deviation.max(SMALLEST_DEVIATION) as f32)
+            };
+            let pairs: Vec<(f32, f32)> = own.iter().map(pair).collect();
             PixelNormalization::per_channel(&pairs).unwrap_or_else(|_| {
-                let all = Shape::new(1, self.shape.height * self.shape.channels, self.shape.width);
-                let (mean, deviation) = channel_statistics(&self.train.images, all)[0];
+                let mean_of = |of: &dyn Fn(&(f64, f64)) -> f64| {
+                    own.iter().map(of).sum::<f64>() / own.len().max(1) as f64
+                };
+                let mean = mean_of(&|pair| pair.0);
+                let square = mean_of(&|pair| pair.0 * pair.0 + pair.1 * pair.1);
+                let (mean, deviation) = pair(&(mean, (square - mean * mean).max(0.0).sqrt()));
                 PixelNormalization::uniform(mean, deviation)
             })
         };
         let standard = || self.published_normalization.unwrap_or_else(measured);
         mode.constants().unwrap_or_else(standard)
     }
-}
 
-/// Mean and (population) standard deviation of the pixels of every channel, scaled to 0..1, the
-/// deviation at least 1/255. Computed from their histograms, and exact up to the final rounding.
-pub fn channel_statistics(images: &[u8], shape: Shape) -> Vec<(f32, f32)> {
-    let mut histograms = vec![[0u64; 256]; shape.channels as usize];
-    let planes = images.chunks(shape.pixels().max(1) as usize);
-    for (number, plane) in planes.enumerate() {
-        let histogram = &mut histograms[number % shape.channels as usize];
-        for &pixel in plane {
-            histogram[usize::from(pixel)] += 1;
+    /// Mean and (population) standard deviation of the training pixels in 0..1, a pair a channel.
+    pub fn channel_statistics(&self) -> Vec<(f64, f64)> {
+        let (channels, plane) = (self.shape.channels as usize, self.shape.pixels() as usize);
+        let mut histograms = vec![[0u64; 256]; channels];
+        for (index, values) in self.train.images.chunks_exact(plane.max(1)).enumerate() {
+            let histogram = &mut histograms[index % channels];
+            values.iter().for_each(|&value| histogram[usize::from(value)] += 1);
         }
+        histograms.iter().map(moments).collect()
     }
-    histograms.iter().map(mean_and_deviation).collect()
 }
 
-/// Mean and (population) standard deviation of the pixels that a histogram counts.
-fn mean_and_deviation(histogram: &[u64; 256]) -> (f32, f32) {
-    let pixels: u64 = histogram.iter().sum();
+/// Mean and standard deviation of pixels in 0..1 from the number of pixels of each value.
+fn moments(histogram: &[u64; 256]) -> (f64, f64) {
+    let pixels = histogram.iter().sum::<u64>().max(1);
     let expectation = |f: &dyn Fn(f64) -> f64| {
         let sum: f64 = histogram
             .iter()
             .enumerate()
             .map(|(value, &count)| count as f64 * f(value as f64 / 255.0))
             .sum();
-        sum / pixels.max(1) as f64
+        sum / pixels as f64
     };
     let mean = expectation(&|p| p);
     let variance = expectation(&|p| (p - mean).powi(2));
-    (mean as f32, variance.sqrt().max(SMALLEST_DEVIATION) as f32)
+    (mean, variance.sqrt())
 }

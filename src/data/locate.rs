@@ -104,7 +104,7 @@ impl Places {
     /// [`Error::Data`] that lists the places, the files that a folder lacks, or names similar to
     /// `name`.
     pub fn locate(&self, name: &str) -> Result<Located> {
-        let Some(entry) = catalog::find(name) else { return in_folder(name) };
+        let Some(entry) = catalog::find(name) else { return at_path(name) };
         let (folder, files) = match Files::built_in(entry) {
             Some(files) => (None, files),
             None => self.find(entry).map(|(folder, files)| (Some(folder), files))?,
@@ -163,7 +163,7 @@ impl Places {
 /// The name of another named set with these test labels: a folder given with `--data-dir` may
 /// contain another set.
 fn other_set(entry: &Entry, files: &Files) -> Option<&'static str> {
-    let Files::Idx([.., test_labels]) = files;
+    let Files::Idx([.., test_labels]) = files else { return None };
     let others = CATALOG.iter().filter(|other| other.name != entry.name);
     others
         .into_iter()
@@ -171,39 +171,29 @@ fn other_set(entry: &Entry, files: &Files) -> Option<&'static str> {
         .map(|other| other.name)
 }
 
-/// The data set in the folder `name`.
-fn in_folder(name: &str) -> Result<Located> {
-    let folder = Path::new(name);
-    if !folder.is_dir() {
+/// The data set at the path `name`, a folder or a file.
+fn at_path(name: &str) -> Result<Located> {
+    let path = Path::new(name);
+    if !path.exists() {
         return Err(unknown(name));
     }
-    let files = Files::in_folder(folder).map_err(|missing| {
-        Error::Data(format!(
-            "{}: not a folder with a data set: lacks {} (each raw or with .gz)",
-            folder.display(),
-            missing.join(", ")
-        ))
-    })?;
+    let files = Files::recognise(path)?;
     // `.` and `..` have a name only when resolved.
-    let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    let own = resolved.file_name().map(|own| own.to_string_lossy().into_owned());
+    let resolved = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let own = if resolved.is_dir() { resolved.file_name() } else { resolved.file_stem() };
+    let own = own.map(|own| own.to_string_lossy().into_owned());
     let name = own.unwrap_or_else(|| name.into());
-    Ok(Located { entry: None, name, folder: Some(folder.into()), files })
+    Ok(Located { entry: None, name, folder: Some(path.into()), files })
 }
 
-/// The error for a `name` that is neither a named set nor a folder; it suggests similar names.
+/// The error for a `name` that is neither a named set nor a path; it suggests similar names.
 fn unknown(name: &str) -> Error {
     let path = Path::new(name);
-    if path.is_file() {
-        return Error::Data(format!(
-            "{name}: is a file; a data set is a known name or a folder with the four IDX files"
-        ));
-    }
     if path.components().count() > 1 || path.is_absolute() {
-        return Error::Data(format!("{name}: no such folder{}", catalog::hint(name)));
+        return Error::Data(format!("{name}: no such folder or file{}", catalog::hint(name)));
     }
     Error::Data(format!(
-        "unknown data set '{name}'{}, or a folder with four IDX files",
+        "unknown data set '{name}'{}, or a folder or file of your own",
         catalog::hint(name)
     ))
 }

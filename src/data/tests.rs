@@ -15,7 +15,7 @@ const NAMES: [&str; 4] = [
 /// A tiny set with the labels 0..`n` in `folder`.
 fn write_set(folder: &Path, n: u8) {
     fs::create_dir_all(folder).unwrap();
-    let labels: Vec<u8> = (0..n).collect();
+    let labels: Vec<u32> = (0..n.into()).collect();
     for name in NAMES {
         let mut bytes = Vec::new();
         if name.contains("images") {
@@ -25,6 +25,10 @@ fn write_set(folder: &Path, n: u8) {
         }
         fs::write(folder.join(name), bytes).unwrap();
     }
+}
+
+fn read_from(name: &str, places: &Places) -> Result<Dataset> {
+    load_from(name, places, &ReadOptions::default(), &mut |_, _| {})
 }
 
 /// Four places in `root`, none of which exists yet.
@@ -61,7 +65,7 @@ fn places_are_searched_in_order() {
         write_set(&root.path().join(folder), 3);
         assert_eq!(found(&places, "mnist"), Some(root.path().join(folder)));
         assert_eq!(
-            load_from("mnist", &places).unwrap().source,
+            read_from("mnist", &places).unwrap().source,
             root.path().join(folder).display().to_string()
         );
     }
@@ -74,7 +78,7 @@ fn an_incomplete_folder_is_passed_over_and_named_in_the_error() {
     let places = places(root.path());
     write_set(&root.path().join("flag/mnist"), 3);
     fs::remove_file(root.path().join("flag/mnist/t10k-labels-idx1-ubyte")).unwrap();
-    let error = load_from("mnist", &places).unwrap_err();
+    let error = read_from("mnist", &places).unwrap_err();
     assert!(matches!(error, crate::Error::Data(_)));
     let text = error.to_string();
     for part in [
@@ -104,7 +108,7 @@ fn a_place_that_holds_another_set_is_not_taken_for_this_one() {
     let labels = catalog::find("mnist-mini").unwrap().embedded.unwrap()[3];
     fs::remove_file(flag.join(NAMES[3])).unwrap();
     fs::write(flag.join(format!("{}.gz", NAMES[3])), labels).unwrap();
-    let text = load_from("fashion-mnist", &places).unwrap_err().to_string();
+    let text = read_from("fashion-mnist", &places).unwrap_err().to_string();
     assert!(text.contains("flag (holds mnist-mini)"), "{text}");
 }
 
@@ -112,7 +116,7 @@ fn a_place_that_holds_another_set_is_not_taken_for_this_one() {
 fn a_named_set_keeps_its_classes_and_normalization_whatever_the_files() {
     let root = tempfile::tempdir().unwrap();
     write_set(&root.path().join("flag"), 3);
-    let set = load_from("fashion-mnist", &places(root.path())).unwrap();
+    let set = read_from("fashion-mnist", &places(root.path())).unwrap();
     assert_eq!(
         (set.classes, set.class_names[9].as_str(), set.shape),
         (10, "Ankle boot", Shape::new(1, 2, 2))
@@ -122,7 +126,7 @@ fn a_named_set_keeps_its_classes_and_normalization_whatever_the_files() {
         PixelNormalization::uniform(0.2860, 0.3530)
     );
     write_set(&root.path().join("flag"), 11);
-    let text = load_from("fashion-mnist", &places(root.path())).unwrap_err().to_string();
+    let text = read_from("fashion-mnist", &places(root.path())).unwrap_err().to_string();
     assert!(text.contains("label 10 of image 10 is not one of the 10 classes"), "{text}");
 }
 
@@ -130,7 +134,7 @@ fn a_named_set_keeps_its_classes_and_normalization_whatever_the_files() {
 fn sums_of_the_embedded_sets_are_those_pinned() {
     // `check::sums` only warns; this test compares the same sums.
     for entry in catalog::CATALOG.iter().filter(|entry| entry.embedded.is_some()) {
-        let set = load_from(entry.name, &Places::default()).unwrap();
+        let set = read_from(entry.name, &Places::default()).unwrap();
         let sums = [&set.train, &set.test].map(|split| idx::sums(set.shape, split));
         assert_eq!(sums.concat(), entry.files.map(|file| file.sha256.to_string()));
         for (file, bytes) in entry.files.iter().zip(entry.embedded.unwrap()) {

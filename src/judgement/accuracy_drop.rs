@@ -70,7 +70,7 @@ impl<'a> AccuracyDrop<'a> {
             .map(|&share| Round { removed: features_of(share, pixels), ..Round::default() })
             .collect();
         let removal = Removal::record(subject, None, fill, &rounds, seed)?;
-        let labels = subject.images.labels.iter().map(|&label| u32::from(label)).collect();
+        let labels = subject.images.labels.clone();
         Ok(AccuracyDrop { removal, shares: shares.to_vec(), labels })
     }
 

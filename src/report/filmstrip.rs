@@ -26,7 +26,7 @@ pub struct Filmstrip<'a> {
     /// The images, N·C·H·W in 0..=1.
     pub images: &'a [f32],
     /// True class of each; their number is the number of rows (at most the first 200 are drawn).
-    pub labels: &'a [u8],
+    pub labels: &'a [u32],
     /// Names of the classes; a class without a name is shown by its number.
     pub class_names: &'a [String],
     /// Pairs of the number of steps and the gradients of the true class's score for all images,
@@ -75,7 +75,7 @@ impl Filmstrip<'_> {
         for row in 0..rows {
             let y = rows_y + row as u32 * pitch_y;
             canvas.picture(MARGIN, y, cell, nth(self.images, self.shape, row));
-            let class = class_name(self.class_names, usize::from(self.labels[row]));
+            let class = class_name(self.class_names, self.labels[row] as usize);
             canvas.text(
                 MARGIN,
                 y + cell.height() + 3,

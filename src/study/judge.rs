@@ -143,7 +143,7 @@ pub(super) async fn judge(
         dataset,
         normalization: model.normalization()?,
         images: first(&test, wanted.images.min(wanted.drop_images), dataset),
-        labels: dropped.labels.iter().map(|&label| u32::from(label)).collect(),
+        labels: dropped.labels.clone(),
         dropped,
         settings: MethodOptions { seed: run.seed, ..MethodOptions::default() },
     };

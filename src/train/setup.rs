@@ -22,8 +22,11 @@ pub(super) fn splits(
     if let Some(limit) = config.test_limit {
         test.truncate(limit as usize, dataset.shape);
     }
-    let validation = (config.validation_share > 0.0)
-        .then(|| train.split_off_tail(config.validation_share, dataset.shape));
+    // Images that the files set apart come before a part of the training images.
+    let own = || dataset.details.validation.clone();
+    let validation = (config.validation_share > 0.0).then(|| {
+        own().unwrap_or_else(|| train.split_off_tail(config.validation_share, dataset.shape))
+    });
     if train.is_empty() || test.is_empty() {
         return Err(Error::Data(format!(
             "{}: no images are left to train on or to test with; raise the limits",

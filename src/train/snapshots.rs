@@ -42,6 +42,6 @@ pub(super) async fn snapshot(
 
 /// The first test image of each class, at most [`SNAPSHOT_IMAGES`].
 pub(super) fn snapshot_images(test: &Split, classes: u32) -> Vec<usize> {
-    let first = |class: u32| test.labels.iter().position(|&label| u32::from(label) == class);
+    let first = |class: u32| test.labels.iter().position(|&label| label == class);
     (0..classes).filter_map(first).take(SNAPSHOT_IMAGES).collect()
 }

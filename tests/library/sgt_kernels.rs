@@ -230,7 +230,7 @@ fn check_gather_from(place: Place, gather: &Gather, record: StepRecord) {
     let mut bytes = data.clone();
     bytes.resize(data.len().next_multiple_of(4), 0);
     let (current, labels_of_all, whole) = (uniform(record), upload(&labels), upload(&bytes));
-    let gather_from = |data, from| {
+    let gather_from = |data: &Buffer, from: GatherFrom| {
         launch(&GatherBatch {
             current: &current,
             data,

@@ -716,7 +716,7 @@ fn a_method_that_cannot_be_done_does_not_stop_the_others() {
 fn classes_without_images_are_warned_of() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("letters");
-    let warning = |labels: &[u8]| {
+    let warning = |labels: &[u32]| {
         let split = Split { images: vec![9; 4 * labels.len()], labels: labels.to_vec() };
         write_folder(&data, Shape::new(1, 2, 2), &split, &split);
         // Refused once the data are read, as 2 × 2 is too small for the network: no training is

@@ -69,7 +69,7 @@ fn network() -> NetworkConfig {
 fn images(folder: &Path) -> PathBuf {
     let mut random = Random(3);
     let mut split = |count: usize| Split {
-        labels: (0..count).map(|image| (image % 4) as u8).collect(),
+        labels: (0..count).map(|image| (image % 4) as u32).collect(),
         images: (0..count * IMAGES.elements() as usize).map(|_| random.below(256) as u8).collect(),
     };
     let (train, test) = (split(16), split(9));

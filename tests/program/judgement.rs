@@ -141,7 +141,7 @@ fn removing_what_the_gradient_names_costs_more_than_removing_at_random() {
 fn a_randomised_networks_maps_are_no_longer_alike() {
     let (model, images) = (model("even"), colored(24, 2));
     let subject = subject(&model, &images);
-    let targets: Vec<u32> = images.labels.iter().map(|&label| u32::from(label)).collect();
+    let targets: Vec<u32> = images.labels.clone();
     let settings = MethodOptions::default();
     let maps = block_on(subject.explain(&[Method::Gradient], &settings, &targets, &mut |_| {}))
         .unwrap()

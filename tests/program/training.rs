@@ -932,5 +932,5 @@ fn limits_take_the_first_images() {
     let labels: Vec<u32> =
         run.outcome.evaluation.predictions.iter().map(|prediction| prediction.label).collect();
     let Split { labels: expected, .. } = &mini().test;
-    assert_eq!(labels, expected[..3].iter().map(|&label| u32::from(label)).collect::<Vec<_>>());
+    assert_eq!(labels, expected[..3].to_vec());
 }

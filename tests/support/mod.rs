@@ -91,7 +91,7 @@ impl Tensors {
     pub fn split(&self) -> Split {
         Split {
             images: self.u8("images"),
-            labels: self.i64("labels").into_iter().map(|label| label as u8).collect(),
+            labels: self.i64("labels").into_iter().map(|label| label as u32).collect(),
         }
     }
 }
@@ -117,6 +117,7 @@ pub fn mnist_like(train: Split, test: Split) -> Dataset {
         test,
         published_normalization: Some(NORMALIZATION),
         source: "test".into(),
+        details: Default::default(),
     }
 }
 
@@ -187,7 +188,7 @@ pub fn colored(count: usize, seed: u64) -> Split {
     let mut split = Split::default();
     for image in 0..count {
         let class = image % 4;
-        split.labels.push(class as u8);
+        split.labels.push(class as u32);
         for channel in 0..3 {
             for row in 0..11 {
                 for column in 0..13 {

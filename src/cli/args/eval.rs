@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::ReadArgs;
 use crate::config::{NormalizeSpec, Precision, QuantizationOverrides};
 
 /// A part of a data set.
@@ -47,6 +48,9 @@ pub struct ModelInputArgs {
     /// folder, /usr/share/datasets]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data_dir: Option<PathBuf>,
+    /// How the images are read; where this says nothing, as for the training of the model.
+    #[command(flatten)]
+    pub read: ReadArgs,
     /// Images to use: test or train
     #[arg(long, value_enum, default_value = "test", value_name = "SPLIT", help_heading = "Data")]
     pub split: Split,

@@ -42,7 +42,7 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
     let (gpu, judged) = Judged::load_all(
         || super::open_gpu(global),
         &paths,
-        &args.input,
+        (&args.input, global),
         count,
         args.target,
         &output,

@@ -63,6 +63,7 @@ fn subject(
                 dataset: args.dataset.as_deref(),
                 data_dir: args.data_dir.as_deref(),
                 normalize: None,
+                reading: Default::default(),
             };
             let model = flags.open(path)?;
             flags.say(output);
@@ -114,7 +115,8 @@ fn images_of(configuration: &PartialRunConfig, args: &CostArgs) -> Result<Datase
         return Ok(info(known.shape, known.class_names.len() as u32));
     }
     let data_dir = args.data_dir.as_deref().or(configuration.data_dir.as_deref());
-    Ok(data::load(name, data_dir)?.info())
+    let dataset = data::load_with(name, data_dir, &configuration.reading(), &mut |_, _| {})?;
+    Ok(dataset.info())
 }
 
 fn bits(weight: u32, input: u32) -> String {

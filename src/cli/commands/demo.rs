@@ -194,7 +194,7 @@ fn configuration(
 /// The first test image of every class.
 fn first_of_each_class(dataset: &Dataset) -> Vec<usize> {
     (0..dataset.classes)
-        .filter_map(|class| dataset.test.labels.iter().position(|&label| u32::from(label) == class))
+        .filter_map(|class| dataset.test.labels.iter().position(|&label| label == class))
         .collect()
 }
 

@@ -37,7 +37,7 @@ pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
     let (gpu, judged) = Judged::load_all(
         || super::open_gpu(global),
         &args.models,
-        &args.input,
+        (&args.input, global),
         count,
         args.target,
         &output,

@@ -36,7 +36,7 @@ struct Evaluated<'a> {
 /// [`crate::Error`] of the library functions that it calls.
 pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
-    let flags = super::ModelFlags::from(&args.input);
+    let flags = super::ModelFlags::new(&args.input, global);
     let mut model = flags.open(&args.model)?;
     model.require_alphas()?;
     let (dataset, normalization) = flags.data(&mut model)?;

@@ -38,7 +38,7 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     args.validate()?;
     super::refuse_file(&args.out)?;
     let output = global.output();
-    let flags = ModelFlags::from(&args.input);
+    let flags = ModelFlags::new(&args.input, global);
     let mut models = args.models.iter().map(|path| flags.open(path)).collect::<Result<Vec<_>>>()?;
     for model in &models {
         model.require_alphas()?;

@@ -133,6 +133,7 @@ fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Rc<Datase
         dataset: args.dataset.as_deref(),
         data_dir: args.data_dir.as_deref(),
         normalize: args.normalize.as_ref(),
+        reading: Default::default(),
     };
     let mut model = flags.open(&args.model)?;
     model.require_alphas()?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     Error, Result,
     cli::{
-        args::{ExplainTarget, ModelInputArgs},
+        args::{ExplainTarget, GlobalArgs, ModelInputArgs},
         output::Output,
     },
     config::{PixelNormalization, QuantizationOverrides},
@@ -51,12 +51,12 @@ impl Judged {
     pub fn load_all(
         gpu: impl FnOnce() -> Result<CachedGpu>,
         paths: &[PathBuf],
-        input: &ModelInputArgs,
+        (input, global): (&ModelInputArgs, &GlobalArgs),
         count: u32,
         target: ExplainTarget,
         output: &Output,
     ) -> Result<(CachedGpu, Vec<Judged>)> {
-        let flags = super::ModelFlags::from(input);
+        let flags = super::ModelFlags::new(input, global);
         let models = paths.iter().map(|path| flags.open(path)).collect::<Result<Vec<_>>>()?;
         for model in &models {
             model.require_alphas()?;

@@ -34,7 +34,7 @@ use crate::{
     cli::words::phrased,
     config::{
         NetworkChoice, NormalizeSpec, PartialRunConfig, PixelNormalization, QuantizationOverrides,
-        Shape, short_name,
+        ReadOptions, Shape, short_name,
     },
     data::{self as datasets, Dataset, catalog::Entry},
     gpu::{DeviceProfile, Gpu, GpuOptions},
@@ -59,8 +59,8 @@ fn open_gpu(global: &GlobalArgs) -> Result<CachedGpu> {
     Ok(CachedGpu::new(gpu))
 }
 
-/// A data set with its name and the folder in which it was looked up.
-type ReadDataset = (String, Option<PathBuf>, Rc<Dataset>);
+/// A data set with its name, the folder in which it was looked up, and how it was read.
+type ReadDataset = (String, Option<PathBuf>, ReadOptions, Rc<Dataset>);
 
 /// The flags of a command that apply to its models.
 struct ModelFlags<'a> {
@@ -75,10 +75,12 @@ struct ModelFlags<'a> {
     dataset: Option<&'a str>,
     data_dir: Option<&'a Path>,
     normalize: Option<&'a NormalizeSpec>,
+    /// How images are read; where it says nothing, as for the training of a model.
+    reading: ReadOptions,
 }
 
-impl<'a> From<&'a ModelInputArgs> for ModelFlags<'a> {
-    fn from(input: &'a ModelInputArgs) -> Self {
+impl<'a> ModelFlags<'a> {
+    fn new(input: &'a ModelInputArgs, global: &GlobalArgs) -> Self {
         ModelFlags {
             assumed: RefCell::default(),
             read: RefCell::default(),
@@ -87,11 +89,9 @@ impl<'a> From<&'a ModelInputArgs> for ModelFlags<'a> {
             dataset: input.dataset.as_deref(),
             data_dir: input.data_dir.as_deref(),
             normalize: input.normalize.as_ref(),
+            reading: input.read.options(global.image_color(), 0),
         }
     }
-}
-
-impl ModelFlags<'_> {
     /// Prints the assumptions so far, each of them once.
     fn say(&self, output: &Output) {
         let mut said = Vec::new();
@@ -113,7 +113,7 @@ impl ModelFlags<'_> {
         let network = self.network.network.as_deref().map(NetworkChoice::find).transpose()?;
         let says_images = network.as_ref().is_some_and(|choice| choice.input().is_some());
         let images = match self.dataset.filter(|_| file.is_bare() && !says_images) {
-            Some(name) => Some((name, self.known_images(name)?.shape())),
+            Some(name) => Some((name, self.known_images(name, &self.reading)?.shape())),
             None => None,
         };
         let made_for = file.quantization();
@@ -154,9 +154,17 @@ impl ModelFlags<'_> {
             None => self.trained_on(model, &beside)?,
         };
         let beside_dir = beside.data_dir.filter(|folder| folder.is_dir());
-        let dataset = self.load(&name, self.data_dir.or(beside_dir.as_deref()))?;
+        let reading = self.reading_for(model);
+        let dataset = self.load(&name, self.data_dir.or(beside_dir.as_deref()), &reading)?;
         check_images(model, &name, dataset.shape, dataset.classes)?;
         Ok(dataset)
+    }
+
+    /// How the images for `model` are read: by the flags, else as for its training.
+    fn reading_for(&self, model: &Model) -> ReadOptions {
+        let own = model.config.training.get("reading").cloned();
+        let own = own.and_then(|own| serde_json::from_value(own).ok()).unwrap_or_default();
+        self.reading.clone().over(own)
     }
 
     /// The data set that a model was trained on, in the form of `--dataset`.
@@ -170,13 +178,13 @@ impl ModelFlags<'_> {
         let is_known = datasets::catalog::find(&own).is_some() && !model.config.dataset_is_folder;
         let folder = beside.dataset.as_deref().filter(|place| short_name(place) != **place);
         match folder {
-            Some(folder) if Path::new(folder).is_dir() => return Ok(folder.into()),
+            Some(folder) if Path::new(folder).exists() => return Ok(folder.into()),
             None if is_known => return Ok(own),
             _ => {}
         }
         // A folder with that name in the working directory may be the data set.
         let here = Path::new(".").join(&own);
-        if folder.is_none() && short_name(&own) == own && here.is_dir() {
+        if folder.is_none() && short_name(&own) == own && here.exists() {
             let taken =
                 format!("{path}: was trained on a folder called {own}; taken to be the one here");
             self.assumed.borrow_mut().push(taken);
@@ -192,32 +200,37 @@ impl ModelFlags<'_> {
     }
 
     /// The information about the images `name`, without reading more than necessary.
-    fn known_images(&self, name: &str) -> Result<KnownImages> {
+    fn known_images(&self, name: &str, reading: &ReadOptions) -> Result<KnownImages> {
         match datasets::catalog::find(name) {
             Some(entry) => Ok(KnownImages::Named(entry)),
-            None => Ok(KnownImages::Loaded(self.load(name, self.data_dir)?)),
+            None => Ok(KnownImages::Loaded(self.load(name, self.data_dir, reading)?)),
         }
     }
 
     /// The data set `name`, which is read unless it was read last.
-    fn load(&self, name: &str, data_dir: Option<&Path>) -> Result<Rc<Dataset>> {
+    fn load(
+        &self,
+        name: &str,
+        data_dir: Option<&Path>,
+        reading: &ReadOptions,
+    ) -> Result<Rc<Dataset>> {
         // The path of a folder needs no lookup.
         let data_dir = data_dir.filter(|_| datasets::catalog::find(name).is_some());
-        if let Some((own, place, dataset)) = &*self.read.borrow()
-            && (own.as_str(), place.as_deref()) == (name, data_dir)
+        if let Some((own, place, options, dataset)) = &*self.read.borrow()
+            && (own.as_str(), place.as_deref(), options) == (name, data_dir, reading)
         {
             return Ok(Rc::clone(dataset));
         }
-        let dataset = Rc::new(datasets::load(name, data_dir)?);
+        let dataset = Rc::new(datasets::load_with(name, data_dir, reading, &mut |_, _| {})?);
         let place = data_dir.map(Path::to_path_buf);
-        *self.read.borrow_mut() = Some((name.into(), place, Rc::clone(&dataset)));
+        *self.read.borrow_mut() = Some((name.into(), place, reading.clone(), Rc::clone(&dataset)));
         Ok(dataset)
     }
 
     /// The images that `--dataset` names, if given, for a model that is not run on them.
     fn images(&self, model: &Model) -> Result<Option<KnownImages>> {
         let Some(name) = self.dataset else { return Ok(None) };
-        let images = self.known_images(name)?;
+        let images = self.known_images(name, &self.reading_for(model))?;
         check_images(model, name, images.shape(), images.classes())?;
         Ok(Some(images))
     }
@@ -385,14 +398,17 @@ mod tests {
             dataset: None,
             data_dir: None,
             normalize: None,
+            reading: ReadOptions::default(),
         };
-        let load =
-            |name: &str, data_dir: Option<&str>| flags.load(name, data_dir.map(Path::new)).unwrap();
+        let options = ReadOptions::default();
+        let load = |name: &str, data_dir: Option<&str>| {
+            flags.load(name, data_dir.map(Path::new), &options).unwrap()
+        };
         let first = load("mnist-mini", None);
         assert!(Rc::ptr_eq(&first, &load("mnist-mini", None)));
         let elsewhere = load("mnist-mini", Some("/elsewhere"));
         assert!(!Rc::ptr_eq(&first, &elsewhere));
         let other = load("fashion-mini", Some("/elsewhere"));
-        assert!(other.name == "fashion-mini" && flags.load("no such set", None).is_err());
+        assert!(other.name == "fashion-mini" && flags.load("no such set", None, &options).is_err());
     }
 }

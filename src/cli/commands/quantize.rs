@@ -76,6 +76,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         dataset: args.dataset.as_deref(),
         data_dir: args.data_dir.as_deref(),
         normalize: args.normalize.as_ref(),
+        reading: Default::default(),
     };
     let file = ModelFile::open(&args.model)?;
     let quantizers = file.quantizers();

@@ -36,13 +36,17 @@ use crate::{
 /// but only after all others.
 pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
-    let settings = args.overrides()?;
+    let mut settings = args.overrides()?;
+    settings.color = global.image_color().or(settings.color);
     let root = args.folder(&settings);
     let names: Vec<String> = match &settings.dataset {
         Some(name) => vec![name.clone()],
         None => args.preset.datasets().iter().map(|name| (*name).to_string()).collect(),
     };
-    let load = |name: &String| match (data::load(name, settings.data_dir.as_deref()), args.plan) {
+    let read = |name: &String| {
+        super::data::load(name, settings.data_dir.as_deref(), &settings.reading(), &output)
+    };
+    let load = |name: &String| match (read(name), args.plan) {
         // A plan needs only the sizes.
         (Err(error @ Error::Data(_)), true) => data::blank(name)
             .inspect(|_| {

@@ -12,7 +12,7 @@ use crate::{
         words::phrased,
     },
     config::{Normalize, PartialRunConfig, RunConfig},
-    data::{self, Dataset},
+    data::Dataset,
     gpu::Gpu,
     model::{Images, ModelFile},
     train::{DataLocation, EpochLine, Observer, Outcome, RunFolder, Start, StepLine, Trainer},
@@ -27,6 +27,7 @@ pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     if args.resume && args.config.is_none() {
         settings = resumed_settings(args, settings)?;
     }
+    settings.color = global.image_color().or(settings.color);
     let (config, dataset, init) = resolve(settings, &global.output())?;
     let start = match (args.resume, args.force) {
         (true, _) => Start::Resume,
@@ -67,7 +68,12 @@ fn resolve(
     settings: PartialRunConfig,
     output: &Output,
 ) -> Result<(RunConfig, Dataset, Option<ModelFile>)> {
-    let dataset = data::load(settings.dataset_name(), settings.data_dir.as_deref())?;
+    let dataset = super::data::load(
+        settings.dataset_name(),
+        settings.data_dir.as_deref(),
+        &settings.reading(),
+        output,
+    )?;
     let (mut config, init) = resolve_for(settings, &dataset, output)?;
     // config.toml must repeat the run from any working directory; the model's metadata has only the
     // name.

@@ -24,6 +24,15 @@ use crate::{
 /// The expected kind of file, for messages.
 pub(in crate::data) const WHAT: &str = "an IDX file";
 
+/// Type of unsigned bytes.
+const BYTE: u8 = 0x08;
+/// Type of 32-bit integers.
+const INT: u8 = 0x0c;
+/// Columns of QMNIST's labels.
+const QMNIST_COLUMNS: u32 = 8;
+/// Largest label.
+const MAX_LABEL: u32 = 65_535;
+
 /// Largest number of bytes of pixels in one file, 4 GiB.
 pub const MAX_BYTES: u64 = 4 << 30;
 /// Largest number of images or labels in one file.
@@ -103,8 +112,9 @@ pub fn read_images(path: &Path) -> Result<Images> {
     images(path, input, length)
 }
 
-/// Reads an IDX file of unsigned bytes of rank 1, raw or gzip. Errors as [`read_images`].
-pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
+/// Reads an IDX file of labels, raw or gzip: unsigned bytes or 32-bit integers of rank 1, or the
+/// first column of QMNIST's eight. Errors as [`read_images`].
+pub fn read_labels(path: &Path) -> Result<Vec<u32>> {
     let (input, length) = open(path, WHAT)?;
     labels(path, input, length)
 }
@@ -115,7 +125,7 @@ pub fn parse_images(path: &Path, bytes: &[u8]) -> Result<Images> {
 }
 
 /// [`read_labels`] on bytes in memory; `path` only names them in errors.
-pub fn parse_labels(path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
+pub fn parse_labels(path: &Path, bytes: &[u8]) -> Result<Vec<u32>> {
     labels(path, bytes, bytes.len() as u64)
 }
 
@@ -133,13 +143,27 @@ pub fn write_images(mut out: impl Write, shape: Shape, pixels: &[u8]) -> io::Res
     out.write_all(pixels)
 }
 
-/// Writes `labels` as raw IDX of rank 1.
+/// Writes `labels` as raw IDX of rank 1: bytes, or 32-bit integers if a label is above 255.
 ///
 /// # Errors
 /// `InvalidInput` if there are 2^32 or more.
-pub fn write_labels(mut out: impl Write, labels: &[u8]) -> io::Result<()> {
-    out.write_all(&header(&[size_u32(labels.len())?]))?;
-    out.write_all(labels)
+pub fn write_labels(mut out: impl Write, labels: &[u32]) -> io::Result<()> {
+    size_u32(labels.len())?;
+    out.write_all(&label_file(labels))
+}
+
+/// The raw file of `labels` (fewer than 2^32).
+fn label_file(labels: &[u32]) -> Vec<u8> {
+    let narrow: Option<Vec<u8>> = labels.iter().map(|&label| u8::try_from(label).ok()).collect();
+    let mut file = header(&[labels.len() as u32]);
+    match narrow {
+        Some(bytes) => file.extend(bytes),
+        None => {
+            file[2] = INT;
+            file.extend(labels.iter().flat_map(|label| label.to_be_bytes()));
+        }
+    }
+    file
 }
 
 fn size_u32(size: usize) -> io::Result<u32> {
@@ -150,8 +174,8 @@ fn size_u32(size: usize) -> io::Result<u32> {
 /// SHA-256 of the two raw files of `split`, whose images have `shape`.
 pub(in crate::data) fn sums(shape: Shape, split: &Split) -> [String; 2] {
     let images = image_header(shape, split.len());
-    let labels = header(&[split.len() as u32]);
-    [sha256_hex([&images[..], &split.images]), sha256_hex([&labels[..], &split.labels])]
+    let labels = label_file(&split.labels);
+    [sha256_hex([&images[..], &split.images]), sha256_hex([&labels[..]])]
 }
 
 /// The header of a raw file of `count` images (below 2^32): rank 3 for one channel, else rank 4.
@@ -170,7 +194,7 @@ fn header(sizes: &[u32]) -> Vec<u8> {
 }
 
 fn images(path: &Path, input: impl BufRead, length: u64) -> Result<Images> {
-    let (sizes, pixels) = parse(path, input, length, true)?;
+    let (sizes, _, pixels) = parse(path, input, length, true)?;
     if Order::of(&sizes) == Order::Either {
         log::warn!(
             "{}: sizes {sizes:?} could be channels-first or channels-last; read as channels-first: \
@@ -189,18 +213,32 @@ fn images(path: &Path, input: impl BufRead, length: u64) -> Result<Images> {
     Ok(Images { shape, pixels })
 }
 
-fn labels(path: &Path, input: impl BufRead, length: u64) -> Result<Vec<u8>> {
-    Ok(parse(path, input, length, false)?.1)
+fn labels(path: &Path, input: impl BufRead, length: u64) -> Result<Vec<u32>> {
+    let (sizes, kind, bytes) = parse(path, input, length, false)?;
+    if kind != INT {
+        return Ok(bytes.into_iter().map(u32::from).collect());
+    }
+    // The class is in the first column of QMNIST's labels.
+    let columns = sizes.get(1).map_or(1, |&columns| columns as usize);
+    let label = |(index, row): (usize, &[u8])| {
+        let value = i32::from_be_bytes([row[0], row[1], row[2], row[3]]);
+        let label = u32::try_from(value).ok().filter(|&label| label <= MAX_LABEL);
+        label.ok_or_else(|| {
+            let reason = format!("label {value} of image {index} is not in 0 to {MAX_LABEL}");
+            Error::format(path, reason)
+        })
+    };
+    bytes.chunks_exact(4 * columns).enumerate().map(label).collect()
 }
 
-/// Sizes and elements of an IDX file of images (or labels); `length` is that of `input` before
+/// Sizes, type and elements of an IDX file of images (or labels); `length` is that of `input` before
 /// decompression.
 fn parse(
     path: &Path,
     input: impl BufRead,
     length: u64,
     images: bool,
-) -> Result<(Vec<u32>, Vec<u8>)> {
+) -> Result<(Vec<u32>, u8, Vec<u8>)> {
     let (mut content, gzip) = decompressed(input).map_err(Error::io("cannot read", path))?;
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
@@ -220,12 +258,12 @@ fn parse(
         Ok(buffer)
     };
     let magic = take(4)?;
-    let rank = check_magic(&magic, images).map_err(|reason| Error::format(path, reason))?;
+    let (kind, rank) = check_magic(&magic, images).map_err(|reason| Error::format(path, reason))?;
     let sizes: Vec<u32> = take(4 * rank)?
         .chunks_exact(4)
         .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
         .collect();
-    let declared = check_sizes(&sizes).map_err(|reason| Error::format(path, reason))?;
+    let declared = check_sizes(&sizes, kind).map_err(|reason| Error::format(path, reason))?;
 
     let what = describe(&sizes);
     let header = 4 + 4 * rank as u64;
@@ -263,7 +301,7 @@ fn parse(
             path,
             format!("has data after the {what} that its header declares; get the file again"),
         )),
-        _ => Ok((sizes, bytes)),
+        _ => Ok((sizes, kind, bytes)),
     }
 }
 
@@ -271,24 +309,34 @@ fn out_of_memory(path: &Path, bytes: u64) -> Error {
     Error::format(path, format!("needs {bytes} bytes of memory, more than there is"))
 }
 
-/// The rank, if the first four bytes belong to a file of images (or labels) of unsigned bytes.
-fn check_magic(magic: &[u8], images: bool) -> Result<usize, String> {
+/// Type and rank, if the first four bytes belong to a file of images (or labels) that is read.
+fn check_magic(magic: &[u8], images: bool) -> Result<(u8, usize), String> {
     let wanted = if images {
         "images (unsigned bytes, rank 3 or 4)"
     } else {
         "labels (unsigned bytes, rank 1)"
     };
+    if let &[rank @ 1..=4, BYTE..=0x0e, 0, 0] = magic {
+        return Err(format!(
+            "looks little-endian (its header begins with {rank:02x} and ends with 00); IDX files \
+             are big-endian: write its header and numbers again"
+        ));
+    }
+    if magic[..2] == [0x1f, 0x8b] {
+        return Err("was packed with gzip twice; unpack it once".into());
+    }
     let &[0, 0, kind, rank] = magic else {
         return Err(format!(
             "is not an IDX file of {wanted}: begins with {magic:02x?}, not [00, 00, 08, {}]",
             if images { "03" } else { "01" }
         ));
     };
-    let kind = match kind {
-        0x08 => None,
+    let foreign = match kind {
+        BYTE => None,
+        INT if !images => None,
         0x09 => Some("signed bytes"),
         0x0b => Some("16-bit integers"),
-        0x0c => Some("32-bit integers"),
+        INT => Some("32-bit integers"),
         0x0d => Some("32-bit floats"),
         0x0e => Some("64-bit floats"),
         _ => {
@@ -297,11 +345,12 @@ fn check_magic(magic: &[u8], images: bool) -> Result<usize, String> {
             ));
         }
     };
-    if let Some(kind) = kind {
+    if let Some(kind) = foreign {
         return Err(format!("is an IDX file of {kind}; {wanted} are needed here"));
     }
     match (rank, images) {
-        (3 | 4, true) | (1, false) => Ok(rank.into()),
+        (3 | 4, true) | (1, false) => Ok((kind, rank.into())),
+        (2, false) if kind == INT => Ok((kind, 2)),
         (1, true) => Err(format!("is an IDX file of labels; {wanted} are needed here")),
         (3 | 4, false) => Err(format!("is an IDX file of images; {wanted} are needed here")),
         _ => Err(format!("is an IDX file of rank {rank}; {wanted} are needed here")),
@@ -309,10 +358,10 @@ fn check_magic(magic: &[u8], images: bool) -> Result<usize, String> {
 }
 
 /// The number of bytes that follow the header, if all sizes are within bounds.
-fn check_sizes(sizes: &[u32]) -> Result<u64, String> {
+fn check_sizes(sizes: &[u32], kind: u8) -> Result<u64, String> {
     let (&count, dimensions) = sizes.split_first().ok_or("declares no sizes")?;
     let channels = if dimensions.len() == 3 { dimensions[0] } else { 1 };
-    let sides = &dimensions[dimensions.len().saturating_sub(2)..];
+    let sides = if dimensions.len() < 2 { &[] } else { &dimensions[dimensions.len() - 2..] };
     if sizes.contains(&0) {
         return Err(format!("is empty: its header declares {}", describe(sizes)));
     }
@@ -323,6 +372,14 @@ fn check_sizes(sizes: &[u32]) -> Result<u64, String> {
              a.transpose(0, 3, 1, 2))"
         ));
     }
+    if let &[_, columns] = sizes
+        && columns != QMNIST_COLUMNS
+    {
+        return Err(format!(
+            "has labels of {columns} columns; one column is read, or QMNIST's {QMNIST_COLUMNS}, of \
+             which the first is the class"
+        ));
+    }
     if count > MAX_COUNT || channels > MAX_CHANNELS || sides.iter().any(|&side| side > MAX_SIDE) {
         return Err(format!(
             "its header declares {}; at most {MAX_COUNT} items of \
@@ -331,7 +388,8 @@ fn check_sizes(sizes: &[u32]) -> Result<u64, String> {
         ));
     }
     // At most 2^24 · 2^6 · 2^12 · 2^12, which fits.
-    let bytes = sizes.iter().map(|&size| u64::from(size)).product::<u64>();
+    let bytes = sizes.iter().map(|&size| u64::from(size)).product::<u64>()
+        * if kind == INT { 4 } else { 1 };
     if bytes > MAX_BYTES || usize::try_from(bytes).is_err() {
         return Err(format!(
             "its header declares {}, {bytes} bytes; at most {MAX_BYTES} are supported",

@@ -1,12 +1,37 @@
-//! Formats of data sets, one file each: the files by which a set in a folder is recognised, and
-//! their contents.
+//! Formats of data sets, one file each: how a set is recognised, and how it is read.
 
+pub(super) mod array;
+pub(super) mod cifar;
+pub(super) mod csv;
+mod folder;
 pub mod idx;
+mod idx_folder;
+mod names;
+mod npy;
+pub(super) mod npz;
+mod picture;
+pub(super) mod safetensors;
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
 
-use super::catalog::Entry;
-use crate::Result;
+use super::{
+    catalog::Entry,
+    content::{Content, Part},
+    dataset::Split,
+    parallel::Progress,
+    read::open,
+};
+use crate::{Error, Result, config::ReadOptions};
+use cifar::Cifar;
+use csv::CsvFiles;
+use idx_folder::IdxFolder;
+
+/// Why files of Python objects are not read.
+const PICKLE: &str = "holds Python objects (a pickle), which can run code when read; it is not \
+                      read: save the arrays with numpy.savez";
 
 /// A file of a data set.
 #[derive(Clone, Debug)]
@@ -17,33 +42,37 @@ pub(super) struct SetFile {
     built_in: Option<&'static [u8]>,
 }
 
+impl SetFile {
+    fn at(path: PathBuf) -> SetFile {
+        SetFile { path, built_in: None }
+    }
+}
+
 /// The files of a data set, by their format.
 #[derive(Clone, Debug)]
 pub(super) enum Files {
     /// Training images, training labels, test images, test labels.
     Idx([SetFile; 4]),
-}
-
-/// The two parts of a data set.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Part {
-    Training,
-    Test,
-}
-
-/// Images and labels of one part, as read from the files.
-pub(super) struct PartContent {
-    pub images: idx::Images,
-    pub labels: Vec<u8>,
-    /// The file of the images and the file of the labels.
-    pub paths: [PathBuf; 2],
+    /// IDX files under names of other sets than MNIST.
+    IdxFolder(Box<IdxFolder>),
+    /// CIFAR's binary version.
+    Cifar(Cifar),
+    /// NumPy's archive.
+    Npz(PathBuf),
+    /// A folder of NumPy's arrays.
+    Npy(PathBuf),
+    /// Tensors.
+    Safetensors(PathBuf),
+    /// Text.
+    Csv(CsvFiles),
+    /// A folder of pictures.
+    Pictures(PathBuf),
 }
 
 impl Files {
-    /// The data set in `folder`, or the names of the missing files.
+    /// The four IDX files of a named set in `folder`, or the names of the missing ones.
     pub fn in_folder(folder: &Path) -> Result<Files, Vec<&'static str>> {
-        let files = idx::find_files(folder)?;
-        Ok(Files::Idx(files.map(|path| SetFile { path, built_in: None })))
+        Ok(Files::Idx(idx::find_files(folder)?.map(SetFile::at)))
     }
 
     /// The embedded files of `entry`, if it has any.
@@ -56,25 +85,182 @@ impl Files {
         })))
     }
 
-    /// Reads one part.
+    /// The data set of any format at `path`, a folder or a file.
     ///
     /// # Errors
-    /// Errors of the format; see [`idx::read_images`].
-    pub fn read(&self, part: Part) -> Result<PartContent> {
-        let Files::Idx([train_images, train_labels, test_images, test_labels]) = self;
-        let (images, labels) = match part {
-            Part::Training => (train_images, train_labels),
-            Part::Test => (test_images, test_labels),
-        };
-        let paths = [images.path.clone(), labels.path.clone()];
-        let images = match images.built_in {
-            Some(bytes) => idx::parse_images(&images.path, bytes)?,
-            None => idx::read_images(&images.path)?,
-        };
-        let labels = match labels.built_in {
-            Some(bytes) => idx::parse_labels(&labels.path, bytes)?,
-            None => idx::read_labels(&labels.path)?,
-        };
-        Ok(PartContent { images, labels, paths })
+    /// [`Error::Data`] that says what is there instead, or what is missing.
+    pub fn recognise(path: &Path) -> Result<Files> {
+        if path.is_dir() { Files::of_folder(path) } else { Files::of_file(path) }
     }
+
+    fn of_folder(folder: &Path) -> Result<Files> {
+        if let Some(files) = IdxFolder::find(folder)? {
+            return Ok(Files::IdxFolder(Box::new(files)));
+        }
+        if let Some(cifar) = Cifar::find(folder)? {
+            return Ok(Files::Cifar(cifar));
+        }
+        if !npy::files(folder)?.is_empty() {
+            return Ok(Files::Npy(folder.into()));
+        }
+        let items = names::list(folder)?;
+        if items.iter().any(|item| item.is_folder) {
+            return Ok(Files::Pictures(folder.into()));
+        }
+        let with = |extensions: &[&str]| -> Vec<PathBuf> {
+            let ends = |name: &str| extensions.iter().any(|ending| name.ends_with(ending));
+            let found = items.iter().filter(|item| ends(&item.lower()));
+            found.map(|item| item.path.clone()).collect()
+        };
+        let tables = with(&[".csv", ".csv.gz"]);
+        let named = |part: &str| {
+            tables.iter().find(|path| {
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().to_lowercase().contains(part))
+            })
+        };
+        if let (Some(train), test) = (named("train"), named("test")) {
+            return Ok(Files::Csv(CsvFiles { train: train.clone(), test: test.cloned() }));
+        }
+        let singles = [tables, with(&[".npz", ".safetensors"])].concat();
+        if let [single] = &singles[..] {
+            return Files::of_file(single);
+        }
+        if items.iter().any(|item| item.lower() == "train_x.bin") {
+            return Err(Error::Data(format!(
+                "{}: looks like STL-10's binary files, which are not read; save them as images and \
+                 labels with numpy.savez, or as a folder of pictures",
+                folder.display()
+            )));
+        }
+        Ok(Files::Pictures(folder.into()))
+    }
+
+    fn of_file(path: &Path) -> Result<Files> {
+        let mut head = Vec::new();
+        let (mut input, _) = open(path, "a data set")?;
+        input.by_ref().take(512).read_to_end(&mut head).map_err(Error::io("cannot read", path))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let plain_name = name.strip_suffix(".gz").unwrap_or(&name);
+        let is_table = [".csv", ".tsv", ".txt"].iter().any(|ending| plain_name.ends_with(ending));
+        let is_tensors = head.get(8) == Some(&b'{') || plain_name.ends_with(".safetensors");
+        let refused = |reason: &str| Err(Error::Data(format!("{}: {reason}", path.display())));
+        match &head[..] {
+            [] => refused("is empty"),
+            [b'P', b'K', 3 | 5 | 7, ..] => Ok(Files::Npz(path.into())),
+            [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
+                let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                Ok(Files::Npy(folder.unwrap_or(Path::new(".")).into()))
+            }
+            [0x80, 2..=5, ..] => refused(PICKLE),
+            [b'M', b'A', b'T', b'L', b'A', b'B', ..] => refused(
+                "is a MATLAB file, which is not read; save its arrays with numpy.savez \
+                 (scipy.io.loadmat reads it)",
+            ),
+            [0x89, b'H', b'D', b'F', ..] => refused(
+                "is an HDF5 file (also MATLAB 7.3, Keras), which is not read; save its arrays with \
+                 numpy.savez (h5py reads it)",
+            ),
+            [b'P', b'A', b'R', b'1', ..] => {
+                refused("is a Parquet file, which is not read; save its arrays with numpy.savez")
+            }
+            [0, 0, 8..=14, 1..=4, ..] => refused(
+                "is one of the four IDX files of a data set; name the folder that holds them",
+            ),
+            _ if is_table => Ok(Files::Csv(CsvFiles { train: path.into(), test: None })),
+            _ if is_tensors => Ok(Files::Safetensors(path.into())),
+            _ if head.get(257..262) == Some(b"ustar") => {
+                refused("is a tar archive; unpack it and name the folder")
+            }
+            [0x1f, 0x8b, ..] => refused("is a gzip file; unpack it and name what it holds"),
+            _ if names::Use::of(path) == names::Use::Picture => refused(
+                "is a picture; a data set is a folder: train/CLASS/*, test/CLASS/*, or CLASS/* \
+                 with --test-share",
+            ),
+            _ => refused(
+                "is a file in no format of data sets; read are .npz, .npy, .csv, .safetensors, and \
+                 folders of pictures, IDX or CIFAR files",
+            ),
+        }
+    }
+
+    /// Reads the whole set. `classes` is the number of classes, if it is known.
+    ///
+    /// # Errors
+    /// Errors of the format.
+    pub fn read(
+        &self,
+        classes: Option<u32>,
+        options: &ReadOptions,
+        progress: &mut Progress<'_>,
+    ) -> Result<Content> {
+        match self {
+            Files::Idx([train_images, train_labels, test_images, test_labels]) => {
+                let train = idx_part(train_images, train_labels, classes)?;
+                let test = Some(idx_part(test_images, test_labels, classes)?);
+                Ok(Content { train, test, least_classes: 2, ..Content::default() })
+            }
+            Files::IdxFolder(files) => files.read(),
+            Files::Cifar(cifar) => cifar.read(),
+            Files::Npz(path) => npz::read(path),
+            Files::Npy(folder) => npy::read_folder(folder),
+            Files::Safetensors(path) => safetensors::read(path),
+            Files::Csv(files) => files.read(),
+            Files::Pictures(folder) => folder::read(folder, options, progress),
+        }
+    }
+
+    /// Whether [`Self::read`] converts the images as its options say; otherwise the content is to
+    /// be converted.
+    pub fn converts(&self) -> bool {
+        matches!(self, Files::Pictures(_))
+    }
+}
+
+/// Images and labels of the same number, with each label below `classes` if that is known.
+fn idx_part(images: &SetFile, labels: &SetFile, classes: Option<u32>) -> Result<Part> {
+    let (images_path, labels_path) = (&images.path, &labels.path);
+    let images = match images.built_in {
+        Some(bytes) => idx::parse_images(images_path, bytes)?,
+        None => idx::read_images(images_path)?,
+    };
+    let labels = match labels.built_in {
+        Some(bytes) => idx::parse_labels(labels_path, bytes)?,
+        None => idx::read_labels(labels_path)?,
+    };
+    if images.count() != labels.len() {
+        let reason = format!(
+            "has {} labels for the {} images of {}",
+            labels.len(),
+            images.count(),
+            images_path.display()
+        );
+        return Err(Error::format(labels_path, reason));
+    }
+    let out_of_range =
+        |classes: u32| labels.iter().position(|&label| label >= classes).zip(Some(classes));
+    if let Some((at, classes)) = classes.and_then(out_of_range) {
+        let reason = format!(
+            "label {} of image {at} is not one of the {classes} classes (0 to {})",
+            labels[at],
+            classes - 1
+        );
+        return Err(Error::format(labels_path, reason));
+    }
+    Ok(Part {
+        shape: images.shape,
+        split: Split { images: images.pixels, labels },
+        files: Vec::new(),
+        name: images_path.display().to_string(),
+    })
+}
+
+/// The message for a folder without a data set.
+fn no_data_set(folder: &Path) -> String {
+    format!(
+        "{}: not a folder with a data set: lacks train/CLASS/* and test/CLASS/* pictures, \
+         train-images-idx3-ubyte and its companions, CIFAR's binary files, .npy pairs, an .npz, \
+         .csv or .safetensors file",
+        folder.display()
+    )
 }

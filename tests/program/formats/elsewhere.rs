@@ -34,7 +34,7 @@ fn small() -> NetworkConfig {
 fn images(folder: &Path, name: &str, shape: Shape, seed: u64) -> (PathBuf, Split) {
     let mut random = Random(seed);
     let mut split = |count: usize| Split {
-        labels: (0..count).map(|image| (image % 3) as u8).collect(),
+        labels: (0..count).map(|image| (image % 3) as u32).collect(),
         images: (0..count * shape.elements() as usize).map(|_| random.below(256) as u8).collect(),
     };
     let (train, test) = (split(12), split(5));
@@ -56,7 +56,7 @@ fn reference(model: &Model, images: &[u8], (mean, deviation): (f64, f64)) -> Vec
     reference.forward(&parameters, &reference.scales(&parameters), &input).logits().to_vec()
 }
 
-fn loss(logits: &[f64], labels: &[u8]) -> f64 {
+fn loss(logits: &[f64], labels: &[u32]) -> f64 {
     let rows = logits.chunks_exact(logits.len() / labels.len()).zip(labels);
     let losses = rows.map(|(row, &label)| {
         row.iter().map(|logit| logit.exp()).sum::<f64>().ln() - row[usize::from(label)]
@@ -154,7 +154,7 @@ fn what_the_file_says_holds_in_every_command() {
         let correct = expected.chunks_exact(3).zip(&test.labels).filter(|(row, label)| {
             let best =
                 (0..3).fold(0, |best, class| if row[class] > row[best] { class } else { best });
-            best == usize::from(**label)
+            best == **label as usize
         });
         assert_eq!(
             judged["models"][0]["accuracy"].as_f64(),
