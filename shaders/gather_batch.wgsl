@@ -3,10 +3,10 @@
 //
 // The data set is bytes [image, channel, row, column], four per word; the batch is [image, row,
 // column, channel / 4] vec4. Image i of the part is number `order(position + i)` of the data set,
-// in the epoch's permutation or in file order. Of a data set in shards, a dispatch gathers the images
-// of one; of one that is larger than the memory, the images of this submission are at hand, in the
-// order of the batch. Augmentation draws one mirroring and one shift per
-// image, keyed by step and position in the epoch, so that the cuts between parts do not matter.
+// in the epoch's permutation or in file order. Of a data set in shards, a dispatch gathers the
+// images of one; of one that is larger than the memory, the images of this submission are at hand,
+// in the order of the batch. Augmentation draws one mirroring, one shift and one square to cut out
+// per image, keyed by step and position in the epoch, so that the cuts between parts do not matter.
 // Pixels shifted in from outside are byte 0. Labels are written for the clean and for the masked
 // half.
 
@@ -23,6 +23,7 @@ override CHANNELS: u32;
 override SHUFFLE: u32 = 0u;
 override SHIFT: u32 = 0u; // largest shift in pixels, each way
 override HFLIP: u32 = 0u;
+override CUTOUT: u32 = 0u; // side of a square that becomes 0 after normalisation
 @if(shard) override FIRST_IMAGE: u32; // of the shard
 @if(shard) override IMAGES: u32; // most of a shard
 @if(window) override PART: u32; // images of a part of a batch
@@ -61,6 +62,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         shift = draw.xy % vec2u(2u * SHIFT + 1u) - vec2u(SHIFT);
         mirrored = HFLIP != 0u && (draw.z >> 31u) != 0u;
     }
+    var centre = vec2u(); // of the square
+    if (CUTOUT != 0u) {
+        centre = random_bits(
+            random_key(current.seed_low, current.seed_high, current.step, AUGMENT), place, 1u, 0u).xy
+            % vec2u(HEIGHT, WIDTH);
+    }
     if (workgroup.x == 0u && lane == 0u) {
         batch_labels[image] = labels[source];
         batch_labels[image + current.count] = labels[source];
@@ -91,8 +98,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             @if(!constants_of_channels) let normalized = (bytes / 255.0 - MEAN) / DEVIATION;
             @if(constants_of_channels)
             let normalized = (bytes / 255.0 - constants[2u * group]) / constants[2u * group + 1u];
+            // Unsigned: places in front of the square wrap to large numbers.
+            let inner = vec2u(pixel / WIDTH, pixel % WIDTH) + CUTOUT / 2u - centre;
+            let is_cut = inner.x < CUTOUT && inner.y < CUTOUT;
+            let is_kept = real_channels(group, CHANNELS) & vec4<bool>(!is_cut);
             pixels[image * elements + element] =
-                store_output(select(vec4f(), normalized, real_channels(group, CHANNELS)));
+                store_output(select(vec4f(), normalized, is_kept));
         }
     }
 }

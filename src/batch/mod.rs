@@ -20,6 +20,8 @@ use crate::{
 
 /// Largest shift of an image by augmentation, in pixels per direction.
 const SHIFT: u32 = 2;
+/// The same of a random crop.
+const CROP: u32 = 4;
 /// Groups of 4 values that one invocation gathers.
 const STRIP: u32 = 8;
 
@@ -191,7 +193,13 @@ impl Batch {
                 PixelConstants::OfChannels(&channels)
             }
         };
-        let shifts = options.augment.contains(&Augmentation::Shift);
+        let has = |augmentation| options.augment.contains(&augmentation);
+        let shift = match () {
+            () if has(Augmentation::Crop) => CROP,
+            () if has(Augmentation::Shift) => SHIFT,
+            () => 0,
+        };
+        let half = data.shape.height.min(data.shape.width) / 2;
         let gather = |bytes, from| GatherBatch {
             current: &self.step,
             data: bytes,
@@ -202,8 +210,9 @@ impl Batch {
             most: self.most,
             from,
             shuffle: options.shuffle,
-            shift: if shifts { SHIFT } else { 0 },
-            hflip: options.augment.contains(&Augmentation::Hflip),
+            shift,
+            hflip: has(Augmentation::Hflip),
+            cutout: if has(Augmentation::Cutout) { half } else { 0 },
             constants,
             format,
             lanes: LANES,

@@ -8,6 +8,7 @@ mod drop;
 mod eval;
 mod explain;
 mod export;
+mod import;
 mod judge;
 mod networks;
 mod quantize;
@@ -32,6 +33,7 @@ pub use drop::DropArgs;
 pub use eval::{Engine, EvalArgs, ModelInputArgs, NetworkArgs, Split};
 pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};
 pub use export::{ExportArgs, ExportFormat, ExportInput};
+pub use import::ImportArgs;
 pub use judge::JudgedMethodArgs;
 pub use networks::NetworksArgs;
 pub use quantize::{CalibrationRule, QuantizeArgs};
@@ -182,6 +184,8 @@ pub enum Command {
     Cost(CostArgs),
     /// Write a model for use in other programs
     Export(ExportArgs),
+    /// Read a model of another program, print its layers, and write it as one of our own
+    Import(ImportArgs),
     /// Measure accuracy as features are removed, most salient first, to test whether a map names
     /// the features that the network uses
     Drop(DropArgs),

@@ -60,6 +60,7 @@ fn dispatch(command: &Command, global: &GlobalArgs) -> Result<()> {
         Command::Explain(args) => commands::explain::run(args, global),
         Command::Cost(args) => commands::cost::run(args, global),
         Command::Export(args) => commands::export::run(args, global),
+        Command::Import(args) => commands::import::run(args, global),
         Command::Drop(args) => commands::drop::run(args, global),
         Command::Compare(args) => commands::compare::run(args, global),
         Command::Reproduce(args) => commands::reproduce::run(args, global),

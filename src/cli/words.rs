@@ -52,6 +52,11 @@ fn advice(remedy: &Remedy) -> String {
             "say what network it is with --network FILE.toml, or a name from `saliq networks`"
                 .into()
         }
+        Remedy::NetworkOrNames => {
+            "say what network it is with --network NAME|FILE.toml, or what its tensors are called \
+             there with `saliq import --rename FROM=TO`"
+                .into()
+        }
         Remedy::NetworkOrImages => {
             "name the data set it is for with --dataset, or the network with --network FILE.toml"
                 .into()

@@ -120,15 +120,21 @@ settings! {
         test_limit: i64 = whole("N"),
         /// Share of the training set, its end, that is held out for validation [default: 0]
         validation_share: f64 = real("SHARE"),
+        /// Stop after N epochs without a better accuracy (or, at the same, a lower loss) on the
+        /// validation images, which --validation-share holds out [default: never]
+        ///
+        /// The best model is best.safetensors in the run folder, with or without this.
+        early_stopping: i64 = whole("N"),
         /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: that of
         /// --init, else standard]
         ///
         /// `standard` is the published mean and deviation of a named data set (MNIST 0.1307,
         /// 0.3081; Fashion-MNIST 0.2860, 0.3530), else those of the training images.
-        /// `M1,M2,M3/S1,S2,S3` is a pair a channel; so far all must be equal.
+        /// `M1,M2,M3/S1,S2,S3` is a pair a channel.
         #[cfg_attr(feature = "cli", arg(value_name = "HOW"))]
         normalize: NormalizeSpec,
-        /// Random changes to training images: none, or a list of shift, hflip [default: none]
+        /// Random changes to training images: none, or a list of shift (up to 2 pixels), crop (up
+        /// to 4), hflip, cutout (a square of half the size) [default: none]
         #[cfg_attr(feature = "cli", arg(value_name = "LIST"))]
         augment: AugmentList,
         /// Visit the training images in file order, every epoch [default: false]
@@ -604,6 +610,7 @@ impl PartialRunConfig {
         check_whole("seed", self.seed, 0, i64::MAX)?;
         check_whole("log-every", self.log_every, 0, many)?;
         check_whole("snapshot-every", self.snapshot_every, 0, many)?;
+        check_whole("early-stopping", self.early_stopping, 1, many)?;
         check_whole("warmup-steps", self.warmup_steps, 0, many)?;
         check_whole("step-epochs", self.step_epochs, 1, 1_000_000)?;
         check_whole("sgt-warmup-epochs", self.sgt_warmup_epochs, 0, 1_000_000)?;

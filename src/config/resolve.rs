@@ -69,6 +69,11 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
     {
         return Err(Error::Settings(phrase!("<normalize {}>: {}", own, reason)));
     }
+    if settings.early_stopping.is_some() && settings.validation_share.unwrap_or(0.0) <= 0.0 {
+        return Err(Error::Settings(phrase!(
+            "<early-stopping>: needs images to judge by; hold some out with <validation-share>"
+        )));
+    }
     let out = settings.out.unwrap_or_else(|| {
         Path::new("runs").join(format!(
             "{}-{}-{seed}",
@@ -99,6 +104,10 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
         log_every: narrow("log-every", settings.log_every.unwrap_or(1))?,
         checkpoint_every: settings.checkpoint_every.map(|cadence| cadence.to_string()),
         on_non_finite: settings.on_non_finite.unwrap_or_default(),
+        early_stopping: settings
+            .early_stopping
+            .map(|epochs| narrow("early-stopping", epochs))
+            .transpose()?,
         snapshot_every: narrow("snapshot-every", settings.snapshot_every.unwrap_or(0))?,
         freeze_bn_after: settings
             .freeze_bn_after

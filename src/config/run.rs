@@ -78,6 +78,8 @@ pub struct RunConfig {
     pub on_non_finite: OnNonFinite,
     /// Steps between saliency snapshots; 0 for none.
     pub snapshot_every: u32,
+    /// Epochs without a better accuracy on the validation images after which the run ends.
+    pub early_stopping: Option<u32>,
     /// The last step with the batch's statistics in batch norms; absent: all steps.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub freeze_bn_after: Option<u64>,
@@ -298,6 +300,7 @@ impl From<&RunConfig> for PartialRunConfig {
             checkpoint_every: run.checkpoint_every.as_deref().and_then(|text| text.parse().ok()),
             on_non_finite: Some(run.on_non_finite),
             snapshot_every: Some(i64::from(run.snapshot_every)),
+            early_stopping: run.early_stopping.map(i64::from),
             network,
         }
     }

@@ -152,15 +152,18 @@ impl FromStr for AugmentList {
         let list = elements(text, |name| {
             let name_of = StrDeserializer::<de::value::Error>::new(name);
             Augmentation::deserialize(name_of).map_err(|_| {
-                let known = ["none", "shift", "hflip"];
+                let known = ["none", "shift", "hflip", "crop", "cutout"];
                 format!(
-                    "`{name}` is not one of `none`, `shift`, `hflip`{}",
+                    "`{name}` is not one of `none`, `shift`, `hflip`, `crop`, `cutout`{}",
                     suggestion(name, known)
                 )
             })
         })?;
         match list.iter().enumerate().find(|(index, item)| list[..*index].contains(item)) {
             Some(_) => Err(format!("`{text}` names an augmentation twice")),
+            None if list.contains(&Augmentation::Shift) && list.contains(&Augmentation::Crop) => {
+                Err(format!("`{text}`: crop is a larger shift; leave one of them out"))
+            }
             None => Ok(AugmentList(list)),
         }
     }
@@ -177,6 +180,8 @@ impl fmt::Display for AugmentList {
             .map(|item| match item {
                 Augmentation::Shift => "shift",
                 Augmentation::Hflip => "hflip",
+                Augmentation::Crop => "crop",
+                Augmentation::Cutout => "cutout",
             })
             .collect();
         join(formatter, &names)

@@ -16,6 +16,8 @@ pub enum Remedy {
     NormalizationOrImages,
     /// To say what network it is.
     Network,
+    /// To say what network it is, or what its tensors are called there.
+    NetworkOrNames,
     /// To say what network it is, or which images it is for.
     NetworkOrImages,
     /// To say how large the network's images are, or which ones they are.

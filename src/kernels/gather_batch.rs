@@ -67,6 +67,8 @@ pub struct GatherBatch<'a> {
     pub shift: u32,
     /// Whether images are mirrored at random.
     pub hflip: bool,
+    /// Side of a square that becomes 0 after normalisation; 0 for none.
+    pub cutout: u32,
     /// What pixels in 0..1 are normalised with.
     pub constants: PixelConstants<'a>,
     /// Format of the pixels: in [`Format::U8`] they are the bytes, not normalised.
@@ -84,6 +86,7 @@ impl Launcher for GatherBatch<'_> {
             .constant("SHUFFLE", u32::from(self.shuffle))
             .constant("SHIFT", self.shift)
             .constant("HFLIP", u32::from(self.hflip))
+            .constant("CUTOUT", self.cutout)
             .feature("shard", matches!(self.from, GatherFrom::Shard { .. }))
             .feature("window", matches!(self.from, GatherFrom::Window { .. }));
         let specialization = match self.from {

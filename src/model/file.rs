@@ -7,7 +7,7 @@ use super::{
     fill::fill,
     names::{METADATA_KEY, MODEL_FILE},
     normalization::Images,
-    packed,
+    packed, state_dict,
     table_one::TableOne,
     tensors::{FILE_LIMIT, Tensor, TensorFile},
 };
@@ -216,6 +216,8 @@ pub struct ModelFile {
     is_unpacked: bool,
     /// Whether another program wrote it; its network is then known, and was not trained here.
     is_foreign: bool,
+    /// Whether tensors that its network does without are an error.
+    keeps_leftovers: bool,
     /// What was left out or assumed when it was read.
     remarks: Vec<String>,
 }
@@ -245,15 +247,24 @@ impl ModelFile {
     }
 
     pub(super) fn new(tensors: TensorFile, path: PathBuf) -> Result<ModelFile> {
+        let mut tensors = tensors;
         let own = tensors.metadata(METADATA_KEY).map(ModelConfig::from_metadata).transpose();
         let config = own.map_err(|error| Error::format(&path, error.to_string()))?;
+        let mut remarks = Vec::new();
+        if config.is_none() {
+            let removed = state_dict::unwrap_names(&mut tensors);
+            if !removed.is_empty() {
+                remarks.push(format!("its names begin with {}, left out", removed.concat()));
+            }
+        }
         Ok(ModelFile {
             path,
             tensors,
             config,
             is_unpacked: false,
             is_foreign: false,
-            remarks: Vec::new(),
+            keeps_leftovers: true,
+            remarks,
         })
     }
 
@@ -276,6 +287,7 @@ impl ModelFile {
             config: Some(config),
             is_unpacked: true,
             is_foreign: true,
+            keeps_leftovers: true,
             remarks,
         })
     }
@@ -284,6 +296,27 @@ impl ModelFile {
     /// quantization and its images.
     pub fn is_bare(&self) -> bool {
         self.config.is_none()
+    }
+
+    /// Gives tensors of a bare state_dict other names, pair by pair: a name, or what names begin
+    /// with up to a dot, and what stands there instead.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] for a name that no tensor has, for two tensors of one name, and for a
+    /// file that says itself what it is.
+    pub fn rename(&mut self, renames: &[(String, String)]) -> Result<()> {
+        if !self.is_bare() && !renames.is_empty() {
+            return Err(Error::Settings(phrase!(
+                "<rename>: {} says itself what its tensors are",
+                self.path.display()
+            )));
+        }
+        state_dict::rename(&mut self.tensors, renames)
+    }
+
+    /// Leaves out tensors that the network does without, with a remark; they are an error else.
+    pub fn without_leftovers(&mut self) {
+        self.keeps_leftovers = false;
     }
 
     /// Where it was read from.
@@ -470,7 +503,7 @@ impl ModelFile {
     }
 
     /// The configuration of a bare file, and a line about the assumptions.
-    fn bare(&self, reading: &Reading<'_>) -> Result<(ModelConfig, Option<Phrase>)> {
+    fn bare(&mut self, reading: &Reading<'_>) -> Result<(ModelConfig, Option<Phrase>)> {
         let bits_given = reading.quantization.bits.is_some();
         if !bits_given {
             self.require_bits()?;
@@ -494,27 +527,76 @@ impl ModelFile {
             ..QuantizationConfig::default()
         };
         let layout = Graph::new(&network, &quantization)?.layout;
-        if let Some(name) = self.without_place(&layout) {
-            let whose = reading.network.map_or("the network of Table I".into(), |choice| {
-                format!("the network {}", choice.label())
-            });
-            let needed = |parameter: &&Parameter| {
-                parameter.role != ParameterRole::BatchCount
-                    && self.tensors.tensor(&parameter.name).is_none()
-            };
-            let missing = layout.parameters.iter().find(needed);
-            let missing = missing.map_or_else(String::new, |missing| {
-                format!(", and no {}, which it needs", missing.name)
-            });
-            let what = format!("has {name}, which {whose} does without{missing}");
-            return Err(Error::unfit(&self.path, &what, Remedy::Network));
-        }
+        let whose = reading.network.map_or("the network of Table I".into(), |choice| {
+            format!("the network {}", choice.label())
+        });
+        self.check_names(&layout, &whose)?;
+        assumed.extend(self.take_absent_biases(&layout));
+        assumed.extend(self.take_leftovers(&layout, &whose)?);
+        assumed.extend(std::mem::take(&mut self.remarks));
         if !bits_given {
             assumed.push("run in float".into());
         }
         let remark =
             format!("{}: has no `saliq` metadata; {}", self.path.display(), assumed.join("; "));
         Ok((said_nothing(network, quantization), (!assumed.is_empty()).then(|| remark.into())))
+    }
+
+    /// Returns an error for a tensor of `layout` that the file does not have, with those that may
+    /// be meant; biases may be absent.
+    fn check_names(&self, layout: &ParameterLayout, whose: &str) -> Result<()> {
+        let is_missing = |parameter: &&Parameter| {
+            !parameter.role.is_quantizers()
+                && !matches!(parameter.role, ParameterRole::BatchCount | ParameterRole::Bias)
+                && self.tensors.tensor(&parameter.name).is_none()
+        };
+        let Some(missing) = layout.parameters.iter().find(is_missing) else { return Ok(()) };
+        let others = state_dict::leftovers(&self.tensors, layout);
+        let meant = state_dict::candidates(&self.tensors, layout, &missing.name, &missing.shape);
+        let what = match others.is_empty() {
+            true => format!("has no tensor {}, which {whose} needs", missing.name),
+            false => format!(
+                "has {}, which {whose} does without, and no {}, which it needs{}",
+                state_dict::listed(&others),
+                missing.name,
+                match meant.is_empty() {
+                    true => String::new(),
+                    false => format!("; of its shape: {}", state_dict::listed(&meant)),
+                }
+            ),
+        };
+        let remedy = if meant.is_empty() { Remedy::Network } else { Remedy::NetworkOrNames };
+        Err(Error::unfit(&self.path, &what, remedy))
+    }
+
+    /// Biases that the file does not have are 0. Returns a line about them.
+    fn take_absent_biases(&mut self, layout: &ParameterLayout) -> Option<String> {
+        let is_absent = |parameter: &&Parameter| {
+            parameter.role == ParameterRole::Bias && self.tensors.tensor(&parameter.name).is_none()
+        };
+        let absent: Vec<&Parameter> = layout.parameters.iter().filter(is_absent).collect();
+        for bias in &absent {
+            self.tensors.insert(Tensor::f32(&bias.name, &bias.shape, vec![0.0; bias.len()]));
+        }
+        let names: Vec<&str> = absent.iter().map(|bias| &bias.name[..]).collect();
+        (!names.is_empty()).then(|| format!("{} absent, taken as 0", state_dict::listed(&names)))
+    }
+
+    /// Tensors that the network does without: an error, or a line about them.
+    fn take_leftovers(&self, layout: &ParameterLayout, whose: &str) -> Result<Option<String>> {
+        let names: Vec<&str> = state_dict::leftovers(&self.tensors, layout)
+            .into_iter()
+            .filter(|name| !is_quantizer(name))
+            .collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let listed = state_dict::listed(&names);
+        if self.keeps_leftovers {
+            let what = format!("has {listed}, which {whose} does without");
+            return Err(Error::unfit(&self.path, &what, Remedy::Network));
+        }
+        Ok(Some(format!("left out: {listed}, which {whose} does without")))
     }
 
     /// The network of `--network` for the given images; one known by name has as many classes as

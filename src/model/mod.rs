@@ -7,6 +7,7 @@ mod fold;
 mod names;
 mod normalization;
 mod packed;
+mod state_dict;
 mod table_one;
 mod tensors;
 

@@ -94,7 +94,7 @@ pub struct StoredTensor {
 }
 
 impl StoredTensor {
-    /// The values as f32; F64 is rounded.
+    /// The values as f32, of floats of any width; F64 is rounded.
     ///
     /// # Errors
     /// [`Error::Format`] for other types.
@@ -105,11 +105,21 @@ impl StoredTensor {
                 .into_iter()
                 .map(|value| value as f32)
                 .collect()),
+            Dtype::F16 => Ok(self.halves(|bits| half::f16::from_bits(bits).to_f32())),
+            Dtype::BF16 => Ok(self.halves(|bits| half::bf16::from_bits(bits).to_f32())),
             other => Err(Error::format(
                 path,
-                format!("{} is {other:?}; saliq reads F32 (and F64): convert it", self.name),
+                format!(
+                    "{} is {other:?}; saliq reads F16, BF16, F32 and F64: convert it",
+                    self.name
+                ),
             )),
         }
+    }
+
+    fn halves(&self, value: impl Fn(u16) -> f32) -> Vec<f32> {
+        let words = self.bytes.chunks_exact(2);
+        words.map(|word| value(u16::from_le_bytes([word[0], word[1]]))).collect()
     }
 
     /// The values as 64-bit integers.
@@ -219,6 +229,29 @@ impl TensorFile {
     /// Names of the tensors, in arbitrary order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
+    }
+
+    /// Gives every tensor the name that `renamed` makes of its own.
+    ///
+    /// # Errors
+    /// A name that two tensors would have; nothing is changed then.
+    pub(super) fn rename(
+        &mut self,
+        renamed: impl Fn(&str) -> String,
+    ) -> std::result::Result<(), String> {
+        let mut names = std::collections::HashSet::new();
+        if let Some(twice) = self.names().map(&renamed).find(|name| !names.insert(name.clone())) {
+            return Err(twice);
+        }
+        let old = std::mem::take(&mut self.tensors);
+        self.tensors = old
+            .into_iter()
+            .map(|(name, tensor)| {
+                let name = renamed(&name);
+                (name.clone(), StoredTensor { name, ..tensor })
+            })
+            .collect();
+        Ok(())
     }
 
     /// Number of tensors.

@@ -18,6 +18,8 @@ pub struct Gather {
     pub shift: u32,
     /// Mirroring with probability ½.
     pub hflip: bool,
+    /// Side of a square that becomes 0, with its centre anywhere in the image; 0 for none.
+    pub cutout: usize,
     /// Mean, subtracted from p/255, and standard deviation, which divides the difference, of each
     /// channel.
     pub constants: Vec<(f64, f64)>,
@@ -47,6 +49,13 @@ pub fn gather_batch(
         let [right, down] = [draw[0], draw[1]]
             .map(|bits| i64::from(bits % (2 * gather.shift + 1)) - i64::from(gather.shift));
         let mirrored = gather.hflip && draw[2] >> 31 == 1;
+        let key = random::random_key(seed, step.step, random::AUGMENT);
+        let centre = random::random_bits(key, place, 1, 0);
+        let [cut_row, cut_column] = [centre[0] as usize % height, centre[1] as usize % width];
+        let is_near = |at: usize, centre: usize| {
+            let from = centre as i64 - (gather.cutout / 2) as i64;
+            (from..from + gather.cutout as i64).contains(&(at as i64))
+        };
         batch_labels.push(labels[source]);
         for y in 0..height {
             for x in 0..width {
@@ -56,6 +65,10 @@ pub fn gather_batch(
                 }
                 let inside =
                     (0..height as i64).contains(&row) && (0..width as i64).contains(&column);
+                // The batch is filled with 0.
+                if is_near(y, cut_row) && is_near(x, cut_column) {
+                    continue;
+                }
                 for channel in 0..channels {
                     let at = |row, column| {
                         ((source * channels + channel) * height + row as usize) * width

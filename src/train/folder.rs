@@ -11,7 +11,7 @@ use super::{
     lines::{EpochLine, Line, StepLine},
     lock::RunLock,
     metrics_file::MetricsFile,
-    names::{CONFIG_FILE, DATA_FILE, METRICS_FILE},
+    names::{BEST_FILE, CONFIG_FILE, DATA_FILE, METRICS_FILE},
 };
 use crate::{
     Error, Result,
@@ -36,8 +36,9 @@ impl RunFolder {
     /// [`Error::Settings`] for an existing run, [`Error::Io`] for a folder that cannot be written.
     pub fn create(config: &RunConfig, force: bool, lock: RunLock) -> Result<RunFolder> {
         let path = &config.out;
-        let mut files =
-            [CONFIG_FILE, METRICS_FILE, MODEL_FILE, DATA_FILE].map(|name| path.join(name)).to_vec();
+        let mut files = [CONFIG_FILE, METRICS_FILE, MODEL_FILE, BEST_FILE, DATA_FILE]
+            .map(|name| path.join(name))
+            .to_vec();
         files.extend(Checkpoint::files(path));
         if files.iter().any(|file| file.exists()) {
             if !force {
@@ -88,6 +89,15 @@ impl RunFolder {
     pub fn model(&self) -> Result<PathBuf> {
         self.lock.check(&self.path)?;
         Ok(self.path.join(MODEL_FILE))
+    }
+
+    /// The path of the model of the best epoch, by the validation images.
+    ///
+    /// # Errors
+    /// As [`Self::model`].
+    pub(super) fn best(&self) -> Result<PathBuf> {
+        self.lock.check(&self.path)?;
+        Ok(self.path.join(BEST_FILE))
     }
 
     /// The configuration file of the run in `folder`.

@@ -28,7 +28,7 @@ pub struct StepLine {
 }
 
 /// One epoch: means over its training images, and the results on the test set after it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochLine {
     /// Number of the epoch, from 1.
     pub epoch: u64,

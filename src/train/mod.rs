@@ -1,6 +1,7 @@
 //! A training run: the loop around the recorded step, with schedule, metrics, checkpoints and run
 //! folder.
 
+mod best;
 mod calibration;
 mod checkpoint;
 mod collection;

@@ -8,3 +8,5 @@ pub(super) const METRICS_FILE: &str = "metrics.jsonl";
 
 /// Location of the data set, for a model in a folder that is not a run folder.
 pub const DATA_FILE: &str = "data.toml";
+/// Name of the model of the best epoch, by the validation images, in a run folder.
+pub const BEST_FILE: &str = "best.safetensors";

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use super::{
+    best::Best,
     collection::{request, settle, take_in},
     epoch::{epoch_line, quantizers},
+    folder::RunFolder,
     lines::Line,
     outcome::{Observer, Outcome, Record, Start},
     running::Running,
@@ -44,14 +46,16 @@ pub(super) async fn attempt(
         .then(|| snapshot_data(session, &snapshot_images))
         .transpose()?;
     let mut running = begin(session, init, start, record, observer).await?;
-    let already_finished = running.step >= session.total_steps;
     let mut evaluation = None;
     if let Some(data) = &snapshot_data {
         let snapshot = snapshot(session, running.step, data).await?;
         running.record.snapshots.push(snapshot);
     }
     running.pause();
-    while running.step < session.total_steps || running.epoch_is_open {
+    let patience = session.config.early_stopping;
+    let mut best = best_so_far(session, &running)?;
+    let already_finished = running.step >= session.total_steps || best.is_over(patience);
+    while (running.step < session.total_steps && !best.is_over(patience)) || running.epoch_is_open {
         let epoch = (running.step - u64::from(running.epoch_is_open)) / session.steps_per_epoch;
         let end = (epoch + 1) * session.steps_per_epoch;
         let last = session.total_steps.min(end);
@@ -73,10 +77,23 @@ pub(super) async fn attempt(
             observer.advise(&said);
         }
         running.folder.write(&Line::Epoch(&line))?;
+        if best.add(&line) {
+            let parameters = session.parameters().await?;
+            let (path, layout) = (running.folder.best()?, &session.network.graph.layout);
+            Model::save(&path, &session.model_config(), layout, &parameters)?;
+        }
         running.epoch_is_open = false;
         observer.epoch(&line);
         running.record.add_epoch(line);
         evaluation = Some(tested);
+        if best.is_over(patience) {
+            observer.note(&format!(
+                "stopped after epoch {}: no better accuracy on the validation images since epoch \
+                 {}, whose model is best.safetensors",
+                epoch + 1,
+                epoch + 1 - u64::from(patience.unwrap_or(0))
+            ));
+        }
         if last == end {
             session.masking.end_epoch(epoch, &mut running.masking);
             request(session, &mut running, true, observer).await?;
@@ -88,6 +105,15 @@ pub(super) async fn attempt(
         None => session.evaluator.run(session.gpu, class_names, &mut |_| {}).await?,
     };
     finish(session, running, evaluation, snapshot_images, already_finished, observer).await
+}
+
+/// The best epoch in front of the step from which a run begins or continues.
+fn best_so_far(session: &Session<'_>, running: &Running<'_>) -> Result<Best> {
+    if session.validator.is_none() || running.step == 0 {
+        return Ok(Best::default());
+    }
+    let (_, epochs) = RunFolder::read_metrics(running.folder.path())?;
+    Ok(Best::of(epochs.iter().filter(|line| line.step <= running.step)))
 }
 
 /// Runs the steps of the current epoch up to step `last`.

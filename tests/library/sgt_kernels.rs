@@ -243,6 +243,7 @@ fn check_gather_from(place: Place, gather: &Gather, record: StepRecord) {
             shuffle: gather.shuffle,
             shift: gather.shift,
             hflip: gather.hflip,
+            cutout: gather.cutout as u32,
             constants,
             format: Format::F32,
             lanes: LANES,
@@ -305,6 +306,7 @@ fn gather_batch_matches_the_reference() {
         shuffle: false,
         shift: 0,
         hflip: false,
+        cutout: 0,
         constants: vec![(0.0, 1.0)],
     };
     check_gather(plain.clone(), step());
@@ -328,6 +330,9 @@ fn gather_batch_matches_the_reference() {
             StepRecord { count: 8, ..step() },
         );
     }
+    for cutout in [1, 3, 4, 9] {
+        check_gather(Gather { shift: 4, cutout, ..all.clone() }, StepRecord { count: 9, ..step() });
+    }
     check_gather(Gather { height: 2, width: 2, shift: 3, shuffle: false, ..all.clone() }, step());
     check_gather(Gather { shift: 0, ..all }, StepRecord { position: 0, count: 11, ..step() });
 }
@@ -341,6 +346,7 @@ fn augmentation_does_not_depend_on_how_a_batch_is_cut() {
         shuffle: true,
         shift: 2,
         hflip: true,
+        cutout: 2,
         constants: vec![(0.0, 1.0)],
     };
     let mut random = Random(1);
@@ -1413,6 +1419,7 @@ fn an_epoch_visits_every_image_once() {
         shuffle: true,
         shift: 0,
         hflip: false,
+        cutout: 0,
         constants: PixelConstants::ForAll { mean: 0.0, deviation: 1.0 },
         format: Format::F32,
         lanes: LANES,

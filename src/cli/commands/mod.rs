@@ -11,6 +11,7 @@ pub mod drop;
 pub mod eval;
 pub mod explain;
 pub mod export;
+pub mod import;
 mod judge;
 pub mod networks;
 pub mod quantize;
