@@ -107,8 +107,7 @@ fn noise(shape: Shape, count: u32) -> Dataset {
     let bytes = (0..count * shape.elements())
         .map(|index| random::random_bits(key, index, 0, 0)[0] as u8)
         .collect();
-    let train =
-        Split { images: bytes, labels: (0..count).map(|index| index % 10).collect() };
+    let train = Split { images: bytes, labels: (0..count).map(|index| index % 10).collect() };
     let mut test = train.clone();
     test.truncate(1, shape);
     Dataset {

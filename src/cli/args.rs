@@ -25,7 +25,9 @@ pub use crate::check::{CheckArgs, CheckFormat};
 pub use bench::BenchArgs;
 pub use compare::CompareArgs;
 pub use cost::{Accounting, CostArgs};
-pub use data::{ConvertArgs, DataArgs, DataCommand, FetchArgs, InfoArgs, ListArgs, ReadArgs, SourceArgs};
+pub use data::{
+    ConvertArgs, DataArgs, DataCommand, FetchArgs, InfoArgs, ListArgs, ReadArgs, SourceArgs,
+};
 pub use drop::DropArgs;
 pub use eval::{Engine, EvalArgs, ModelInputArgs, NetworkArgs, Split};
 pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};

@@ -12,10 +12,9 @@ use toml::de::{DeValue, ValueDeserializer};
 
 use super::{
     ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, ColorMode, DropoutRates, ImageSize,
-    LayerConfig,
-    LooseBits, MaskFill, MaskRank, NetworkOrigin, NormalizeSpec, OnNonFinite, OptimizerKind,
-    PactKind, PartialNetwork, PartialQuantization, Precision, ReadOptions, SaliencyTarget, ScheduleKind,
-    SgtVariant, WeightInit, WeightQuantizer,
+    LayerConfig, LooseBits, MaskFill, MaskRank, NetworkOrigin, NormalizeSpec, OnNonFinite,
+    OptimizerKind, PactKind, PartialNetwork, PartialQuantization, Precision, ReadOptions,
+    SaliencyTarget, ScheduleKind, SgtVariant, WeightInit, WeightQuantizer,
     misfit::Misfit,
     pointers,
     quantization::refusal,

@@ -7,10 +7,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{
-    content::Content,
-    format::{safetensors},
-};
+use super::{content::Content, format::safetensors};
 use crate::{
     digest::sha256_hex,
     files::{cache_dir, read_bounded, write_atomically},

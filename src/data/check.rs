@@ -68,7 +68,11 @@ pub(super) fn split(source: &str, content: &mut Content, options: &ReadOptions) 
                 Part {
                     shape: whole.shape,
                     split: whole.split.select(&places, whole.shape),
-                    files: places.iter().filter_map(|&place| whole.files.get(place)).cloned().collect(),
+                    files: places
+                        .iter()
+                        .filter_map(|&place| whole.files.get(place))
+                        .cloned()
+                        .collect(),
                     name: format!("{} ({name})", whole.name),
                 }
             };
@@ -179,18 +183,16 @@ pub(super) fn oddities(dataset: &Dataset) -> Vec<String> {
 
 /// `class cat has no images` or `classes … have no images`.
 fn missing_text(dataset: &Dataset, missing: &[u32]) -> String {
-    let is_numbered = dataset
-        .class_names
-        .iter()
-        .enumerate()
-        .all(|(class, name)| *name == class.to_string());
+    let is_numbered =
+        dataset.class_names.iter().enumerate().all(|(class, name)| *name == class.to_string());
     let names = if is_numbered {
         ranges(missing)
     } else {
         const MOST: usize = 5;
-        let names = missing.iter().take(MOST).map(|&class| {
-            dataset.class_names.get(class as usize).map_or("?", String::as_str)
-        });
+        let names = missing
+            .iter()
+            .take(MOST)
+            .map(|&class| dataset.class_names.get(class as usize).map_or("?", String::as_str));
         let more = if missing.len() > MOST {
             format!(" and {} more", missing.len() - MOST)
         } else {
@@ -205,7 +207,8 @@ fn missing_text(dataset: &Dataset, missing: &[u32]) -> String {
     }
 }
 
-/// The number of test images that are training images too.
+/// The number of test images that are training images too. Images of a single value and images that
+/// stand for several classes are not counted: they are alike by chance or by mistake.
 fn leaks(dataset: &Dataset) -> usize {
     let size = (dataset.shape.elements() as usize).max(1);
     let hash = |image: &[u8]| {
@@ -213,19 +216,29 @@ fn leaks(dataset: &Dataset) -> usize {
         image.hash(&mut hasher);
         hasher.finish()
     };
-    let mut known: HashMap<u64, Vec<&[u8]>> = HashMap::new();
+    /// A test image, how often it occurs, and the classes of the same training images.
+    type Known<'a> = (&'a [u8], usize, Vec<u32>);
+    let mut known: HashMap<u64, Vec<Known<'_>>> = HashMap::new();
     for image in dataset.test.images.chunks_exact(size) {
-        known.entry(hash(image)).or_default().push(image);
-    }
-    let mut leaked = 0;
-    for image in dataset.train.images.chunks_exact(size) {
-        if let Some(images) = known.get_mut(&hash(image)) {
-            let before = images.len();
-            images.retain(|own| *own != image);
-            leaked += before - images.len();
+        if image.iter().all(|value| *value == image[0]) {
+            continue;
+        }
+        let alike = known.entry(hash(image)).or_default();
+        match alike.iter_mut().find(|(own, ..)| *own == image) {
+            Some((_, count, _)) => *count += 1,
+            None => alike.push((image, 1, Vec::new())),
         }
     }
-    leaked
+    for (image, &label) in dataset.train.images.chunks_exact(size).zip(&dataset.train.labels) {
+        let Some(alike) = known.get_mut(&hash(image)) else { continue };
+        if let Some((.., labels)) = alike.iter_mut().find(|(own, ..)| *own == image)
+            && !labels.contains(&label)
+        {
+            labels.push(label);
+        }
+    }
+    let leaked = known.values().flatten().filter(|(.., labels)| labels.len() == 1);
+    leaked.map(|&(_, count, _)| count).sum()
 }
 
 /// A warning about classes without images.

@@ -3,7 +3,10 @@
 use crate::{
     Error, Result,
     config::{ColorMode, ImageSize, ReadOptions, Shape},
-    data::{dataset::{Skipped, Split}, pixels},
+    data::{
+        dataset::{Skipped, Split},
+        pixels,
+    },
 };
 
 /// Images with labels of one shape.
@@ -101,9 +104,9 @@ impl Part {
                 let (red, rest) = image.split_at(shape.pixels() as usize);
                 let (green, blue) = rest.split_at(shape.pixels() as usize);
                 let pixels = red.iter().zip(green).zip(blue);
-                out.extend(pixels.map(|((&red, &green), &blue)| {
-                    pixels::luminance([red, green, blue])
-                }));
+                out.extend(
+                    pixels.map(|((&red, &green), &blue)| pixels::luminance([red, green, blue])),
+                );
             }),
             _ => {
                 return Err(Error::Data(format!(

@@ -8,8 +8,8 @@
 //! format, `read` reads them with a bound, and `check` verifies that they fit each other and the
 //! name.
 
-pub mod catalog;
 mod cache;
+pub mod catalog;
 mod check;
 mod content;
 mod dataset;
@@ -19,6 +19,7 @@ mod format;
 mod gzip;
 mod locate;
 mod parallel;
+mod parse;
 mod pixels;
 mod published;
 mod read;
@@ -31,6 +32,7 @@ pub use dataset::{Dataset, Details, Skipped, Split, digest, tail_length};
 pub use fetch::{Progress, fetch};
 pub use format::idx;
 pub use locate::{DATA_DIR_VARIABLE, Listing, list};
+pub use parse::{FileFormat, parse};
 
 use crate::{Result, config::ReadOptions};
 use content::{Content, Part};
@@ -78,8 +80,7 @@ fn load_from(
     let source = source.unwrap_or_else(|| "built-in".into());
     let known = located.entry.map(|entry| entry.class_names.len() as u32);
     let mut content = located.files.read(known, options, progress)?;
-    if let (Some(entry), Some(folder), Some(test)) =
-        (located.entry, &located.folder, &content.test)
+    if let (Some(entry), Some(folder), Some(test)) = (located.entry, &located.folder, &content.test)
     {
         let parts = [&content.train, test].map(|part| (part.shape, &part.split));
         let said = check::sums(entry, folder, parts);
@@ -153,8 +154,7 @@ fn assemble(
     let Part { split: train, files: train_files, .. } = train;
     let Part { split: test, files: test_files, .. } = test.unwrap_or_default();
     let validation = validation.map(|part| part.split);
-    let details =
-        Details { train_files, test_files, has_own_test, validation, skipped, warnings };
+    let details = Details { train_files, test_files, has_own_test, validation, skipped, warnings };
     let mut dataset = Dataset {
         name: located.name,
         shape,

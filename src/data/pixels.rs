@@ -99,15 +99,14 @@ fn inner<P: image::Pixel<Subpixel = u8> + 'static>(
     if u64::from(to_h) * u64::from(to_w) <= MOST {
         return image;
     }
-    let (h, w) = if u64::from(size.height) * u64::from(width)
-        >= u64::from(size.width) * u64::from(height)
-    {
-        let most = (u64::from(height) * u64::from(size.width)).div_ceil(size.height.into()) + 8;
-        (height, width.min(most as u32))
-    } else {
-        let most = (u64::from(width) * u64::from(size.height)).div_ceil(size.width.into()) + 8;
-        (height.min(most as u32), width)
-    };
+    let (h, w) =
+        if u64::from(size.height) * u64::from(width) >= u64::from(size.width) * u64::from(height) {
+            let most = (u64::from(height) * u64::from(size.width)).div_ceil(size.height.into()) + 8;
+            (height, width.min(most as u32))
+        } else {
+            let most = (u64::from(width) * u64::from(size.height)).div_ceil(size.width.into()) + 8;
+            (height.min(most as u32), width)
+        };
     imageops::crop_imm(&image, (width - w) / 2, (height - h) / 2, w, h).to_image()
 }
 

@@ -61,8 +61,7 @@ impl Retraining<'_> {
         let settings = MethodOptions { seed: self.seed, ..MethodOptions::default() };
         let mut maps = Vec::new();
         for subject in subjects {
-            let labels: Vec<u32> =
-                subject.images.labels.clone();
+            let labels: Vec<u32> = subject.images.labels.clone();
             maps.push(
                 subject
                     .explain(&[method], &settings, &labels, &mut |_| {})

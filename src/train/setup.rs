@@ -24,8 +24,9 @@ pub(super) fn splits(
     }
     // Images that the files set apart come before a part of the training images.
     let own = || dataset.details.validation.clone();
-    let validation = (config.validation_share > 0.0)
-        .then(|| own().unwrap_or_else(|| train.split_off_tail(config.validation_share, dataset.shape)));
+    let validation = (config.validation_share > 0.0).then(|| {
+        own().unwrap_or_else(|| train.split_off_tail(config.validation_share, dataset.shape))
+    });
     if train.is_empty() || test.is_empty() {
         return Err(Error::Data(format!(
             "{}: no images are left to train on or to test with; raise the limits",

@@ -7,7 +7,10 @@ use serde::Serialize;
 use crate::{
     Error, Result,
     cli::{
-        args::{ConvertArgs, DataArgs, DataCommand, FetchArgs, GlobalArgs, InfoArgs, ListArgs, SourceArgs},
+        args::{
+            ConvertArgs, DataArgs, DataCommand, FetchArgs, GlobalArgs, InfoArgs, ListArgs,
+            SourceArgs,
+        },
         output::Output,
         progress::Progress,
     },

@@ -221,11 +221,9 @@ impl<'a> ModelFlags<'a> {
         {
             return Ok(Rc::clone(dataset));
         }
-        let dataset =
-            Rc::new(datasets::load_with(name, data_dir, reading, &mut |_, _| {})?);
+        let dataset = Rc::new(datasets::load_with(name, data_dir, reading, &mut |_, _| {})?);
         let place = data_dir.map(Path::to_path_buf);
-        *self.read.borrow_mut() =
-            Some((name.into(), place, reading.clone(), Rc::clone(&dataset)));
+        *self.read.borrow_mut() = Some((name.into(), place, reading.clone(), Rc::clone(&dataset)));
         Ok(dataset)
     }
 

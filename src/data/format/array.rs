@@ -17,7 +17,7 @@ pub(in crate::data) const MAX_LABEL: u32 = 65_535;
 
 /// Types of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::data) enum Kind {
     Bool,
     U8,
     I8,
@@ -51,7 +51,7 @@ impl Kind {
 
 /// An array as a file has it.
 #[derive(Clone, Debug)]
-pub(super) struct Array {
+pub(in crate::data) struct Array {
     /// Its name in messages.
     pub name: String,
     pub kind: Kind,
@@ -199,7 +199,10 @@ impl Array {
             return Err(format!("{}: is empty, sizes {sizes:?}", self.name));
         }
         if sizes.iter().skip(1).any(|&size| size > 1 << 16) {
-            return Err(format!("{}: sizes {sizes:?}; an image's sides are below 65,537", self.name));
+            return Err(format!(
+                "{}: sizes {sizes:?}; an image's sides are below 65,537",
+                self.name
+            ));
         }
         let is_channels = |size: usize| size == 1 || size == 3;
         let shape = |[c, h, w]: [usize; 3]| Shape::new(c as u32, h as u32, w as u32);
@@ -225,10 +228,9 @@ impl Array {
                  {}.reshape(-1, HEIGHT, WIDTH)",
                 self.name, self.name
             )),
-            _ => Err(format!(
-                "{}: sizes {sizes:?}; images are N×H×W, N×C×H×W or N×H×W×C",
-                self.name
-            )),
+            _ => {
+                Err(format!("{}: sizes {sizes:?}; images are N×H×W, N×C×H×W or N×H×W×C", self.name))
+            }
         }
     }
 
@@ -280,9 +282,8 @@ impl Array {
                 level.round() as u8
             })
             .collect();
-        let said = is_between.then(|| {
-            format!("{}: floats are rounded to the nearest of 256 levels", self.name)
-        });
+        let said = is_between
+            .then(|| format!("{}: floats are rounded to the nearest of 256 levels", self.name));
         Ok((pixels, said.into_iter().collect()))
     }
 }
@@ -328,16 +329,12 @@ pub(super) fn content<E>(
             (Some(found), None) => {
                 let pair = images.iter().position(|known| found.eq_ignore_ascii_case(known));
                 let wanted = labels[pair.unwrap_or(0).min(labels.len() - 1)];
-                return Err(wrong(format!(
-                    "has {found}{suffix} and no {wanted}{suffix} for it"
-                )));
+                return Err(wrong(format!("has {found}{suffix} and no {wanted}{suffix} for it")));
             }
             (None, Some(found)) => {
                 let pair = labels.iter().position(|known| found.eq_ignore_ascii_case(known));
                 let wanted = images[pair.unwrap_or(0).min(images.len() - 1)];
-                return Err(wrong(format!(
-                    "has {found}{suffix} and no {wanted}{suffix} for it"
-                )));
+                return Err(wrong(format!("has {found}{suffix} and no {wanted}{suffix} for it")));
             }
         };
         let labels = read(labels)?;

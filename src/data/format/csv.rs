@@ -48,7 +48,7 @@ impl CsvFiles {
 }
 
 /// Reads the bytes of a file of all images; `path` only names them in errors.
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
+pub(in crate::data) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
     content(parse_rows(path, bytes)?, None)
 }
 
@@ -92,7 +92,9 @@ fn content(train: Rows, test: Option<Rows>) -> Result<Content> {
             found.ok_or_else(|| {
                 Error::format(
                     &rows.name,
-                    format!("label {text} of image {index} is not a class number (0 to {MAX_LABEL})"),
+                    format!(
+                        "label {text} of image {index} is not a class number (0 to {MAX_LABEL})"
+                    ),
                 )
             })
         };
@@ -169,11 +171,8 @@ fn parse_rows(path: &Path, input: impl BufRead) -> Result<Rows> {
             )));
         }
     }
-    let mut reader = ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .trim(Trim::All)
-        .from_reader(content);
+    let mut reader =
+        ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(content);
     let mut rows = Rows {
         name: path.display().to_string(),
         labels: Vec::new(),
@@ -207,9 +206,14 @@ fn parse_rows(path: &Path, input: impl BufRead) -> Result<Rows> {
             let names: Vec<String> = record.iter().map(text).collect();
             let is_number = |name: &String| name.parse::<f64>().is_ok();
             // A header has names in the columns of pixels.
-            if names.iter().filter(|name| !is_number(name)).count() > 1 || names.len() == 2 && !names.iter().any(is_number) {
+            if names.iter().filter(|name| !is_number(name)).count() > 1
+                || names.len() == 2 && !names.iter().any(is_number)
+            {
                 let is_label = |name: &String| {
-                    matches!(name.to_lowercase().as_str(), "label" | "labels" | "class" | "target" | "y")
+                    matches!(
+                        name.to_lowercase().as_str(),
+                        "label" | "labels" | "class" | "target" | "y"
+                    )
                 };
                 label_at = names.iter().position(is_label).unwrap_or(0);
                 if label_at != 0 && label_at != names.len() - 1 {

@@ -369,11 +369,11 @@ impl Layout {
             // Damaged pictures do not decide about colours.
             let still_grey = kept.iter().all(|(_, header, _)| header.is_grey);
             if options.color.is_none() && still_grey != grey && !kept.is_empty() {
-                readable = kept.into_iter().map(|(candidate, header, _)| (candidate, header)).collect();
+                readable =
+                    kept.into_iter().map(|(candidate, header, _)| (candidate, header)).collect();
                 continue;
             }
-            readable =
-                kept.iter().map(|&(candidate, header, _)| (candidate, header)).collect();
+            readable = kept.iter().map(|&(candidate, header, _)| (candidate, header)).collect();
             self.check_all_classes(&classes, candidates, &readable, &failed)?;
             self.skipped.extend(failed);
             self.skipped.sort_by(|one, other| one.file.cmp(&other.file));
@@ -486,7 +486,8 @@ impl Layout {
             ));
         }
         if animated > 0 {
-            self.warnings.push(format!("{animated} pictures are animated; the first frame is taken"));
+            self.warnings
+                .push(format!("{animated} pictures are animated; the first frame is taken"));
         }
         if let Some(highest) = dark.filter(|&highest| all_deep && highest < 1 << 14) {
             self.warnings.push(format!(
@@ -498,10 +499,9 @@ impl Layout {
         // Validation images alone are the test set.
         let (test, validation) = match &self.splits {
             [_, None, Some(_)] => (Some(validation), None),
-            [_, test_folder, validation_folder] => (
-                test_folder.as_ref().map(|_| test),
-                validation_folder.as_ref().map(|_| validation),
-            ),
+            [_, test_folder, validation_folder] => {
+                (test_folder.as_ref().map(|_| test), validation_folder.as_ref().map(|_| validation))
+            }
         };
         Content {
             train,
@@ -543,9 +543,7 @@ fn planes(
             let grey = GrayImage::from_raw(rgb.width(), rgb.height(), values).unwrap_or_default();
             pixels::fit_grey(grey, size).into_raw()
         }
-        (ColorMode::Rgb, Pixels::Grey(grey)) => {
-            pixels::fit_grey(grey, size).into_raw().repeat(3)
-        }
+        (ColorMode::Rgb, Pixels::Grey(grey)) => pixels::fit_grey(grey, size).into_raw().repeat(3),
         (ColorMode::Rgb, Pixels::Color(rgb)) => {
             let rgb = pixels::fit_rgb(rgb, size).into_raw();
             (0..3).flat_map(|channel| rgb.iter().skip(channel).step_by(3).copied()).collect()

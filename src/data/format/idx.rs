@@ -258,8 +258,7 @@ fn parse(
         Ok(buffer)
     };
     let magic = take(4)?;
-    let (kind, rank) =
-        check_magic(&magic, images).map_err(|reason| Error::format(path, reason))?;
+    let (kind, rank) = check_magic(&magic, images).map_err(|reason| Error::format(path, reason))?;
     let sizes: Vec<u32> = take(4 * rank)?
         .chunks_exact(4)
         .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))

@@ -8,11 +8,7 @@ use std::{
 };
 
 use super::{SetFile, idx_part, names};
-use crate::{
-    Error, Result,
-    data::content::Content,
-    files::read_bounded,
-};
+use crate::{Error, Result, data::content::Content, files::read_bounded};
 
 /// Largest file of class names.
 const MAX_NAMES: u64 = 1 << 16;
@@ -174,8 +170,10 @@ impl IdxFolder {
         let bytes = read_bounded(&path, MAX_NAMES)?;
         let text = String::from_utf8_lossy(&bytes);
         let line = |line: &str| {
-            let numbers =
-                line.split_whitespace().map(|word| word.parse::<u32>().ok()).collect::<Option<Vec<_>>>()?;
+            let numbers = line
+                .split_whitespace()
+                .map(|word| word.parse::<u32>().ok())
+                .collect::<Option<Vec<_>>>()?;
             let (&label, codes) = numbers.split_first()?;
             Some((label, char::from_u32(*codes.last()?).filter(|c| c.is_ascii_graphic())?))
         };

@@ -7,9 +7,9 @@ mod folder;
 pub mod idx;
 mod idx_folder;
 mod names;
-mod npy;
+pub(super) mod npy;
 pub(super) mod npz;
-mod picture;
+pub(super) mod picture;
 pub(super) mod safetensors;
 
 use std::{
@@ -115,7 +115,8 @@ impl Files {
         let tables = with(&[".csv", ".csv.gz"]);
         let named = |part: &str| {
             tables.iter().find(|path| {
-                path.file_name().is_some_and(|name| name.to_string_lossy().to_lowercase().contains(part))
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().to_lowercase().contains(part))
             })
         };
         if let (Some(train), test) = (named("train"), named("test")) {
@@ -138,11 +139,7 @@ impl Files {
     fn of_file(path: &Path) -> Result<Files> {
         let mut head = Vec::new();
         let (mut input, _) = open(path, "a data set")?;
-        input
-            .by_ref()
-            .take(512)
-            .read_to_end(&mut head)
-            .map_err(Error::io("cannot read", path))?;
+        input.by_ref().take(512).read_to_end(&mut head).map_err(Error::io("cannot read", path))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let plain_name = name.strip_suffix(".gz").unwrap_or(&name);
         let is_table = [".csv", ".tsv", ".txt"].iter().any(|ending| plain_name.ends_with(ending));
@@ -170,9 +167,7 @@ impl Files {
             [0, 0, 8..=14, 1..=4, ..] => refused(
                 "is one of the four IDX files of a data set; name the folder that holds them",
             ),
-            _ if is_table => {
-                Ok(Files::Csv(CsvFiles { train: path.into(), test: None }))
-            }
+            _ if is_table => Ok(Files::Csv(CsvFiles { train: path.into(), test: None })),
             _ if is_tensors => Ok(Files::Safetensors(path.into())),
             _ if head.get(257..262) == Some(b"ustar") => {
                 refused("is a tar archive; unpack it and name the folder")
@@ -269,3 +264,6 @@ fn no_data_set(folder: &Path) -> String {
         folder.display()
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,8 @@ const PICTURES: [&str; 9] = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp",
 /// Extensions of files that are images to their owner, but are not read.
 const OTHER_PICTURES: [&str; 38] = [
     "tif", "tiff", "ppm", "pgm", "pbm", "pnm", "pfm", "heic", "heif", "avif", "svg", "svgz", "psd",
-    "npy", "npz", "pdf", "jxl", "jp2", "j2k", "jpx", "jxr", "ico", "tga", "exr", "hdr", "dds", "dcm",
-    "nii", "raw", "dng", "cr2", "nef", "arw", "eps", "qoi", "apng", "mp4", "pcx",
+    "npy", "npz", "pdf", "jxl", "jp2", "j2k", "jpx", "jxr", "ico", "tga", "exr", "hdr", "dds",
+    "dcm", "nii", "raw", "dng", "cr2", "nef", "arw", "eps", "qoi", "apng", "mp4", "pcx",
 ];
 
 /// What a file in a class folder is, by the extension of its name.

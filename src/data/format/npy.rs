@@ -52,7 +52,11 @@ fn stem(path: &Path) -> String {
 ///
 /// # Errors
 /// What is wrong, or not read.
-pub(super) fn parse(name: &str, mut input: impl Read, length: u64) -> Result<Array, String> {
+pub(in crate::data) fn parse(
+    name: &str,
+    mut input: impl Read,
+    length: u64,
+) -> Result<Array, String> {
     let mut take = |bytes: usize| {
         let mut buffer = Vec::new();
         let read = input.by_ref().take(bytes as u64).read_to_end(&mut buffer);
@@ -119,9 +123,9 @@ pub(super) fn parse(name: &str, mut input: impl Read, length: u64) -> Result<Arr
             "{name}: truncated: its header declares {declared} bytes, the file has {found}; get \
              the file again"
         )),
-        found if found > declared => Err(format!(
-            "{name}: has data behind the {declared} bytes that its header declares"
-        )),
+        found if found > declared => {
+            Err(format!("{name}: has data behind the {declared} bytes that its header declares"))
+        }
         _ => {
             let name = name.into();
             Ok(Array { name, kind, is_big_endian, is_fortran, sizes, bytes })

@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path) -> Result<Content> {
 }
 
 /// [`read`] on bytes in memory; `path` only names them in errors.
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
+pub(in crate::data) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
     read_from(path, Cursor::new(bytes))
 }
 
@@ -49,10 +49,8 @@ fn read_from(path: &Path, input: impl Read + Seek) -> Result<Content> {
     if members.iter().any(|name| name.ends_with("data.pkl")) {
         return Err(wrong(super::PICKLE.into()));
     }
-    let names: Vec<String> = members
-        .iter()
-        .map(|name| name.strip_suffix(".npy").unwrap_or(name).to_string())
-        .collect();
+    let names: Vec<String> =
+        members.iter().map(|name| name.strip_suffix(".npy").unwrap_or(name).to_string()).collect();
     let read = |name: &str| -> Result<Array> {
         let index = names.iter().position(|known| known == name);
         let member = index.map_or(name, |index| members[index].as_str());
@@ -66,9 +64,7 @@ fn read_from(path: &Path, input: impl Read + Seek) -> Result<Content> {
         drop(raw);
         let length = match method {
             CompressionMethod::Stored => size.min(packed),
-            CompressionMethod::Deflated => {
-                size.min(packed.saturating_mul(DEFLATE_BEST_RATIO))
-            }
+            CompressionMethod::Deflated => size.min(packed.saturating_mul(DEFLATE_BEST_RATIO)),
             #[expect(deprecated, reason = "the only way to the number of a method")]
             other => {
                 return Err(wrong(format!(

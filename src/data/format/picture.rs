@@ -24,7 +24,7 @@ const JPEG_BEST_RATIO: u64 = 1024;
 
 /// The properties of a picture that its header shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(in crate::data) struct Header {
     /// Rows, columns, as the picture is shown.
     pub sides: [u32; 2],
     /// Whether its type is grey, with or without alpha.
@@ -35,7 +35,7 @@ pub(super) struct Header {
 
 /// A decoded picture, as it is shown.
 #[derive(Clone, Debug)]
-pub(super) struct Picture {
+pub(in crate::data) struct Picture {
     pub pixels: Pixels,
     /// Whether some pixels are not opaque; their colours are taken as they are.
     pub is_transparent: bool,
@@ -45,7 +45,7 @@ pub(super) struct Picture {
 
 /// The pixels of a picture by its type.
 #[derive(Clone, Debug)]
-pub(super) enum Pixels {
+pub(in crate::data) enum Pixels {
     Grey(GrayImage),
     Color(RgbImage),
 }
@@ -61,7 +61,7 @@ enum Kind {
 }
 
 /// The properties of a picture, or why it cannot be read.
-pub(super) fn header(bytes: &[u8]) -> Result<Header, String> {
+pub(in crate::data) fn header(bytes: &[u8]) -> Result<Header, String> {
     guarded(bytes, |kind| {
         let mut decoder = decoder(kind, bytes)?;
         let (width, height) = check_size(kind, bytes, decoder.as_ref())?;
@@ -73,7 +73,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, String> {
 }
 
 /// The pixels of a picture, or why it cannot be read.
-pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
+pub(in crate::data) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     guarded(bytes, |kind| {
         if kind == Kind::Jpeg {
             check_jpeg_end(bytes)?;
@@ -118,7 +118,9 @@ fn kind(bytes: &[u8]) -> Result<Kind, String> {
         _ if bytes.starts_with(b"version https://git-lfs") => {
             "is a Git LFS pointer, not the picture; `git lfs pull` gets it"
         }
-        [b'I', b'I', 0x2a, 0, ..] | [b'M', b'M', 0, 0x2a, ..] => "is a TIFF file, which is not read",
+        [b'I', b'I', 0x2a, 0, ..] | [b'M', b'M', 0, 0x2a, ..] => {
+            "is a TIFF file, which is not read"
+        }
         [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => match brand.get(..4) {
             Some(b"avif" | b"avis") => "is an AVIF file, which is not read",
             Some(b"heic" | b"heix" | b"mif1" | b"hevc") => "is a HEIC file, which is not read",
@@ -139,7 +141,8 @@ fn kind(bytes: &[u8]) -> Result<Kind, String> {
 
 fn is_text(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(512)];
-    let is_plain = |&byte: &u8| byte >= 0x20 && byte != 0x7f || matches!(byte, b'\n' | b'\r' | b'\t');
+    let is_plain =
+        |&byte: &u8| byte >= 0x20 && byte != 0x7f || matches!(byte, b'\n' | b'\r' | b'\t');
     head.iter().all(is_plain)
 }
 
@@ -173,11 +176,7 @@ fn limits() -> Limits {
 
 /// Columns and rows as stored, if there are not more pixels than are read, or than the bytes can
 /// hold.
-fn check_size(
-    kind: Kind,
-    bytes: &[u8],
-    decoder: &dyn ImageDecoder,
-) -> Result<(u32, u32), String> {
+fn check_size(kind: Kind, bytes: &[u8], decoder: &dyn ImageDecoder) -> Result<(u32, u32), String> {
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 {
@@ -220,8 +219,9 @@ fn reason(error: &ImageError) -> String {
 fn orientation(kind: Kind, bytes: &[u8], decoder: &mut dyn ImageDecoder) -> Orientation {
     let found = match kind {
         // The chunk may follow the pixels.
-        Kind::Png => chunks(bytes, *b"eXIf")
-            .find_map(|(_, data)| Orientation::from_exif_chunk(data)),
+        Kind::Png => {
+            chunks(bytes, *b"eXIf").find_map(|(_, data)| Orientation::from_exif_chunk(data))
+        }
         _ => decoder.orientation().ok(),
     };
     found.unwrap_or(Orientation::NoTransforms)
@@ -250,8 +250,7 @@ fn has_grey_palette(kind: Kind, bytes: &[u8]) -> bool {
         Kind::Gif => {
             let Some(&flags) = bytes.get(10) else { return false };
             let length = 3 << ((flags & 7) + 1);
-            flags & 0x80 != 0
-                && bytes.get(13..13 + length).is_some_and(|palette| ramp(palette, 3))
+            flags & 0x80 != 0 && bytes.get(13..13 + length).is_some_and(|palette| ramp(palette, 3))
         }
         Kind::Bmp => {
             let word = |at: usize| {
@@ -275,7 +274,9 @@ fn has_grey_palette(kind: Kind, bytes: &[u8]) -> bool {
 fn is_animated(kind: Kind, bytes: &[u8]) -> bool {
     match kind {
         Kind::Png => chunks(bytes, *b"acTL").next().is_some(),
-        Kind::WebP => bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|f| f & 2 != 0),
+        Kind::WebP => {
+            bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|f| f & 2 != 0)
+        }
         Kind::Gif => gif_frames(bytes) > 1,
         Kind::Jpeg | Kind::Bmp => false,
     }
@@ -310,8 +311,10 @@ fn gif_frames(bytes: &[u8]) -> usize {
 /// pixels are taken as they are.
 fn flattened(image: DynamicImage, grey_palette: bool) -> Picture {
     let (width, height) = (image.width(), image.height());
-    let grey = |values| Pixels::Grey(GrayImage::from_raw(width, height, values).unwrap_or_default());
-    let color = |values| Pixels::Color(RgbImage::from_raw(width, height, values).unwrap_or_default());
+    let grey =
+        |values| Pixels::Grey(GrayImage::from_raw(width, height, values).unwrap_or_default());
+    let color =
+        |values| Pixels::Color(RgbImage::from_raw(width, height, values).unwrap_or_default());
     let mut picture = Picture {
         pixels: Pixels::Grey(GrayImage::default()),
         is_transparent: false,

@@ -84,7 +84,11 @@ pub(in crate::data) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
     if let Some(names) = &notes.class_names
         && (names.len() > 1 << 16 || highest.is_some_and(|label| label as usize >= names.len()))
     {
-        return Err(wrong(format!("{} class names for labels up to {}", names.len(), highest.unwrap_or(0))));
+        return Err(wrong(format!(
+            "{} class names for labels up to {}",
+            names.len(),
+            highest.unwrap_or(0)
+        )));
     }
     content.least_classes = notes.classes.min(1 << 16);
     content.class_names = notes.class_names;
