@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Error, Result,
     config::{ReadOptions, Shape},
+    error::phrase,
     random::{self, random_bits, random_key},
 };
 
@@ -26,16 +27,15 @@ pub(super) fn same_shape(source: &str, content: &Content) -> Result<Shape> {
     let others = others.chain(content.validation.iter().map(|part| ("validation", part)));
     for (name, part) in others {
         if part.shape != train.shape {
-            return Err(Error::format(
+            return Err(Error::Settings(phrase!(
+                "{}: training images are {}, {} images {} ({}); they must agree; <image-size H,W> \
+                 makes them one size",
                 source,
-                format!(
-                    "training images are {}, {name} images {} ({}); they must agree (--image-size \
-                     H,W makes them one size)",
-                    text(train.shape),
-                    text(part.shape),
-                    part.name
-                ),
-            ));
+                text(train.shape),
+                name,
+                text(part.shape),
+                part.name
+            )));
         }
     }
     if train.shape.elements() == 0 || content.parts().any(|part| part.split.is_empty()) {
@@ -48,16 +48,18 @@ pub(super) fn same_shape(source: &str, content: &Content) -> Result<Shape> {
 pub(super) fn split(source: &str, content: &mut Content, options: &ReadOptions) -> Result<()> {
     match (options.test_share, content.test.is_some()) {
         (_, true) => Ok(()),
-        (None, false) => Err(Error::Data(format!(
-            "{source}: has no test images; --test-share 0.2 takes a fifth of each class for the \
-             test, or add them (test/ beside train/, x_test, …)"
+        (None, false) => Err(Error::Settings(phrase!(
+            "{}: has no test images; <test-share 0.2> takes a fifth of each class for the test, or \
+             add them (test/ beside train/, x_test, …)",
+            source
         ))),
         (Some(share), false) => {
             let chosen = stratified(&content.train.split.labels, share, options.seed);
             if !chosen.contains(&true) || !chosen.contains(&false) {
-                return Err(Error::Data(format!(
-                    "{source}: --test-share {share} of {} images leaves none to train on or to \
-                     test with",
+                return Err(Error::Settings(phrase!(
+                    "{}: <test-share {}> of {} images leaves none to train on or to test with",
+                    source,
+                    share,
                     chosen.len()
                 )));
             }

@@ -8,7 +8,6 @@
 //! format, `read` reads them with a bound, and `check` verifies that they fit each other and the
 //! name.
 
-mod cache;
 pub mod catalog;
 mod check;
 mod content;

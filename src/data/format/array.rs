@@ -262,7 +262,7 @@ impl Array {
             };
             return Err(format!(
                 "{}: pixels from {least} to {most}; {range} are read: undo a normalisation before, \
-                 since saliq has its own (--normalize)",
+                 since saliq normalises images itself",
                 self.name
             ));
         }
@@ -377,7 +377,7 @@ pub(super) fn content<E>(
     let (test, validation) = if test.is_none() { (validation, None) } else { (test, validation) };
     if let Some(validation) = &validation {
         warnings.push(format!(
-            "{}: its {} images are not used, except with --validation-share",
+            "{}: its {} images serve for validation only, and are not used without",
             validation.name,
             validation.split.len()
         ));

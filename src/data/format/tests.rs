@@ -124,7 +124,7 @@ fn folders_without_a_test_set_need_a_share() {
         let class = if index < 8 { "cat" } else { "dog" };
         write(root.path(), &format!("{class}/{index:02}.png"), &png(color(2, 2, index)));
     }
-    refused(read(root.path()), "--test-share");
+    refused(read(root.path()), "test-share = 0.2");
     let set = load(root.path(), &share(0.25)).unwrap();
     assert_eq!((set.train.per_class(2), set.test.per_class(2)), (vec![6, 9], vec![2, 3]));
     assert_eq!(set, load(root.path(), &share(0.25)).unwrap());
@@ -363,7 +363,7 @@ fn arrays_are_read_in_every_layout() {
     }
     let normalised: Vec<u8> = [-1.2f32; 12].iter().flat_map(|value| value.to_le_bytes()).collect();
     let text = of(npy("<f4", false, "(2, 2, 3)", &normalised), labels()).unwrap_err().to_string();
-    assert!(text.contains("0..1") && text.contains("--normalize"), "{text}");
+    assert!(text.contains("0..1") && text.contains("normalises"), "{text}");
 }
 
 #[test]
