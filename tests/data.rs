@@ -35,7 +35,7 @@ fn parse_images(bytes: &[u8]) -> saliq::Result<idx::Images> {
     idx::parse_images(Path::new("FILE"), bytes)
 }
 
-fn parse_labels(bytes: &[u8]) -> saliq::Result<Vec<u8>> {
+fn parse_labels(bytes: &[u8]) -> saliq::Result<Vec<u32>> {
     idx::parse_labels(Path::new("FILE"), bytes)
 }
 
@@ -108,7 +108,7 @@ fn normalization_is_published_given_none_or_measured() {
 }
 
 fn numbered(n: u8) -> Split {
-    Split { images: (0..n).flat_map(|i| [i, i]).collect(), labels: (0..n).collect() }
+    Split { images: (0..n).flat_map(|i| [i, i]).collect(), labels: (0..n.into()).collect() }
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn split_off_tail_takes_the_last_images() {
     for (share, taken) in cases {
         let mut split = numbered(10);
         let tail = split.split_off_tail(share, shape);
-        assert_eq!(tail.labels, (10 - taken..10).collect::<Vec<u8>>(), "{share}");
+        assert_eq!(tail.labels, (10 - u32::from(taken)..10).collect::<Vec<u32>>(), "{share}");
         assert_eq!(split, numbered(10 - taken), "{share}");
         split.images.extend(tail.images);
         assert_eq!(split.images, numbered(10).images);

@@ -7,7 +7,7 @@ use saliq::{
     Error, Result,
     check::{self, Outcome},
     config::{DatasetInfo, ModelConfig, PartialRunConfig, QuantizationOverrides, RunConfig, Shape},
-    data::idx,
+    data::{self, FileFormat, idx},
     model::Model,
     report,
     train::Checkpoint,
@@ -17,7 +17,7 @@ use saliq::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 14] = [
     ("idx", idx),
     ("gzip", gzip),
     ("model", model),
@@ -26,6 +26,12 @@ pub const TARGETS: [Target; 8] = [
     ("config", config),
     ("picture", picture),
     ("shader", shader),
+    ("image", image),
+    ("cifar", cifar),
+    ("npy", npy),
+    ("npz", npz),
+    ("tensors", tensors),
+    ("csv", csv),
 ];
 
 const NAME: &str = "FILE";
@@ -173,6 +179,49 @@ pub fn picture(bytes: &[u8]) {
         {
             assert_eq!(picture.pixels.len(), shape.elements() as usize);
         }
+    }
+}
+
+/// A picture of a data set, in any format.
+pub fn image(bytes: &[u8]) {
+    of_data_set(FileFormat::Picture, bytes);
+}
+
+/// A batch of CIFAR-10.
+pub fn cifar(bytes: &[u8]) {
+    of_data_set(FileFormat::Cifar, bytes);
+}
+
+/// An array of images.
+pub fn npy(bytes: &[u8]) {
+    of_data_set(FileFormat::Npy, bytes);
+}
+
+/// An archive of arrays.
+pub fn npz(bytes: &[u8]) {
+    of_data_set(FileFormat::Npz, bytes);
+}
+
+/// Images and labels as tensors.
+pub fn tensors(bytes: &[u8]) {
+    of_data_set(FileFormat::Safetensors, bytes);
+}
+
+/// Labels and pixels as text.
+pub fn csv(bytes: &[u8]) {
+    of_data_set(FileFormat::Csv, bytes);
+}
+
+/// A file of a data set: images and labels are whole.
+fn of_data_set(format: FileFormat, bytes: &[u8]) {
+    let Some((shape, split)) = one_line(data::parse(format, Path::new(NAME), bytes)) else {
+        return;
+    };
+    let size = shape.elements() as usize;
+    assert!(size > 0 && split.images.len().is_multiple_of(size));
+    if !split.is_empty() {
+        assert_eq!(split.images.len() / size, split.len());
+        assert!(split.labels.iter().all(|&label| label < 1 << 16));
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Error, Result,
     config::{ReadOptions, Shape},
+    error::phrase,
     random::{self, random_bits, random_key},
 };
 
@@ -26,16 +27,15 @@ pub(super) fn same_shape(source: &str, content: &Content) -> Result<Shape> {
     let others = others.chain(content.validation.iter().map(|part| ("validation", part)));
     for (name, part) in others {
         if part.shape != train.shape {
-            return Err(Error::format(
+            return Err(Error::Settings(phrase!(
+                "{}: training images are {}, {} images {} ({}); they must agree; <image-size H,W> \
+                 makes them one size",
                 source,
-                format!(
-                    "training images are {}, {name} images {} ({}); they must agree (--image-size \
-                     H,W makes them one size)",
-                    text(train.shape),
-                    text(part.shape),
-                    part.name
-                ),
-            ));
+                text(train.shape),
+                name,
+                text(part.shape),
+                part.name
+            )));
         }
     }
     if train.shape.elements() == 0 || content.parts().any(|part| part.split.is_empty()) {
@@ -48,16 +48,18 @@ pub(super) fn same_shape(source: &str, content: &Content) -> Result<Shape> {
 pub(super) fn split(source: &str, content: &mut Content, options: &ReadOptions) -> Result<()> {
     match (options.test_share, content.test.is_some()) {
         (_, true) => Ok(()),
-        (None, false) => Err(Error::Data(format!(
-            "{source}: has no test images; --test-share 0.2 takes a fifth of each class for the \
-             test, or add them (test/ beside train/, x_test, …)"
+        (None, false) => Err(Error::Settings(phrase!(
+            "{}: has no test images; <test-share 0.2> takes a fifth of each class for the test, or \
+             add them (test/ beside train/, x_test, …)",
+            source
         ))),
         (Some(share), false) => {
             let chosen = stratified(&content.train.split.labels, share, options.seed);
             if !chosen.contains(&true) || !chosen.contains(&false) {
-                return Err(Error::Data(format!(
-                    "{source}: --test-share {share} of {} images leaves none to train on or to \
-                     test with",
+                return Err(Error::Settings(phrase!(
+                    "{}: <test-share {}> of {} images leaves none to train on or to test with",
+                    source,
+                    share,
                     chosen.len()
                 )));
             }
@@ -207,7 +209,8 @@ fn missing_text(dataset: &Dataset, missing: &[u32]) -> String {
     }
 }
 
-/// The number of test images that are training images too.
+/// The number of test images that are training images too. Images of a single value and images that
+/// stand for several classes are not counted: they are alike by chance or by mistake.
 fn leaks(dataset: &Dataset) -> usize {
     let size = (dataset.shape.elements() as usize).max(1);
     let hash = |image: &[u8]| {
@@ -215,19 +218,29 @@ fn leaks(dataset: &Dataset) -> usize {
         image.hash(&mut hasher);
         hasher.finish()
     };
-    let mut known: HashMap<u64, Vec<&[u8]>> = HashMap::new();
+    /// A test image, how often it occurs, and the classes of the same training images.
+    type Known<'a> = (&'a [u8], usize, Vec<u32>);
+    let mut known: HashMap<u64, Vec<Known<'_>>> = HashMap::new();
     for image in dataset.test.images.chunks_exact(size) {
-        known.entry(hash(image)).or_default().push(image);
-    }
-    let mut leaked = 0;
-    for image in dataset.train.images.chunks_exact(size) {
-        if let Some(images) = known.get_mut(&hash(image)) {
-            let before = images.len();
-            images.retain(|own| *own != image);
-            leaked += before - images.len();
+        if image.iter().all(|value| *value == image[0]) {
+            continue;
+        }
+        let alike = known.entry(hash(image)).or_default();
+        match alike.iter_mut().find(|(own, ..)| *own == image) {
+            Some((_, count, _)) => *count += 1,
+            None => alike.push((image, 1, Vec::new())),
         }
     }
-    leaked
+    for (image, &label) in dataset.train.images.chunks_exact(size).zip(&dataset.train.labels) {
+        let Some(alike) = known.get_mut(&hash(image)) else { continue };
+        if let Some((.., labels)) = alike.iter_mut().find(|(own, ..)| *own == image)
+            && !labels.contains(&label)
+        {
+            labels.push(label);
+        }
+    }
+    let leaked = known.values().flatten().filter(|(.., labels)| labels.len() == 1);
+    leaked.map(|&(_, count, _)| count).sum()
 }
 
 /// A warning about classes without images.

@@ -110,8 +110,8 @@ impl Part {
             }),
             _ => {
                 return Err(Error::Data(format!(
-                    "{}: images have {channels} channels, of which --color cannot make {}; only \
-                     images of 1 or 3 channels are converted",
+                    "{}: images have {channels} channels; only images of 1 or 3 channels are \
+                     converted to {}",
                     self.name,
                     color.channels()
                 )));

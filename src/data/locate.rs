@@ -180,8 +180,7 @@ fn at_path(name: &str) -> Result<Located> {
     let files = Files::recognise(path)?;
     // `.` and `..` have a name only when resolved.
     let resolved = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let own = if resolved.is_dir() { resolved.file_name() } else { resolved.file_stem() };
-    let own = own.map(|own| own.to_string_lossy().into_owned());
+    let own = resolved.file_name().map(|own| own.to_string_lossy().into_owned());
     let name = own.unwrap_or_else(|| name.into());
     Ok(Located { entry: None, name, folder: Some(path.into()), files })
 }

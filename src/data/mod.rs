@@ -8,7 +8,6 @@
 //! format, `read` reads them with a bound, and `check` verifies that they fit each other and the
 //! name.
 
-mod cache;
 pub mod catalog;
 mod check;
 mod content;
@@ -19,6 +18,7 @@ mod format;
 mod gzip;
 mod locate;
 mod parallel;
+mod parse;
 mod pixels;
 mod published;
 mod read;
@@ -31,6 +31,7 @@ pub use dataset::{Dataset, Details, Skipped, Split, digest, tail_length};
 pub use fetch::{Progress, fetch};
 pub use format::idx;
 pub use locate::{DATA_DIR_VARIABLE, Listing, list};
+pub use parse::{FileFormat, parse};
 
 use crate::{Result, config::ReadOptions};
 use content::{Content, Part};

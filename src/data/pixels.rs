@@ -8,6 +8,7 @@ use image::{
 use crate::{
     Error, Result,
     config::{ImageSize, Shape},
+    error::phrase,
 };
 
 /// Largest number of bytes of pixels of a part of a data set, 8 GiB.
@@ -29,9 +30,14 @@ pub(super) fn check_bytes(name: &str, count: usize, shape: Shape) -> Result<()> 
         .try_fold(count as u64, |product, &size| product.checked_mul(size.into()));
     match bytes {
         Some(bytes) if bytes <= MAX_BYTES && usize::try_from(bytes).is_ok() => Ok(()),
-        _ => Err(Error::Data(format!(
-            "{name}: {count} images of {channels}×{height}×{width} are more than {} GiB of \
-             pixels; a smaller --image-size needs less",
+        _ => Err(Error::Settings(phrase!(
+            "{}: {} images of {}×{}×{} are more than {} GiB of pixels; a smaller <image-size> \
+             needs less",
+            name,
+            count,
+            channels,
+            height,
+            width,
             MAX_BYTES >> 30
         ))),
     }
@@ -137,7 +143,7 @@ mod tests {
         assert!(check_bytes("x", 100, shape).is_ok());
         for count in [1000, usize::MAX] {
             let text = check_bytes("x", count, shape).unwrap_err().to_string();
-            assert!(text.contains("--image-size"), "{text}");
+            assert!(text.contains("image-size"), "{text}");
         }
     }
 }

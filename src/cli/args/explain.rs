@@ -102,9 +102,19 @@ pub enum ExplainBaseline {
     White,
 }
 
-/// Image numbers in the order given, such as `0,5,7-20`; at most 100,000.
+/// Images in the order given, by number or by file name, such as `0,5,7-20,cat/001.png`; at most
+/// 100,000.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Indices(pub Vec<u32>);
+pub struct Indices(pub Vec<Selected>);
+
+/// An image of a data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selected {
+    /// Its number.
+    Number(u32),
+    /// The end of its path in the data set's folder.
+    File(String),
+}
 
 impl FromStr for Indices {
     type Err = String;
@@ -114,10 +124,14 @@ impl FromStr for Indices {
         let number = |part: &str| {
             part.trim()
                 .parse::<u32>()
-                .map_err(|_| format!("`{part}` is not an image number or range"))
+                .map_err(|_| format!("`{part}` is not an image number, a range or a file name"))
         };
         let mut indices = Vec::new();
         for part in text.split(',') {
+            if part.contains(['.', '/']) {
+                indices.push(Selected::File(part.trim().into()));
+                continue;
+            }
             let (first, last) = match part.split_once('-') {
                 Some((first, last)) => (number(first)?, number(last)?),
                 None => (number(part)?, number(part)?),
@@ -128,9 +142,48 @@ impl FromStr for Indices {
             if (last - first) as usize >= MOST - indices.len().min(MOST) {
                 return Err(format!("more than {MOST} images"));
             }
-            indices.extend(first..=last);
+            indices.extend((first..=last).map(Selected::Number));
         }
         Ok(Indices(indices))
+    }
+}
+
+impl Indices {
+    /// The numbers of the images of a split whose images have these files (none, if they have no
+    /// names).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a name that no file has, or several.
+    pub fn numbers(&self, files: &[String]) -> Result<Vec<u32>> {
+        let number = |selected: &Selected| match selected {
+            Selected::Number(number) => Ok(*number),
+            Selected::File(name) => number_of(name, files).map_err(Error::Usage),
+        };
+        self.0.iter().map(number).collect()
+    }
+}
+
+/// The number of the file with this path, or with a path that ends so.
+fn number_of(name: &str, files: &[String]) -> Result<u32, String> {
+    if files.is_empty() {
+        return Err(format!(
+            "--indices {name}: the images of this data set have no file names; use numbers"
+        ));
+    }
+    let ends = |file: &String| {
+        file.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('/'))
+    };
+    let exact = files.iter().position(|file| file == name);
+    let mut found = files.iter().enumerate().filter(|(_, file)| ends(file));
+    match (exact, found.next(), found.next()) {
+        (Some(place), ..) | (None, Some((place, _)), None) => Ok(place as u32),
+        (None, Some((_, one)), Some((_, other))) => {
+            Err(format!("--indices {name}: {one} and {other} end so; name the folder too"))
+        }
+        (None, None, _) => {
+            let hint = suggestion(name, files.iter().take(10_000).map(String::as_str));
+            Err(format!("--indices {name}: no image of this split has that file{hint}"))
+        }
     }
 }
 
@@ -247,7 +300,8 @@ pub struct ExplainArgs {
     /// Seed of the random numbers of methods
     #[arg(long, value_name = "N", default_value = "0", help_heading = "Method")]
     pub seed: u64,
-    /// Images by number, counted from 0, such as 0,5,7-20
+    /// Images by number, counted from 0, or by the end of their files' paths, such as
+    /// 0,5,7-20,cat/001.png
     #[arg(long, value_name = "LIST", conflicts_with = "count", help_heading = "Data")]
     pub indices: Option<Indices>,
     /// Use the first N images
@@ -424,12 +478,27 @@ mod tests {
 
     #[test]
     fn indices_and_ranges() {
-        let indices = |text: &str| text.parse::<Indices>().map(|indices| indices.0);
+        let indices = |text: &str| text.parse::<Indices>().map(|list| list.numbers(&[]).unwrap());
         assert_eq!(indices("0,5,7-9,5"), Ok(vec![0, 5, 7, 8, 9, 5]));
         for bad in ["", "a", "3-1", "-3", "1-", "0-4294967295", "0-99999,1", "4294967296"] {
             assert!(indices(bad).is_err(), "{bad}");
         }
         assert_eq!(indices("0-99999").map(|list| list.len()), Ok(100_000));
+    }
+
+    #[test]
+    fn images_are_selected_by_file() {
+        let files = ["test/cat/1.png", "test/cat/2.png", "test/dog/1.png"].map(String::from);
+        let numbers = |text: &str| text.parse::<Indices>().unwrap().numbers(&files);
+        assert_eq!(numbers("2.png,0-1,test/dog/1.png,cat/1.png").unwrap(), [1, 0, 1, 2, 0]);
+        for (text, part) in
+            [("1.png", "test/dog/1.png end so"), ("3.png", "no image"), ("g/1.png", "no image")]
+        {
+            let error = numbers(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        let error = "a.png".parse::<Indices>().unwrap().numbers(&[]).unwrap_err().to_string();
+        assert!(error.contains("no file names"), "{error}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::{
 /// Largest number of images in an image grid; `attributions.safetensors` has all.
 const GRID_ROWS: usize = 40;
 /// Metadata key of `attributions.safetensors`: a JSON list of the pictures of `--image`, with the
-/// paths as given, in the order of the images.
+/// paths as given, or of the files of a folder, in the order of the images.
 const FILES_KEY: &str = "image_files";
 
 /// Writes `grid.png`, `grid.svg` and `attributions.safetensors`.
@@ -207,7 +207,7 @@ struct Chosen {
     split: Split,
     /// The true class of each image, if it has one.
     labels: Vec<Option<u32>>,
-    /// The pictures of `--image`, with the paths as given.
+    /// The pictures of `--image`, with the paths as given, or the files in a folder of pictures.
     files: Vec<String>,
     /// Notes about conversions of the pictures.
     remarks: Vec<Remark>,
@@ -276,8 +276,12 @@ fn note_count(args: &ExplainArgs, chosen: &Chosen, output: &Output) {
 fn of_data_set(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) -> Result<Chosen> {
     let (dataset, normalization) = flags.data(model)?;
     let split = super::split_of(&dataset, args.input.split);
+    let own_files = match args.input.split {
+        crate::cli::args::Split::Test => &dataset.details.test_files,
+        crate::cli::args::Split::Train => &dataset.details.train_files,
+    };
     let numbers: Vec<u32> = match &args.indices {
-        Some(indices) => indices.0.clone(),
+        Some(indices) => indices.numbers(own_files)?,
         None => (0..args.count.min(split.len() as u32)).collect(),
     };
     if let Some(beyond) = numbers.iter().find(|&&number| number as usize >= split.len()) {
@@ -291,7 +295,8 @@ fn of_data_set(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) ->
     let places: Vec<usize> = numbers.iter().map(|&number| number as usize).collect();
     let split = split.select(&places, dataset.shape);
     let labels = split.known_labels();
-    let (files, remarks) = Default::default();
+    let files = places.iter().filter_map(|&place| own_files.get(place)).cloned().collect();
+    let remarks = Vec::new();
     Ok(Chosen {
         source: dataset.name.clone(),
         class_names: dataset.class_names.clone(),

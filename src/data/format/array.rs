@@ -17,7 +17,7 @@ pub(in crate::data) const MAX_LABEL: u32 = 65_535;
 
 /// Types of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::data) enum Kind {
     Bool,
     U8,
     I8,
@@ -51,7 +51,7 @@ impl Kind {
 
 /// An array as a file has it.
 #[derive(Clone, Debug)]
-pub(super) struct Array {
+pub(in crate::data) struct Array {
     /// Its name in messages.
     pub name: String,
     pub kind: Kind,
@@ -262,7 +262,7 @@ impl Array {
             };
             return Err(format!(
                 "{}: pixels from {least} to {most}; {range} are read: undo a normalisation before, \
-                 since saliq has its own (--normalize)",
+                 since saliq normalises images itself",
                 self.name
             ));
         }
@@ -377,7 +377,7 @@ pub(super) fn content<E>(
     let (test, validation) = if test.is_none() { (validation, None) } else { (test, validation) };
     if let Some(validation) = &validation {
         warnings.push(format!(
-            "{}: its {} images are not used, except with --validation-share",
+            "{}: its {} images serve for validation only, and are not used without",
             validation.name,
             validation.split.len()
         ));

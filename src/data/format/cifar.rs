@@ -13,7 +13,8 @@ use crate::{
     files::read_bounded,
 };
 
-const SHAPE: Shape = Shape::new(3, 32, 32);
+/// Shape of every image.
+pub(in crate::data) const SHAPE: Shape = Shape::new(3, 32, 32);
 /// Bytes of the pixels of an image.
 const PIXELS: usize = 3072;
 /// Largest file: a batch of 10,000 images has 31 MB, the training set of CIFAR-100 154 MB.
@@ -140,7 +141,7 @@ impl Cifar {
 }
 
 /// Appends the records of a file to `split`; `path` only names it in errors.
-pub(super) fn parse_batch(
+pub(in crate::data) fn parse_batch(
     path: &Path,
     bytes: &[u8],
     label_bytes: usize,

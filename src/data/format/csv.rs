@@ -48,7 +48,7 @@ impl CsvFiles {
 }
 
 /// Reads the bytes of a file of all images; `path` only names them in errors.
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
+pub(in crate::data) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
     content(parse_rows(path, bytes)?, None)
 }
 

@@ -15,6 +15,7 @@ use image::{GrayImage, RgbImage};
 use sha2::{Digest, Sha256};
 
 use super::{
+    cache,
     names::{self, Item, Use},
     picture::{self, Header, Pixels},
 };
@@ -22,13 +23,13 @@ use crate::{
     Error, Result,
     config::{ColorMode, ImageSize, ReadOptions, Shape},
     data::{
-        cache,
         content::{Content, Part},
         dataset::{Skipped, Split},
         parallel::{self, Progress},
         pixels,
     },
     digest::hex,
+    error::phrase,
     files::read_bounded,
 };
 
@@ -186,12 +187,13 @@ impl Layout {
         let folders: Vec<&Item> = items.iter().filter(|item| item.is_folder).collect();
         match folders[..] {
             [] if items.iter().any(|item| Use::of(&item.path) == Use::Picture) => {
-                Err(Error::Data(format!(
-                    "{place}: pictures lie in the folder itself; each class needs a folder: \
-                     train/CLASS/*, test/CLASS/*, or CLASS/* with --test-share"
+                Err(Error::Settings(phrase!(
+                    "{}: pictures lie in the folder itself; each class needs a folder: \
+                     train/CLASS/*, test/CLASS/*, or CLASS/* with <test-share 0.2>",
+                    place
                 )))
             }
-            [] => Err(Error::Data(super::no_data_set(&self.root))),
+            [] => Err(Error::Data(names::no_data_set(&self.root))),
             [only] => {
                 let name = only.name().display();
                 let inside = contains(&only.path)?.0;
@@ -415,13 +417,19 @@ impl Layout {
         let number = readable.iter().filter(|(_, header)| header.sides != usual).count();
         let [height, width] = usual;
         let [odd_height, odd_width] = header.sides;
-        Err(Error::Data(format!(
-            "{}: pictures differ in size: {} is {odd_height}×{odd_width}, most are \
-             {height}×{width} ({number} of {} differ); --image-size H,W, such as --image-size \
-             {height},{width}, makes them one size",
+        Err(Error::Settings(phrase!(
+            "{}: pictures differ in size: {} is {}×{}, most are {}×{} ({} of {} differ); \
+             <image-size H,W>, such as <image-size {},{}>, makes them one size",
             self.root.display(),
             odd.name,
-            readable.len()
+            odd_height,
+            odd_width,
+            height,
+            width,
+            number,
+            readable.len(),
+            height,
+            width
         )))
     }
 
@@ -613,11 +621,14 @@ fn check_regular(path: &Path) -> Result<u64, String> {
 /// The SHA-256 of a file, or a text that says why it cannot be read.
 fn sum(path: &Path) -> String {
     let read = || -> Result<String, String> {
-        if check_regular(path)? > MAX_FILE {
+        let length = check_regular(path)?;
+        if length > MAX_FILE {
             return Err("is too large".into());
         }
         let mut file = File::open(path).map_err(|error| error.to_string())?;
-        let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+        let mut hash = Sha256::new();
+        // Most pictures fit.
+        let mut buffer = vec![0; (length as usize + 1).min(1 << 20)];
         loop {
             match file.read(&mut buffer) {
                 Ok(0) => return Ok(hex(&hash.finalize())),

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{SetFile, idx_part, names};
+use super::{
+    idx_set::{SetFile, idx_part},
+    names,
+};
 use crate::{Error, Result, data::content::Content, files::read_bounded};
 
 /// Largest file of class names.
@@ -147,7 +150,8 @@ impl IdxFolder {
         let mut warnings = Vec::new();
         if self.prefix.starts_with("emnist") {
             warnings.push(
-                "EMNIST's files hold transposed images; --transpose turns them upright".into(),
+                "EMNIST's files hold transposed images; the setting transpose turns them upright"
+                    .into(),
             );
         }
         Ok(Content {

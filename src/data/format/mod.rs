@@ -1,15 +1,17 @@
 //! Formats of data sets, one file each: how a set is recognised, and how it is read.
 
 pub(super) mod array;
+mod cache;
 pub(super) mod cifar;
 pub(super) mod csv;
 mod folder;
 pub mod idx;
 mod idx_folder;
+mod idx_set;
 mod names;
-mod npy;
+pub(super) mod npy;
 pub(super) mod npz;
-mod picture;
+pub(super) mod picture;
 pub(super) mod safetensors;
 
 use std::{
@@ -17,36 +19,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    catalog::Entry,
-    content::{Content, Part},
-    dataset::Split,
-    parallel::Progress,
-    read::open,
-};
+use super::{catalog::Entry, content::Content, parallel::Progress, read::open};
 use crate::{Error, Result, config::ReadOptions};
 use cifar::Cifar;
 use csv::CsvFiles;
 use idx_folder::IdxFolder;
-
-/// Why files of Python objects are not read.
-const PICKLE: &str = "holds Python objects (a pickle), which can run code when read; it is not \
-                      read: save the arrays with numpy.savez";
-
-/// A file of a data set.
-#[derive(Clone, Debug)]
-pub(super) struct SetFile {
-    /// The path; for an embedded file, its name in messages.
-    pub path: PathBuf,
-    /// Its content, if it is embedded.
-    built_in: Option<&'static [u8]>,
-}
-
-impl SetFile {
-    fn at(path: PathBuf) -> SetFile {
-        SetFile { path, built_in: None }
-    }
-}
+use idx_set::{SetFile, idx_part};
 
 /// The files of a data set, by their format.
 #[derive(Clone, Debug)]
@@ -79,10 +57,9 @@ impl Files {
     pub fn built_in(entry: &Entry) -> Option<Files> {
         let folder = Path::new("built-in").join(entry.name);
         let contents = entry.embedded?;
-        Some(Files::Idx([0, 1, 2, 3].map(|role| SetFile {
-            path: folder.join(entry.files[role].name),
-            built_in: Some(contents[role]),
-        })))
+        let file =
+            |role: usize| SetFile::built_in(folder.join(entry.files[role].name), contents[role]);
+        Some(Files::Idx([0, 1, 2, 3].map(file)))
     }
 
     /// The data set of any format at `path`, a folder or a file.
@@ -152,7 +129,7 @@ impl Files {
                 let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
                 Ok(Files::Npy(folder.unwrap_or(Path::new(".")).into()))
             }
-            [0x80, 2..=5, ..] => refused(PICKLE),
+            [0x80, 2..=5, ..] => refused(names::PICKLE),
             [b'M', b'A', b'T', b'L', b'A', b'B', ..] => refused(
                 "is a MATLAB file, which is not read; save its arrays with numpy.savez \
                  (scipy.io.loadmat reads it)",
@@ -174,8 +151,7 @@ impl Files {
             }
             [0x1f, 0x8b, ..] => refused("is a gzip file; unpack it and name what it holds"),
             _ if names::Use::of(path) == names::Use::Picture => refused(
-                "is a picture; a data set is a folder: train/CLASS/*, test/CLASS/*, or CLASS/* \
-                 with --test-share",
+                "is a picture; a data set is a folder: train/CLASS/* and test/CLASS/*, or CLASS/*",
             ),
             _ => refused(
                 "is a file in no format of data sets; read are .npz, .npy, .csv, .safetensors, and \
@@ -217,50 +193,5 @@ impl Files {
     }
 }
 
-/// Images and labels of the same number, with each label below `classes` if that is known.
-fn idx_part(images: &SetFile, labels: &SetFile, classes: Option<u32>) -> Result<Part> {
-    let (images_path, labels_path) = (&images.path, &labels.path);
-    let images = match images.built_in {
-        Some(bytes) => idx::parse_images(images_path, bytes)?,
-        None => idx::read_images(images_path)?,
-    };
-    let labels = match labels.built_in {
-        Some(bytes) => idx::parse_labels(labels_path, bytes)?,
-        None => idx::read_labels(labels_path)?,
-    };
-    if images.count() != labels.len() {
-        let reason = format!(
-            "has {} labels for the {} images of {}",
-            labels.len(),
-            images.count(),
-            images_path.display()
-        );
-        return Err(Error::format(labels_path, reason));
-    }
-    let out_of_range =
-        |classes: u32| labels.iter().position(|&label| label >= classes).zip(Some(classes));
-    if let Some((at, classes)) = classes.and_then(out_of_range) {
-        let reason = format!(
-            "label {} of image {at} is not one of the {classes} classes (0 to {})",
-            labels[at],
-            classes - 1
-        );
-        return Err(Error::format(labels_path, reason));
-    }
-    Ok(Part {
-        shape: images.shape,
-        split: Split { images: images.pixels, labels },
-        files: Vec::new(),
-        name: images_path.display().to_string(),
-    })
-}
-
-/// The message for a folder without a data set.
-fn no_data_set(folder: &Path) -> String {
-    format!(
-        "{}: not a folder with a data set: lacks train/CLASS/* and test/CLASS/* pictures, \
-         train-images-idx3-ubyte and its companions, CIFAR's binary files, .npy pairs, an .npz, \
-         .csv or .safetensors file",
-        folder.display()
-    )
-}
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,10 @@ use std::{
 
 use crate::{Error, Result};
 
+/// Why files of Python objects are not read.
+pub(super) const PICKLE: &str = "holds Python objects (a pickle), which can run code when read; it is not \
+                      read: save the arrays with numpy.savez";
+
 /// Extensions of pictures that are read.
 const PICTURES: [&str; 9] = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif"];
 /// Extensions of files that are images to their owner, but are not read.
@@ -74,7 +78,11 @@ pub(super) fn list(folder: &Path) -> Result<Vec<Item>> {
             continue;
         }
         let path = entry.path();
-        let is_folder = path.is_dir();
+        // Of a link, the type is that of its target.
+        let is_folder = match entry.file_type() {
+            Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+            _ => path.is_dir(),
+        };
         items.push(Item { path, is_folder });
     }
     items.sort_unstable_by(|one, other| {
@@ -100,4 +108,14 @@ impl Item {
     pub fn lower(&self) -> String {
         self.name().to_string_lossy().to_lowercase()
     }
+}
+
+/// The message for a folder without a data set.
+pub(super) fn no_data_set(folder: &Path) -> String {
+    format!(
+        "{}: not a folder with a data set: lacks train/CLASS/* and test/CLASS/* pictures, \
+         train-images-idx3-ubyte and its companions, CIFAR's binary files, .npy pairs, an .npz, \
+         .csv or .safetensors file",
+        folder.display()
+    )
 }

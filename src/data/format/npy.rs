@@ -52,7 +52,11 @@ fn stem(path: &Path) -> String {
 ///
 /// # Errors
 /// What is wrong, or not read.
-pub(super) fn parse(name: &str, mut input: impl Read, length: u64) -> Result<Array, String> {
+pub(in crate::data) fn parse(
+    name: &str,
+    mut input: impl Read,
+    length: u64,
+) -> Result<Array, String> {
     let mut take = |bytes: usize| {
         let mut buffer = Vec::new();
         let read = input.by_ref().take(bytes as u64).read_to_end(&mut buffer);

@@ -11,7 +11,7 @@ use zip::{CompressionMethod, ZipArchive, result::ZipError};
 
 use super::{
     array::{self, Array},
-    npy,
+    names, npy,
 };
 use crate::{
     Error, Result,
@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path) -> Result<Content> {
 }
 
 /// [`read`] on bytes in memory; `path` only names them in errors.
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
+pub(in crate::data) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
     read_from(path, Cursor::new(bytes))
 }
 
@@ -47,7 +47,7 @@ fn read_from(path: &Path, input: impl Read + Seek) -> Result<Content> {
     }
     let members: Vec<String> = archive.file_names().map(Into::into).collect();
     if members.iter().any(|name| name.ends_with("data.pkl")) {
-        return Err(wrong(super::PICKLE.into()));
+        return Err(wrong(names::PICKLE.into()));
     }
     let names: Vec<String> =
         members.iter().map(|name| name.strip_suffix(".npy").unwrap_or(name).to_string()).collect();

@@ -24,7 +24,7 @@ const JPEG_BEST_RATIO: u64 = 1024;
 
 /// The properties of a picture that its header shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(in crate::data) struct Header {
     /// Rows, columns, as the picture is shown.
     pub sides: [u32; 2],
     /// Whether its type is grey, with or without alpha.
@@ -35,7 +35,7 @@ pub(super) struct Header {
 
 /// A decoded picture, as it is shown.
 #[derive(Clone, Debug)]
-pub(super) struct Picture {
+pub(in crate::data) struct Picture {
     pub pixels: Pixels,
     /// Whether some pixels are not opaque; their colours are taken as they are.
     pub is_transparent: bool,
@@ -45,7 +45,7 @@ pub(super) struct Picture {
 
 /// The pixels of a picture by its type.
 #[derive(Clone, Debug)]
-pub(super) enum Pixels {
+pub(in crate::data) enum Pixels {
     Grey(GrayImage),
     Color(RgbImage),
 }
@@ -61,7 +61,7 @@ enum Kind {
 }
 
 /// The properties of a picture, or why it cannot be read.
-pub(super) fn header(bytes: &[u8]) -> Result<Header, String> {
+pub(in crate::data) fn header(bytes: &[u8]) -> Result<Header, String> {
     guarded(bytes, |kind| {
         let mut decoder = decoder(kind, bytes)?;
         let (width, height) = check_size(kind, bytes, decoder.as_ref())?;
@@ -73,7 +73,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, String> {
 }
 
 /// The pixels of a picture, or why it cannot be read.
-pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
+pub(in crate::data) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     guarded(bytes, |kind| {
         if kind == Kind::Jpeg {
             check_jpeg_end(bytes)?;

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{content::Content, format::safetensors};
+use super::safetensors;
 use crate::{
+    data::content::Content,
     digest::sha256_hex,
     files::{cache_dir, read_bounded, write_atomically},
 };
