@@ -178,6 +178,27 @@ impl Dataset {
         (0..self.classes).filter(|&class| !is_there[class as usize]).collect()
     }
 
+    /// The same images with the labels of `names`, if it calls its classes so in another order;
+    /// `None` if it has names that are not there, or the same order.
+    pub fn with_labels_of(&self, names: &[String]) -> Option<Dataset> {
+        let place = |name: &String| names.iter().position(|other| other == name);
+        let places: Option<Vec<usize>> = self.class_names.iter().map(place).collect();
+        let places = places.filter(|places| {
+            // A name that is there twice has no place of its own.
+            let distinct: std::collections::BTreeSet<_> = places.iter().collect();
+            distinct.len() == self.classes as usize
+                && names.iter().collect::<std::collections::BTreeSet<_>>().len() == names.len()
+                && places.iter().enumerate().any(|(index, place)| index != *place)
+        })?;
+        let mut own = self.clone();
+        for labels in [&mut own.train.labels, &mut own.test.labels] {
+            labels.iter_mut().for_each(|label| *label = places[*label as usize] as u32);
+        }
+        own.classes = names.len() as u32;
+        own.class_names = names.to_vec();
+        Some(own)
+    }
+
     /// Whether it is a named set and not a folder of the same name.
     pub fn is_named(&self) -> bool {
         self.published_normalization.is_some()

@@ -189,3 +189,142 @@ fn files_that_are_no_models_say_so() {
         assert!(said.contains(expected), "{said}");
     }
 }
+
+/// A model and a data set that have the same classes in another order.
+#[test]
+fn classes_are_matched_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = images(folder.path());
+    let file = folder.path().join("own.safetensors");
+    let names = ["0", "1", "2", "3"].map(String::from);
+    let accuracies = [[0, 1, 2, 3], [2, 0, 3, 1]].map(|order: [usize; 4]| {
+        let mut model = random_model(network(), "32", QuantizationConfig::default(), 3);
+        model.config.class_names = order.map(|class| names[class].clone()).to_vec();
+        // The outputs in the order of the names.
+        let last = model.graph.layout.parameters.iter().rev().find(|own| own.shape.len() == 2);
+        let last = last.unwrap().layer().to_string();
+        for part in ["weight", "bias"] {
+            let range = model.graph.layout.find(&format!("{last}.{part}")).unwrap().range();
+            let old = model.parameters[range.clone()].to_vec();
+            let row = old.len() / 4;
+            for (place, class) in order.into_iter().enumerate() {
+                model.parameters[range.start + place * row..][..row]
+                    .copy_from_slice(&old[class * row..][..row]);
+            }
+        }
+        Model::save(&file, &model.config, &model.graph.layout, &model.parameters).unwrap();
+        let output = run(&["eval", text(&file), "--dataset", text(&data), "--json"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said.contains("matched by name"), order != [0, 1, 2, 3], "{said}");
+        let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        made["loss"].as_f64().unwrap()
+    });
+    assert!((accuracies[0] - accuracies[1]).abs() < 1e-6, "{accuracies:?}");
+}
+
+/// A network of the layers of LeNet-5's kind, small.
+const NAMED: &str = "[network]\ninput = [1, 8, 8]\nclasses = 3\nlayers = [\n    \
+                     { type = \"conv\", out_channels = 4, kernel = 3, padding = 1 },\n    \
+                     { type = \"activation\" },\n    { type = \"max-pool\", kernel = 2 },\n    \
+                     { type = \"linear\", out_features = 3 },\n]\n";
+
+/// A state_dict of it as 16-bit floats, with other names and without the bias of the convolution.
+fn wrapped(path: &Path, bfloat: bool) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    use safetensors::{Dtype, tensor::TensorView};
+    let mut random = Random(4);
+    let sizes = [
+        ("module.backbone.0.weight", vec![4, 1, 3, 3]),
+        ("module.classifier.weight", vec![3, 64]),
+        ("module.classifier.bias", vec![3]),
+        ("module.aux.weight", vec![2, 2]),
+    ];
+    let mut all = Vec::new();
+    for (name, shape) in sizes {
+        let count = shape.iter().product();
+        // Exact in 16 bits of both kinds.
+        let values: Vec<f32> = (0..count).map(|_| random.below(64) as f32 / 64.0 - 0.5).collect();
+        all.push((name.to_string(), shape, values));
+    }
+    let bytes: Vec<Vec<u8>> = all
+        .iter()
+        .map(|(_, _, values)| {
+            let bits = |&value: &f32| match bfloat {
+                true => half::bf16::from_f32(value).to_bits(),
+                false => half::f16::from_f32(value).to_bits(),
+            };
+            values.iter().flat_map(|value| bits(value).to_le_bytes()).collect()
+        })
+        .collect();
+    let dtype = if bfloat { Dtype::BF16 } else { Dtype::F16 };
+    let views = all.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        (name.clone(), TensorView::new(dtype, shape.clone(), bytes).unwrap())
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+    all
+}
+
+#[test]
+fn state_dicts_are_given_the_names_of_a_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let [dict, network, out, names] =
+        ["dict.safetensors", "net.toml", "own.safetensors", "names.txt"]
+            .map(|name| folder.path().join(name));
+    std::fs::write(&network, NAMED).unwrap();
+    std::fs::write(&names, "cat\ndog\r\n\nbird of prey\n").unwrap();
+    let import = ["import", text(&dict), "--network", text(&network), "--out", text(&out)];
+    for bfloat in [false, true] {
+        let tensors = wrapped(&dict, bfloat);
+
+        // What is missing is named, with what may be meant.
+        let said = refused(1, &import);
+        for part in ["no conv1.weight", "of its shape: backbone.0.weight", "--rename FROM=TO"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+
+        let renames = [
+            "--rename",
+            "backbone.0=conv1",
+            "--rename",
+            "classifier=fc1",
+            "--normalize",
+            "0.5,0.25",
+        ];
+        let named = [&import[..], &renames, &["--classes", text(&names), "--json"]].concat();
+        let output = run(&named);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        for part in ["module.", "conv1.bias absent, taken as 0", "left out: aux.weight"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(made["parameters"], 4 * 9 + 4 + 3 * 64 + 3);
+        assert_eq!(made["layers"][0]["name"], "conv1");
+        assert_eq!(made["layers"][3]["kind"], "linear");
+
+        let model = Model::load(&out, &QuantizationOverrides::default()).unwrap();
+        assert_eq!(model.config.class_names, ["cat", "dog", "bird of prey"]);
+        assert_eq!(model.normalization().unwrap().for_all(), Some((0.5, 0.25)));
+        let own = |name| model.graph.layout.values(name, &model.parameters).unwrap();
+        assert_eq!(own("conv1.weight"), tensors[0].2);
+        assert_eq!(own("conv1.bias"), [0.0; 4]);
+        assert_eq!(own("fc1.weight"), tensors[1].2);
+        assert_eq!(own("fc1.bias"), tensors[2].2);
+    }
+
+    for (more, words) in [
+        (["--rename", "nothing=conv1"], "no tensor is called so"),
+        (["--rename", "backbone.0.weight=classifier.weight"], "two tensors would be called"),
+        (["--classes", "a,b"], "2 class names for 3 classes"),
+        (["--normalize", "0.5,0.5,0.5/0.1,0.2,0.3"], "for images of 1 channel"),
+    ] {
+        let named = ["--rename", "backbone.0=conv1", "--rename", "classifier=fc1"];
+        let arguments = match more[0] {
+            "--rename" => [&import[..], &more].concat(),
+            _ => [&import[..], &named, &more].concat(),
+        };
+        let output = run(&arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(words) && !output.status.success(), "{more:?}: {said}");
+    }
+}

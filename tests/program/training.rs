@@ -934,3 +934,44 @@ fn limits_take_the_first_images() {
     let Split { labels: expected, .. } = &mini().test;
     assert_eq!(labels, expected[..3].to_vec());
 }
+
+/// A run ends where the validation images get no better, keeps its best model, and a run that goes
+/// on from a checkpoint comes to the same end.
+#[test]
+fn early_stopping_keeps_the_best_model() {
+    let settings = "train-limit = 60\ntest-limit = 10\nbatch-size = 20\nepochs = 30\nlr = 0.3\n\
+                    validation-share = 0.4\nearly-stopping = 2\ncheckpoint-every = 2\nsgt = false\n";
+    let folder = tempfile::tempdir().unwrap();
+    let run = train_in(folder.path(), settings, Start::New, u32::MAX);
+    let figures: Vec<(f64, f64)> = run
+        .outcome
+        .epochs
+        .iter()
+        .map(|line| (line.validation_accuracy.unwrap(), line.validation_loss.unwrap()))
+        .collect();
+    let better = |a: (f64, f64), b: (f64, f64)| a.0 > b.0 || a.0 == b.0 && a.1 < b.1;
+    let best = (0..figures.len()).reduce(|a, b| if better(figures[b], figures[a]) { b } else { a });
+    assert_eq!(best.unwrap() + 3, figures.len(), "{figures:?}");
+    assert!(figures.len() < 30 && run.notes.iter().any(|said| said.contains("best.safetensors")));
+
+    let file = folder.path().join("best.safetensors");
+    let best_model = std::fs::read(&file).unwrap();
+    assert_ne!(best_model, run.model);
+    // The best model is that of the run up to there.
+    let shorter = settings.replace("epochs = 30", &format!("epochs = {}", best.unwrap() + 1));
+    let other = tempfile::tempdir().unwrap();
+    let short = train_in(other.path(), &shorter, Start::New, u32::MAX);
+    let parameters = |bytes: &[u8]| {
+        let overrides = saliq::config::QuantizationOverrides::default();
+        saliq::model::Model::parse(Path::new("best"), bytes, &overrides).unwrap().parameters
+    };
+    assert_eq!(parameters(&best_model), parameters(&short.model));
+
+    // The shorter run goes on to the same end.
+    let rest = train_in(other.path(), settings, Start::Resume, u32::MAX);
+    assert_eq!(rest.parameters, run.parameters);
+    assert_eq!(std::fs::read(other.path().join("best.safetensors")).unwrap(), best_model);
+    let again = train_in(other.path(), settings, Start::Resume, u32::MAX);
+    assert!(again.outcome.already_finished);
+    assert_eq!(again.parameters, run.parameters);
+}

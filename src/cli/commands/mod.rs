@@ -158,7 +158,15 @@ impl<'a> ModelFlags<'a> {
         let reading = self.reading_for(model);
         let dataset = self.load(&name, self.data_dir.or(beside_dir.as_deref()), &reading)?;
         check_images(model, &name, dataset.shape, dataset.classes)?;
-        Ok(dataset)
+        let Some(matched) = dataset.with_labels_of(&model.config.class_names) else {
+            return Ok(dataset);
+        };
+        self.assumed.borrow_mut().push(format!(
+            "{name}: its classes are matched by name with those of {}, which has them in another \
+             order",
+            model.path.display()
+        ));
+        Ok(Rc::new(matched))
     }
 
     /// How the images for `model` are read: by the flags, else as for its training.
