@@ -37,6 +37,8 @@ override DEVIATION: f32 = 1.0;
 @group(0) @binding(4) var<storage, read_write> batch_labels: array<u32>;
 // Four channels each: their means, then their standard deviations.
 @if(constants_of_channels) @group(0) @binding(5) var<storage, read> constants: array<vec4f>;
+// The numbers of the images that an epoch draws, where these are not all of them once.
+@if(drawn) @group(0) @binding(6) var<storage, read> drawn_images: array<u32>;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -48,6 +50,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         source = permute(place, current.epoch_images,
             random_key(current.seed_low, current.seed_high, current.epoch, SHUFFLE_STREAM));
     }
+    @if(drawn) { source = drawn_images[source]; }
     var stored = source; // among the images at hand
     @if(shard) {
         stored = source - FIRST_IMAGE;

@@ -5,7 +5,7 @@ mod ranges;
 mod resident;
 
 pub use ranges::Chunked;
-pub use resident::ResidentData;
+pub use resident::{ResidentData, balanced};
 
 use resident::Images;
 
@@ -209,6 +209,7 @@ impl Batch {
             shape: data.shape,
             most: self.most,
             from,
+            drawn: data.drawn.as_ref().map(|drawn| &drawn.buffer),
             shuffle: options.shuffle,
             shift,
             hflip: has(Augmentation::Hflip),

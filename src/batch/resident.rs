@@ -23,6 +23,16 @@ pub struct ResidentData {
     pub shape: Shape,
     /// Number of images.
     pub count: u32,
+    /// The images that an epoch draws, where these are not all of them once.
+    pub(super) drawn: Option<Drawn>,
+}
+
+/// Numbers of images, some of them several times.
+#[derive(Clone)]
+pub(super) struct Drawn {
+    /// A word each.
+    pub buffer: Buffer,
+    numbers: Arc<[u32]>,
 }
 
 /// Where the bytes of the images are.
@@ -75,7 +85,22 @@ impl ResidentData {
 
     fn with(gpu: &Gpu, split: &Split, shape: Shape, images: Images) -> Result<ResidentData> {
         let labels = gpu.upload("labels", &split.labels)?;
-        Ok(ResidentData { images, labels, shape, count: split.labels.len() as u32 })
+        Ok(ResidentData { images, labels, shape, count: split.labels.len() as u32, drawn: None })
+    }
+
+    /// Epochs draw the images `numbers`, which may be there several times.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfMemory`]
+    pub fn drawing(self, gpu: &Gpu, numbers: Vec<u32>) -> Result<ResidentData> {
+        let drawn =
+            Drawn { buffer: gpu.upload("drawn images", &numbers)?, numbers: numbers.into() };
+        Ok(ResidentData { drawn: Some(drawn), ..self })
+    }
+
+    /// Number of images that an epoch draws.
+    pub fn epoch_images(&self) -> u32 {
+        self.drawn.as_ref().map_or(self.count, |drawn| drawn.numbers.len() as u32)
     }
 
     /// The first `count` images: in the same memory, or in memory of their own where the whole is
@@ -89,7 +114,7 @@ impl ResidentData {
             first.truncate(count as usize, self.shape);
             return ResidentData::new(gpu, &first, self.shape);
         }
-        Ok(ResidentData { count: self.count.min(count), ..self.clone() })
+        Ok(ResidentData { count: self.count.min(count), drawn: None, ..self.clone() })
     }
 
     /// Bytes of GPU memory.
@@ -116,11 +141,35 @@ impl ResidentData {
                     true => random::permute(place, record.epoch_images, order),
                     false => place,
                 } as usize;
+                let source =
+                    self.drawn.as_ref().map_or(source, |drawn| drawn.numbers[source] as usize);
                 let slot = (record.part * part + image) as usize;
                 bytes[slot * size..][..size]
                     .copy_from_slice(&split.images[source * size..][..size]);
             }
         }
         gpu.write(buffer, 0, &bytes);
+    }
+}
+
+/// Numbers of images with every class as often as the largest one: its images in turns.
+pub fn balanced(labels: &[u32]) -> Vec<u32> {
+    let mut classes = std::collections::BTreeMap::<u32, Vec<u32>>::new();
+    for (number, &label) in (0..).zip(labels) {
+        classes.entry(label).or_default().push(number);
+    }
+    let largest = classes.values().map(Vec::len).max().unwrap_or(0);
+    (0..largest).flat_map(|turn| classes.values().map(move |own| own[turn % own.len()])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_balanced_in_turns() {
+        assert_eq!(balanced(&[7, 7, 2, 7, 5, 5]), [2, 4, 0, 2, 5, 1, 2, 4, 3]);
+        assert_eq!(balanced(&[1, 0]), [1, 0]);
+        assert!(balanced(&[]).is_empty());
     }
 }

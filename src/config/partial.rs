@@ -137,6 +137,9 @@ settings! {
         /// to 4), hflip, cutout (a square of half the size) [default: none]
         #[cfg_attr(feature = "cli", arg(value_name = "LIST"))]
         augment: AugmentList,
+        /// Draw every class as often as the largest one: an epoch has the images of smaller ones
+        /// several times [default: false]
+        balance: bool as switch("true|false"),
         /// Visit the training images in file order, every epoch [default: false]
         no_shuffle: bool as switch("true|false"),
     }

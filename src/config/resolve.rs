@@ -91,6 +91,7 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
         validation_share: settings.validation_share.unwrap_or(0.0) as f32,
         normalize,
         augment: settings.augment.map_or(Vec::new(), |list| list.0),
+        balance: settings.balance.unwrap_or(false),
         batch_size: narrow("batch-size", settings.batch_size.unwrap_or(paper_batch))?,
         precision: settings.precision.unwrap_or_default(),
         epochs: narrow("epochs", settings.epochs.unwrap_or(10))?,

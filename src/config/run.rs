@@ -45,6 +45,9 @@ pub struct RunConfig {
     pub normalize: Normalize,
     /// Random changes to training images.
     pub augment: Vec<Augmentation>,
+    /// Whether epochs draw every class as often as the largest one.
+    #[serde(default)]
+    pub balance: bool,
     /// Images a step.
     pub batch_size: u32,
     /// Storage of activations and their gradients.
@@ -145,6 +148,7 @@ impl RunConfig {
             validation_share: self.validation_share,
             normalize: &self.normalize,
             augment: &self.augment,
+            balance: self.balance,
             batch_size: self.batch_size,
             precision: (self.precision != Precision::F32).then_some(self.precision),
             learning_rate: self.learning_rate,
@@ -199,6 +203,9 @@ struct TrainingRecord<'a> {
     validation_share: f32,
     normalize: &'a Normalize,
     augment: &'a [Augmentation],
+    /// Left out: false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    balance: bool,
     batch_size: u32,
     /// Left out: f32.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -250,6 +257,7 @@ impl From<&RunConfig> for PartialRunConfig {
             validation_share: Some(decimal(run.validation_share)),
             normalize: Some(NormalizeSpec(run.normalize.clone())),
             augment: Some(AugmentList(run.augment.clone())),
+            balance: Some(run.balance),
             no_shuffle: Some(!run.shuffle),
             bits: Some(BitsList(run.quantization.bits.clone())).filter(|list| !list.0.is_empty()),
             // The bits are a layer's each.

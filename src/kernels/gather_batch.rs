@@ -61,6 +61,8 @@ pub struct GatherBatch<'a> {
     pub most: u32,
     /// The images that `data` holds.
     pub from: GatherFrom,
+    /// The numbers of the images that an epoch draws, if not all of them once.
+    pub drawn: Option<&'a Buffer>,
     /// In the epoch's random order, or in file order.
     pub shuffle: bool,
     /// Largest shift of an image in pixels per direction; 0 shifts no image.
@@ -87,6 +89,7 @@ impl Launcher for GatherBatch<'_> {
             .constant("SHIFT", self.shift)
             .constant("HFLIP", u32::from(self.hflip))
             .constant("CUTOUT", self.cutout)
+            .feature("drawn", self.drawn.is_some())
             .feature("shard", matches!(self.from, GatherFrom::Shard { .. }))
             .feature("window", matches!(self.from, GatherFrom::Window { .. }));
         let specialization = match self.from {
@@ -113,6 +116,7 @@ impl Launcher for GatherBatch<'_> {
             .bind("labels", self.labels)
             .bind("pixels", self.pixels)
             .bind("batch_labels", self.batch_labels)
+            .bind_some("drawn_images", self.drawn)
             .over([groups.div_ceil(self.lanes * self.strip), self.most, 1]);
         match self.constants {
             PixelConstants::OfChannels(constants) => launch.bind("constants", constants),

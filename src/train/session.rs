@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    batch::{Batch, GatherOptions, ResidentData},
+    batch::{Batch, GatherOptions, ResidentData, balanced},
     config::{ModelConfig, PixelNormalization, RunConfig},
     data::{Dataset, Split, digest},
     gpu::{Gpu, Staging},
@@ -113,18 +113,22 @@ impl<'a> Session<'a> {
         let batch_size = config.batch_size.min(train_split.len() as u32);
         let twins = config.sgt.enabled;
         let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
+        let drawn = config.balance.then(|| balanced(&train_split.labels));
         let upload = |split: Split, parts: u32| match place {
             ImagePlace::Gpu => ResidentData::new(gpu, &split, dataset.shape),
             ImagePlace::Host => {
                 ResidentData::streamed(gpu, split.into(), dataset.shape, part_images, parts)
             }
         };
-        let train = upload(train_split, batch_size.div_ceil(part_images))?;
+        let mut train = upload(train_split, batch_size.div_ceil(part_images))?;
+        if let Some(numbers) = drawn {
+            train = train.drawing(gpu, numbers)?;
+        }
         let test = upload(test_split, 1)?;
         let validation = validation_split.map(|split| upload(split, 1)).transpose()?;
-        let steps_per_epoch = u64::from(train.count.div_ceil(batch_size));
+        let steps_per_epoch = u64::from(train.epoch_images().div_ceil(batch_size));
         let total_steps = config.steps.unwrap_or(u64::from(config.epochs) * steps_per_epoch);
-        check_batch_norm(config, train.count, batch_size, part_images, total_steps)?;
+        check_batch_norm(config, train.epoch_images(), batch_size, part_images, total_steps)?;
         let slots = if twins { 2 * part_images } else { part_images };
         let options = NetworkOptions {
             slots,
@@ -284,7 +288,7 @@ impl<'a> Session<'a> {
     /// The table entries of the epoch's steps from `first` (counted in the epoch, from 0) on.
     pub fn table(&self, epoch: u64, first: u64, progress: &MaskingProgress) -> Vec<StepRecord> {
         let batch_size = u64::from(self.config.batch_size.min(self.train.count));
-        let images = u64::from(self.train.count);
+        let images = u64::from(self.train.epoch_images());
         let mut records = Vec::new();
         for in_epoch in first..self.steps_per_epoch {
             let step = epoch * self.steps_per_epoch + in_epoch + 1;
@@ -305,7 +309,7 @@ impl<'a> Session<'a> {
                     batch: size as u32,
                     part: part as u32,
                     log_slot: in_epoch as u32,
-                    epoch_images: self.train.count,
+                    epoch_images: self.train.epoch_images(),
                     seed_low: self.config.seed as u32,
                     seed_high: (self.config.seed >> 32) as u32,
                     learning_rate: scheduled.learning_rate as f32,

@@ -193,12 +193,13 @@ fn begin_step_cuts_the_ranges_into_chunks() {
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Whole,
+    Drawn,
     Shards,
     Window,
 }
 
 fn check_gather(gather: Gather, record: StepRecord) {
-    for place in [Place::Whole, Place::Shards, Place::Window] {
+    for place in [Place::Whole, Place::Drawn, Place::Shards, Place::Window] {
         check_gather_from(place, &gather, StepRecord { part: 2, ..record });
     }
 }
@@ -230,6 +231,9 @@ fn check_gather_from(place: Place, gather: &Gather, record: StepRecord) {
     let mut bytes = data.clone();
     bytes.resize(data.len().next_multiple_of(4), 0);
     let (current, labels_of_all, whole) = (uniform(record), upload(&labels), upload(&bytes));
+    // An epoch of 11 images, some of them twice and some never.
+    let drawn: Vec<u32> = (0..13).map(|number| number * 5 % 13 % 9).collect();
+    let numbers = upload(&drawn);
     let gather_from = |data: &Buffer, from: GatherFrom| {
         launch(&GatherBatch {
             current: &current,
@@ -240,6 +244,7 @@ fn check_gather_from(place: Place, gather: &Gather, record: StepRecord) {
             shape: Shape::new(channels as u32, height as u32, width as u32),
             most: record.count + 1,
             from,
+            drawn: matches!(place, Place::Drawn).then_some(&numbers),
             shuffle: gather.shuffle,
             shift: gather.shift,
             hflip: gather.hflip,
@@ -251,7 +256,7 @@ fn check_gather_from(place: Place, gather: &Gather, record: StepRecord) {
         })
     };
     match place {
-        Place::Whole => gather_from(&whole, GatherFrom::All),
+        Place::Whole | Place::Drawn => gather_from(&whole, GatherFrom::All),
         Place::Shards => {
             for (first, shard) in (0..).step_by(5).zip(data.chunks(5 * size)) {
                 let mut shard = shard.to_vec();
@@ -275,6 +280,13 @@ fn check_gather_from(place: Place, gather: &Gather, record: StepRecord) {
             assert_eq!(record.part, 2);
             gather_from(&upload(&window), GatherFrom::Window { part });
         }
+    }
+    let (mut data, mut labels) = (data, labels);
+    if matches!(place, Place::Drawn) {
+        let images =
+            drawn.iter().flat_map(|&number| data[number as usize * size..][..size].to_vec());
+        (data, labels) =
+            (images.collect(), drawn.iter().map(|&number| labels[number as usize]).collect());
     }
     let (expected, expected_labels) =
         reference::gather_batch::gather_batch(gather, &record, &data, &labels);
@@ -1416,6 +1428,7 @@ fn an_epoch_visits_every_image_once() {
         shape: Shape::new(1, 1, 2),
         most: total,
         from: GatherFrom::All,
+        drawn: None,
         shuffle: true,
         shift: 0,
         hflip: false,
