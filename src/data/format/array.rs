@@ -58,6 +58,8 @@ pub(in crate::data) struct Array {
     pub is_big_endian: bool,
     /// Whether the first axis varies fastest.
     pub is_fortran: bool,
+    /// Whether images have their channels first, whatever their sizes look like.
+    pub is_channels_first: bool,
     pub sizes: Vec<usize>,
     /// The numbers, as many as `sizes` say.
     pub bytes: Vec<u8>,
@@ -207,6 +209,9 @@ impl Array {
         let is_channels = |size: usize| size == 1 || size == 3;
         let shape = |[c, h, w]: [usize; 3]| Shape::new(c as u32, h as u32, w as u32);
         match sizes[..] {
+            [_, channels, height, width] if self.is_channels_first && channels <= 64 => {
+                Ok((shape([channels, height, width]), false))
+            }
             [_, height, width] => Ok((shape([1, height, width]), false)),
             [_, 1, 1, 1] => Ok((shape([1, 1, 1]), false)),
             [_, first, middle, last] => match (is_channels(first), is_channels(last)) {
@@ -214,7 +219,7 @@ impl Array {
                 (false, true) => Ok((shape([last, first, middle]), true)),
                 (true, true) => Err(format!(
                     "{}: sizes {sizes:?}: channels may be first ({first}) or last ({last}); \
-                     give the channels their place in another format, such as `data convert`'s",
+                     add rows or columns (NumPy: numpy.pad), or leave the axis out if it is 1",
                     self.name
                 )),
                 (false, false) => Err(format!(
