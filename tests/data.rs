@@ -336,6 +336,7 @@ proptest! {
         if let Ok(images) = images {
             prop_assert_eq!(images.pixels, content);
         } else if let Ok(labels) = labels {
+            let content: Vec<u32> = content.iter().map(|&byte| byte.into()).collect();
             prop_assert_eq!(labels, content);
         }
     }

@@ -730,7 +730,7 @@ fn classes_without_images_are_warned_of() {
             .find(|line| line.starts_with("warning: "))
             .map(String::from)
     };
-    let letters: Vec<u8> = (1..=26).collect();
+    let letters: Vec<u32> = (1..=26).collect();
     let said = warning(&letters).unwrap();
     assert!(
         said.contains("letters: class 0 has no images") && said.contains("27 classes, 0 to 26"),

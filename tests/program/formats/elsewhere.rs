@@ -59,7 +59,7 @@ fn reference(model: &Model, images: &[u8], (mean, deviation): (f64, f64)) -> Vec
 fn loss(logits: &[f64], labels: &[u32]) -> f64 {
     let rows = logits.chunks_exact(logits.len() / labels.len()).zip(labels);
     let losses = rows.map(|(row, &label)| {
-        row.iter().map(|logit| logit.exp()).sum::<f64>().ln() - row[usize::from(label)]
+        row.iter().map(|logit| logit.exp()).sum::<f64>().ln() - row[label as usize]
     });
     losses.sum::<f64>() / labels.len() as f64
 }
