@@ -94,8 +94,8 @@ fn warn_of_lost_classes(config: &RunConfig, dataset: &Dataset, output: &Output) 
         let (all, left) = (has(&split.labels), has(&split.labels[kept]));
         if left < all {
             output.warn(&format!(
-                "{flag}: of the {all} classes of {}, {left} are left in the {part} images: they are \
-                 in file order",
+                "{flag}: of the {all} classes of {}, {left} are left in the {part} images, which \
+                 are in file order",
                 dataset.name
             ));
         }

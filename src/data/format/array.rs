@@ -77,7 +77,7 @@ pub(super) fn checked_bytes(sizes: &[usize], kind: Kind) -> Result<u64, String> 
 }
 
 impl Array {
-    /// The numbers as f64 in C order, which holds all but 64-bit integers beyond 2^53 exactly; those
+    /// The numbers as f64 in C order, which holds all but 64-bit integers beyond 2^53 exactly; they
     /// are out of range for pixels and labels anyway.
     fn numbers(&self) -> impl Iterator<Item = f64> + '_ {
         macro_rules! number {
@@ -175,7 +175,7 @@ impl Array {
     ///
     /// # Errors
     /// What is not an image.
-    pub fn images(&self) -> Result<(Shape, Vec<u8>, Vec<String>), String> {
+    pub fn images(mut self) -> Result<(Shape, Vec<u8>, Vec<String>), String> {
         let (shape, is_last) = self.layout()?;
         let (mut values, warnings) = self.pixels()?;
         if is_last && shape.channels > 1 {
@@ -240,9 +240,9 @@ impl Array {
     }
 
     /// The values as bytes in C order: integers from 0 to 255, or floats from 0 to 1.
-    fn pixels(&self) -> Result<(Vec<u8>, Vec<String>), String> {
+    fn pixels(&mut self) -> Result<(Vec<u8>, Vec<String>), String> {
         if self.kind == Kind::U8 && !self.is_fortran {
-            return Ok((self.bytes.clone(), Vec::new()));
+            return Ok((std::mem::take(&mut self.bytes), Vec::new()));
         }
         if self.kind == Kind::Bf16 {
             return Err(format!(
@@ -310,11 +310,11 @@ const NAMES: [[&[&str]; 2]; 4] = [
     [&["images", "x"], &["labels", "y", "targets"]],
 ];
 
-/// The content of a file, or of a folder of files, of arrays with `names`; `read` reads one of them.
+/// The content of a file (or of a folder of files) of arrays with `names`; `read` reads one array.
 ///
 /// # Errors
-/// What is missing or does not fit; `suffix` is what the name of an array gets in a message, such as
-/// `.npy`.
+/// What is missing or does not fit; `suffix` is what the name of an array gets in a message, such
+/// as `.npy`.
 pub(super) fn content<E>(
     names: &[String],
     suffix: &str,
@@ -347,7 +347,6 @@ pub(super) fn content<E>(
         let images = read(images)?;
         let count = images.sizes.first().copied().unwrap_or(0);
         let (shape, pixels, said) = images.images().map_err(&wrong)?;
-        drop(images);
         let values = labels.labels().map_err(&wrong)?;
         if values.len() != count {
             return Err(wrong(format!(
