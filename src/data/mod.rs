@@ -107,8 +107,8 @@ fn load_from(
     Ok(dataset)
 }
 
-/// `dataset` as a `.safetensors` file that [`load`] reads, with both splits and the names of classes
-/// and files.
+/// `dataset` as a `.safetensors` file that [`load`] reads, with both splits and the names of
+/// classes and files.
 ///
 /// # Errors
 /// [`crate::Error::Data`] if the format cannot hold it.
