@@ -342,7 +342,8 @@ proptest! {
         if let Ok(images) = images {
             prop_assert_eq!(images.pixels, content);
         } else if let Ok(labels) = labels {
-            prop_assert_eq!(labels, content.iter().map(|&label| u32::from(label)).collect::<Vec<_>>());
+            let content: Vec<u32> = content.iter().map(|&byte| byte.into()).collect();
+            prop_assert_eq!(labels, content);
         }
     }
 

@@ -57,8 +57,8 @@ pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset> {
 /// goes to the log as warnings; [`Details`] has it too.
 ///
 /// # Errors
-/// As for [`load`]; [`crate::Error::Data`] also for data without test images, if the options have no
-/// share.
+/// As for [`load`]; [`crate::Error::Settings`] also for data without test images, if the options
+/// have no share.
 pub fn load_with(
     name: &str,
     data_dir: Option<&Path>,
@@ -107,8 +107,8 @@ fn load_from(
     Ok(dataset)
 }
 
-/// `dataset` as a `.safetensors` file that [`load`] reads, with both splits, the names of classes and
-/// of files.
+/// `dataset` as a `.safetensors` file that [`load`] reads, with both splits and the names of
+/// classes and files.
 ///
 /// # Errors
 /// [`crate::Error::Data`] if the format cannot hold it.

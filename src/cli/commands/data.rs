@@ -234,7 +234,7 @@ fn text_of(info: &Info<'_>) -> String {
 
 fn convert(args: &ConvertArgs, global: &GlobalArgs) -> Result<()> {
     let (out, place) = (&args.out, args.out.display());
-    if !out.extension().is_some_and(|extension| extension == "safetensors") {
+    if out.extension().is_none_or(|extension| extension != "safetensors") {
         return Err(Error::Usage(format!("--out {place}: name a file that ends in .safetensors")));
     }
     if out.exists() && !args.force {

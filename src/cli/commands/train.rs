@@ -1,5 +1,7 @@
 //! `saliq train`.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::{
@@ -12,7 +14,7 @@ use crate::{
         words::phrased,
     },
     config::{Normalize, PartialRunConfig, RunConfig},
-    data::Dataset,
+    data::{Dataset, Split, tail_length},
     gpu::Gpu,
     model::{Images, ModelFile},
     train::{DataLocation, EpochLine, Observer, Outcome, RunFolder, Start, StepLine, Trainer},
@@ -75,6 +77,7 @@ fn resolve(
         output,
     )?;
     let (mut config, init) = resolve_for(settings, &dataset, output)?;
+    warn_of_lost_classes(&config, &dataset, output);
     // config.toml must repeat the run from any working directory; the model's metadata has only the
     // name.
     if let Some(folder) = DataLocation::of(&dataset).dataset.filter(|_| !dataset.is_named()) {
@@ -82,6 +85,41 @@ fn resolve(
     }
     config.data_dir = config.data_dir.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
     Ok((config, dataset, init))
+}
+
+/// Warns of limits that leave no image of some class: folders of pictures are sorted by class.
+fn warn_of_lost_classes(config: &RunConfig, dataset: &Dataset, output: &Output) {
+    let warn = |flag: &str, part: &str, split: &Split, kept: std::ops::Range<usize>| {
+        let has = |labels: &[u32]| labels.iter().collect::<BTreeSet<_>>().len();
+        let (all, left) = (has(&split.labels), has(&split.labels[kept]));
+        if left < all {
+            output.warn(&format!(
+                "{flag}: of the {all} classes of {}, {left} are left in the {part} images, which \
+                 are in file order",
+                dataset.name
+            ));
+        }
+    };
+    if dataset.details.train_files.is_empty() {
+        return;
+    }
+    let (train, test) = (&dataset.train, &dataset.test);
+    let limit = |limit: Option<u32>, split: &Split| {
+        limit.map_or(split.len(), |limit| split.len().min(limit as usize))
+    };
+    let count = limit(config.train_limit, train);
+    let held_out = match dataset.details.validation {
+        Some(_) => 0,
+        None => tail_length(count, config.validation_share),
+    };
+    match (config.train_limit, held_out) {
+        (_, 1..) => warn("--validation-share", "training", train, 0..count - held_out),
+        (Some(_), _) => warn("--train-limit", "training", train, 0..count),
+        _ => {}
+    }
+    if config.test_limit.is_some() {
+        warn("--test-limit", "test", test, 0..limit(config.test_limit, test));
+    }
 }
 
 /// As [`resolve`], for a data set in memory. A start model that does not say how its pixels are

@@ -58,6 +58,8 @@ pub(in crate::data) struct Array {
     pub is_big_endian: bool,
     /// Whether the first axis varies fastest.
     pub is_fortran: bool,
+    /// Whether images have their channels first, whatever their sizes look like.
+    pub is_channels_first: bool,
     pub sizes: Vec<usize>,
     /// The numbers, as many as `sizes` say.
     pub bytes: Vec<u8>,
@@ -75,7 +77,7 @@ pub(super) fn checked_bytes(sizes: &[usize], kind: Kind) -> Result<u64, String> 
 }
 
 impl Array {
-    /// The numbers as f64 in C order, which holds all but 64-bit integers beyond 2^53 exactly; those
+    /// The numbers as f64 in C order, which holds all but 64-bit integers beyond 2^53 exactly; they
     /// are out of range for pixels and labels anyway.
     fn numbers(&self) -> impl Iterator<Item = f64> + '_ {
         macro_rules! number {
@@ -173,7 +175,7 @@ impl Array {
     ///
     /// # Errors
     /// What is not an image.
-    pub fn images(&self) -> Result<(Shape, Vec<u8>, Vec<String>), String> {
+    pub fn images(mut self) -> Result<(Shape, Vec<u8>, Vec<String>), String> {
         let (shape, is_last) = self.layout()?;
         let (mut values, warnings) = self.pixels()?;
         if is_last && shape.channels > 1 {
@@ -207,6 +209,9 @@ impl Array {
         let is_channels = |size: usize| size == 1 || size == 3;
         let shape = |[c, h, w]: [usize; 3]| Shape::new(c as u32, h as u32, w as u32);
         match sizes[..] {
+            [_, channels, height, width] if self.is_channels_first && channels <= 64 => {
+                Ok((shape([channels, height, width]), false))
+            }
             [_, height, width] => Ok((shape([1, height, width]), false)),
             [_, 1, 1, 1] => Ok((shape([1, 1, 1]), false)),
             [_, first, middle, last] => match (is_channels(first), is_channels(last)) {
@@ -214,7 +219,7 @@ impl Array {
                 (false, true) => Ok((shape([last, first, middle]), true)),
                 (true, true) => Err(format!(
                     "{}: sizes {sizes:?}: channels may be first ({first}) or last ({last}); \
-                     give the channels their place in another format, such as `data convert`'s",
+                     add rows or columns (NumPy: numpy.pad), or leave the axis out if it is 1",
                     self.name
                 )),
                 (false, false) => Err(format!(
@@ -235,9 +240,9 @@ impl Array {
     }
 
     /// The values as bytes in C order: integers from 0 to 255, or floats from 0 to 1.
-    fn pixels(&self) -> Result<(Vec<u8>, Vec<String>), String> {
+    fn pixels(&mut self) -> Result<(Vec<u8>, Vec<String>), String> {
         if self.kind == Kind::U8 && !self.is_fortran {
-            return Ok((self.bytes.clone(), Vec::new()));
+            return Ok((std::mem::take(&mut self.bytes), Vec::new()));
         }
         if self.kind == Kind::Bf16 {
             return Err(format!(
@@ -305,11 +310,11 @@ const NAMES: [[&[&str]; 2]; 4] = [
     [&["images", "x"], &["labels", "y", "targets"]],
 ];
 
-/// The content of a file, or of a folder of files, of arrays with `names`; `read` reads one of them.
+/// The content of a file (or of a folder of files) of arrays with `names`; `read` reads one array.
 ///
 /// # Errors
-/// What is missing or does not fit; `suffix` is what the name of an array gets in a message, such as
-/// `.npy`.
+/// What is missing or does not fit; `suffix` is what the name of an array gets in a message, such
+/// as `.npy`.
 pub(super) fn content<E>(
     names: &[String],
     suffix: &str,
@@ -342,7 +347,6 @@ pub(super) fn content<E>(
         let images = read(images)?;
         let count = images.sizes.first().copied().unwrap_or(0);
         let (shape, pixels, said) = images.images().map_err(&wrong)?;
-        drop(images);
         let values = labels.labels().map_err(&wrong)?;
         if values.len() != count {
             return Err(wrong(format!(

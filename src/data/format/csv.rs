@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Cursor, Read},
     path::{Path, PathBuf},
 };
 
@@ -23,6 +23,9 @@ use crate::{
 
 /// Largest number of columns: an image of 3×512×512 with its label.
 const MAX_COLUMNS: usize = 1 << 20;
+
+/// Bytes by which the format is judged.
+const MAX_HEAD: u64 = 1 << 16;
 
 /// The files of a set: training (or all) images, and test images.
 #[derive(Clone, Debug)]
@@ -154,12 +157,13 @@ fn parse_rows(path: &Path, input: impl BufRead) -> Result<Rows> {
     let wrong = |reason: String| Error::format(path, reason);
     let (content, _) = decompressed(input).map_err(Error::io("cannot read", path))?;
     // Of a gzip file, no more is read than the pixels that are kept could take as text.
-    let mut content = BufReader::new(content.take(5 * MAX_BYTES));
-    let head = content.fill_buf().map_err(|error| wrong(format!("damaged: {error}")))?;
+    let mut content = content.take(5 * MAX_BYTES);
+    let mut head = Vec::new();
+    let begun = content.by_ref().take(MAX_HEAD).read_to_end(&mut head);
+    begun.map_err(|error| wrong(format!("damaged: {error}")))?;
     if head.starts_with(&[0xef, 0xbb, 0xbf]) {
-        content.consume(3);
+        head.drain(..3);
     }
-    let head = content.fill_buf().map_err(|error| wrong(format!("damaged: {error}")))?;
     let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
     if head.contains(&0) {
         return Err(wrong("is not text: no format of data sets begins so".into()));
@@ -171,8 +175,11 @@ fn parse_rows(path: &Path, input: impl BufRead) -> Result<Rows> {
             )));
         }
     }
-    let mut reader =
-        ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(content);
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .trim(Trim::All)
+        .from_reader(BufReader::new(Cursor::new(head).chain(content)));
     let mut rows = Rows {
         name: path.display().to_string(),
         labels: Vec::new(),

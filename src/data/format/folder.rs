@@ -415,21 +415,31 @@ impl Layout {
             return Ok(());
         };
         let number = readable.iter().filter(|(_, header)| header.sides != usual).count();
-        let [height, width] = usual;
-        let [odd_height, odd_width] = header.sides;
+        let text = |[height, width]: [u32; 2]| format!("{height}×{width}");
+        let (place, odd, sides) = (self.root.display(), &odd.name, text(header.sides));
+        if 2 * number < readable.len() {
+            let [height, width] = usual;
+            return Err(Error::Settings(phrase!(
+                "{}: pictures differ in size: {} is {}, most are {} ({} of {} differ); \
+                 <image-size {},{}> makes them one size",
+                place,
+                odd,
+                sides,
+                text(usual),
+                number,
+                readable.len(),
+                height,
+                width
+            )));
+        }
         Err(Error::Settings(phrase!(
-            "{}: pictures differ in size: {} is {}×{}, most are {}×{} ({} of {} differ); \
-             <image-size H,W>, such as <image-size {},{}>, makes them one size",
-            self.root.display(),
-            odd.name,
-            odd_height,
-            odd_width,
-            height,
-            width,
-            number,
-            readable.len(),
-            height,
-            width
+            "{}: pictures differ in size: {} is {}, others are {} ({} sizes in all); \
+             <image-size H,W>, such as <image-size 64,64>, makes them one size",
+            place,
+            odd,
+            sides,
+            text(usual),
+            counts.len()
         )))
     }
 

@@ -231,8 +231,8 @@ fn labels(path: &Path, input: impl BufRead, length: u64) -> Result<Vec<u32>> {
     bytes.chunks_exact(4 * columns).enumerate().map(label).collect()
 }
 
-/// Sizes, type and elements of an IDX file of images (or labels); `length` is that of `input` before
-/// decompression.
+/// Sizes, type and elements of an IDX file of images (or labels); `length` is that of `input`
+/// before decompression.
 fn parse(
     path: &Path,
     input: impl BufRead,

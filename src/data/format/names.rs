@@ -9,8 +9,8 @@ use std::{
 use crate::{Error, Result};
 
 /// Why files of Python objects are not read.
-pub(super) const PICKLE: &str = "holds Python objects (a pickle), which can run code when read; it is not \
-                      read: save the arrays with numpy.savez";
+pub(super) const PICKLE: &str = "holds Python objects (a pickle), which can run code when read; \
+                                 save the arrays with numpy.savez";
 
 /// Extensions of pictures that are read.
 const PICTURES: [&str; 9] = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif"];

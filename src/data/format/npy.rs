@@ -128,7 +128,8 @@ pub(in crate::data) fn parse(
         }
         _ => {
             let name = name.into();
-            Ok(Array { name, kind, is_big_endian, is_fortran, sizes, bytes })
+            let is_channels_first = false;
+            Ok(Array { name, kind, is_big_endian, is_fortran, is_channels_first, sizes, bytes })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `.npz` files: zip archives of NumPy's arrays, as `numpy.savez`, Keras and MedMNIST write them.
 //!
-//! No member is unpacked to a file; of each, no more bytes are decompressed than its array declares.
+//! No member is unpacked to a file. Of each, no more bytes are decompressed than its array
+//! declares.
 
 use std::{
     io::{BufReader, Cursor, Read, Seek},

@@ -260,7 +260,7 @@ fn has_grey_palette(kind: Kind, bytes: &[u8]) -> bool {
             let (Some(header), Some(bits)) = (word(14), word(28).map(|word| word & 0xffff)) else {
                 return false;
             };
-            if header < 40 || header > 1024 || !matches!(bits, 1 | 4 | 8) {
+            if !(40..=1024).contains(&header) || !matches!(bits, 1 | 4 | 8) {
                 return false;
             }
             let declared = word(46).unwrap_or(0);

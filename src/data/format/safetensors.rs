@@ -50,6 +50,8 @@ pub(in crate::data) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
     let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let notes = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+    // Files of our own have their channels first.
+    let is_channels_first = notes.is_some();
     let notes: Notes = match notes {
         Some(text) => serde_json::from_str(text)
             .map_err(|error| wrong(format!("its metadata {KEY} cannot be read: {error}")))?,
@@ -68,6 +70,7 @@ pub(in crate::data) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
             kind,
             is_big_endian: false,
             is_fortran: false,
+            is_channels_first,
             sizes: view.shape().to_vec(),
             bytes: view.data().to_vec(),
         })
