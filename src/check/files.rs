@@ -2,7 +2,9 @@
 //! imports.
 
 use super::{
-    guard, place,
+    guard,
+    options::CheckOptions,
+    place,
     report::{Outcome, ShaderReport, ShaderSource},
     spirv, translate,
 };
@@ -49,11 +51,21 @@ struct Job {
 /// [`Error::Io`] for a path that does not exist; [`Error::Usage`] if there is nothing to check, or
 /// more than [`MAX_FILES`] files. Failing shaders are not an error here; see [`super::verdict`].
 pub fn check_paths(paths: &[PathBuf]) -> Result<Vec<ShaderReport>> {
+    check_paths_for(paths, &CheckOptions::default())
+}
+
+/// As [`check_paths`], for targets, features and limits.
+///
+/// # Errors
+/// As [`check_paths`].
+pub fn check_paths_for(paths: &[PathBuf], options: &CheckOptions) -> Result<Vec<ShaderReport>> {
     let jobs = jobs_of(paths)?;
     Ok(guard::parallel(
         &jobs,
         |job| match load(job) {
-            Ok((source, linked)) => translate::check_source(&source, linked.then_some("imports")),
+            Ok((source, linked)) => {
+                translate::check_source(&source, linked.then_some("imports"), options)
+            }
             Err(outcome) => ShaderReport::unparsed(&name_of(job), true, outcome),
         },
         |job, reason| ShaderReport::unparsed(&name_of(job), true, Outcome::fail(reason)),
@@ -93,7 +105,11 @@ pub fn check_bytes(name: &str, bytes: Vec<u8>) -> ShaderReport {
             .map_err(Outcome::fail)
             .and_then(|text| source_of(&job, text))
         {
-            Ok((source, linked)) => translate::check_source(&source, linked.then_some("imports")),
+            Ok((source, linked)) => translate::check_source(
+                &source,
+                linked.then_some("imports"),
+                &CheckOptions::default(),
+            ),
             Err(outcome) => ShaderReport::unparsed(name, true, outcome),
         },
         |_, reason| ShaderReport::unparsed(name, true, Outcome::fail(reason)),

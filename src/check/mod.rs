@@ -19,9 +19,11 @@
 //! shader.
 
 mod args;
+mod diagnostic;
 mod files;
 mod guard;
 mod limits;
+mod options;
 #[cfg(feature = "cli")]
 mod own;
 mod place;
@@ -31,10 +33,15 @@ mod spirv;
 mod translate;
 
 pub use args::{CheckArgs, CheckFormat};
-pub use files::{MAX_FILE_BYTES, MAX_FILES, check_bytes, check_paths, write_spirv_of_paths};
+pub use diagnostic::{Diagnostic, Platform, Severity};
+pub use files::{
+    MAX_FILE_BYTES, MAX_FILES, check_bytes, check_paths, check_paths_for, write_spirv_of_paths,
+};
+pub use options::CheckOptions;
 #[cfg(feature = "cli")]
 pub use own::{create_own_pipelines, own_kernels, own_kernels_of_matrices};
+pub use place::Region;
 pub use render::{render, render_github, render_table, to_json, verdict};
 pub use report::{Outcome, ShaderReport, ShaderSource};
 pub use spirv::{to_spirv, write_spirv};
-pub use translate::{check, check_all};
+pub use translate::{check, check_all, check_all_for};

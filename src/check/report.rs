@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::diagnostic::{Diagnostic, Platform, Severity};
+
 /// One shader to check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShaderSource {
@@ -99,6 +101,11 @@ pub struct ShaderReport {
     /// WebGPU's default limits: 8 storage buffers, 256 invocations and 16 KiB of workgroup memory
     /// per workgroup, …
     pub webgpu_limits: Outcome,
+    /// Every finding, in the order of the source.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What the shader needs beyond WebGPU without features and with default limits: features by
+    /// the names of the WebGPU specification, limits as `NAME = VALUE`. Sorted.
+    pub needs: Vec<String>,
 }
 
 impl ShaderReport {
@@ -115,15 +122,52 @@ impl ShaderReport {
         ]
     }
 
-    /// Whether any stage failed.
+    /// Whether any stage failed, or anything else is an error.
     pub fn failed(&self) -> bool {
         self.stages().iter().any(|(_, outcome)| outcome.is_fail())
+            || self.diagnostics.iter().any(|one| one.severity == Severity::Error)
+    }
+
+    /// Adds a diagnostic for each stage that failed or warned; what several stages say is one
+    /// diagnostic with all their targets.
+    pub(crate) fn collect_stages(&mut self) {
+        let every = || Platform::ALL.to_vec();
+        let stages = [
+            (&self.parse, "syntax", every()),
+            (&self.validate, "validation", every()),
+            (&self.spirv, "translation", vec![Platform::Vulkan]),
+            (&self.msl, "translation", vec![Platform::Metal]),
+            (&self.hlsl, "translation", vec![Platform::Dx12]),
+            (&self.glsl, "translation", vec![Platform::Gles]),
+            (&self.webgpu_limits, "limit", every()),
+        ];
+        let mut found: Vec<Diagnostic> = Vec::new();
+        for (outcome, rule, targets) in stages {
+            let (severity, message, line, column) = match outcome {
+                Outcome::Warn { message, line, column } => {
+                    (Severity::Warning, message, line, column)
+                }
+                Outcome::Fail { message, line, column } => (Severity::Error, message, line, column),
+                _ => continue,
+            };
+            let same = found
+                .iter_mut()
+                .find(|one| one.rule == rule && one.message == *message && one.line == *line);
+            if let Some(one) = same {
+                one.targets.extend(targets);
+                continue;
+            }
+            let mut one = Diagnostic::new(rule, severity, message.clone()).on(targets);
+            (one.file, one.line, one.column) = (self.name.clone(), *line, *column);
+            found.push(one);
+        }
+        self.diagnostics.extend(found);
     }
 
     /// A report of a shader that could not be read or parsed.
     pub(crate) fn unparsed(name: &str, user: bool, parse: Outcome) -> Self {
         let skipped = || Outcome::skipped("not parsed");
-        ShaderReport {
+        let mut report = ShaderReport {
             name: name.to_owned(),
             user,
             entry_points: Vec::new(),
@@ -134,6 +178,10 @@ impl ShaderReport {
             hlsl: skipped(),
             glsl: skipped(),
             webgpu_limits: skipped(),
-        }
+            diagnostics: Vec::new(),
+            needs: Vec::new(),
+        };
+        report.collect_stages();
+        report
     }
 }
