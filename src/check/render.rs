@@ -2,9 +2,11 @@
 
 use super::args::CheckFormat;
 use super::report::{Outcome, ShaderReport};
+use super::sarif::{render_junit, render_sarif};
+use super::text::{form_of, render_text};
 use crate::{Error, Result};
 use comfy_table::{Table, presets};
-use std::fmt::Write;
+use std::{collections::HashMap, fmt::Write};
 
 /// A table with one row per shader, followed by a line for every failure and warning and for every
 /// kind of skip.
@@ -21,10 +23,12 @@ pub fn render_table(reports: &[ShaderReport]) -> String {
         "HLSL",
         "GLSL",
         "limits",
+        "form",
     ]);
     for report in reports {
         let mut row = vec![plain(&report.name), plain(&report.entry_points.join(", "))];
         row.extend(report.stages().iter().map(|(_, outcome)| word(outcome).to_owned()));
+        row.push(form_of(report));
         table.add_row(row);
     }
     let mut text = format!("{table}\n");
@@ -122,12 +126,18 @@ pub fn to_json(reports: &[ShaderReport]) -> serde_json::Value {
     })
 }
 
-/// The reports in `format`.
-pub fn render(reports: &[ShaderReport], format: CheckFormat) -> String {
+/// The reports in `format`, with excerpts of `texts` by the names of files.
+pub fn render(
+    reports: &[ShaderReport],
+    texts: &HashMap<String, String>,
+    format: CheckFormat,
+) -> String {
     match format {
         CheckFormat::Json => to_json(reports).to_string(),
         CheckFormat::Github => render_github(reports).trim_end().into(),
-        CheckFormat::Table => render_table(reports),
+        CheckFormat::Text => render_text(reports, texts),
+        CheckFormat::Sarif => render_sarif(reports),
+        CheckFormat::Junit => render_junit(reports),
     }
 }
 
@@ -168,7 +178,7 @@ fn at(outcome: &Outcome) -> String {
 }
 
 /// Text from a file or its name, on one line and without control characters.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_whitespace() {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::diagnostic::{Diagnostic, Platform, Severity};
+use super::forms::Form;
 
 /// One shader to check.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,6 +107,32 @@ pub struct ShaderReport {
     /// What the shader needs beyond WebGPU without features and with default limits: features by
     /// the names of the WebGPU specification, limits as `NAME = VALUE`. Sorted.
     pub needs: Vec<String>,
+    /// The form of the file, in one word.
+    pub form: Form,
+    /// The combinations of conditions and constants that were checked, if there are several.
+    pub specialisations: Vec<Specialisation>,
+}
+
+/// A combination of conditions and constants that a file was checked with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Specialisation {
+    /// What it defines: `A, B=2`; empty if nothing.
+    pub name: String,
+    /// How it ended.
+    pub outcome: SpecialisationOutcome,
+}
+
+/// How the check of a specialisation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SpecialisationOutcome {
+    /// No error.
+    Passed,
+    /// An error that fails the file.
+    Failed,
+    /// It lacks a name that the file declares under another condition, or declares one twice, and
+    /// what it holds passes in another combination: it is none that the file is meant for.
+    NotMeant,
 }
 
 impl ShaderReport {
@@ -120,6 +147,83 @@ impl ShaderReport {
             ("GLSL", &self.glsl),
             ("limits", &self.webgpu_limits),
         ]
+    }
+
+    /// The outcomes of [`ShaderReport::stages`].
+    pub(crate) fn outcomes_mut(&mut self) -> [&mut Outcome; 7] {
+        [
+            &mut self.parse,
+            &mut self.validate,
+            &mut self.spirv,
+            &mut self.msl,
+            &mut self.hlsl,
+            &mut self.glsl,
+            &mut self.webgpu_limits,
+        ]
+    }
+
+    /// Says in every finding with what definitions it is found.
+    pub(crate) fn say_with(&mut self, definitions: &str) {
+        let said = format!(" (with {definitions})");
+        for one in &mut self.diagnostics {
+            one.message.push_str(&said);
+        }
+        for outcome in self.outcomes_mut() {
+            if let Outcome::Fail { message, .. } | Outcome::Warn { message, .. } = outcome {
+                message.push_str(&said);
+            }
+        }
+    }
+
+    /// Adds what another specialisation of the file, named by its `definitions`, has found.
+    pub(crate) fn merge(&mut self, other: ShaderReport, definitions: &str) {
+        let said = format!(" (with {definitions})");
+        for mut one in other.diagnostics {
+            let is_known = |known: &Diagnostic| {
+                let message = known.message.split(" (with ").next();
+                known.rule == one.rule
+                    && message == Some(one.message.as_str())
+                    && (&known.file, known.line, known.column) == (&one.file, one.line, one.column)
+            };
+            if let Some(known) = self.diagnostics.iter_mut().find(|known| is_known(known)) {
+                for target in one.targets {
+                    if !known.targets.contains(&target) {
+                        known.targets.push(target);
+                    }
+                }
+                continue;
+            }
+            if one.severity != Severity::Info {
+                one.message.push_str(&said);
+            }
+            self.diagnostics.push(one);
+        }
+        let theirs = [
+            other.parse,
+            other.validate,
+            other.spirv,
+            other.msl,
+            other.hlsl,
+            other.glsl,
+            other.webgpu_limits,
+        ];
+        for (own, mut their) in self.outcomes_mut().into_iter().zip(theirs) {
+            if let Outcome::Fail { message, .. } | Outcome::Warn { message, .. } = &mut their {
+                message.push_str(&said);
+            }
+            *own = std::mem::replace(own, Outcome::Pass).worse(their);
+        }
+        for entry in other.entry_points {
+            if !self.entry_points.contains(&entry) {
+                self.entry_points.push(entry);
+            }
+        }
+        for need in other.needs {
+            if !self.needs.contains(&need) {
+                self.needs.push(need);
+            }
+        }
+        self.needs.sort();
     }
 
     /// Whether any stage failed, or anything else is an error.
@@ -180,6 +284,8 @@ impl ShaderReport {
             webgpu_limits: skipped(),
             diagnostics: Vec::new(),
             needs: Vec::new(),
+            form: Form::Plain,
+            specialisations: Vec::new(),
         };
         report.collect_stages();
         report
