@@ -28,6 +28,8 @@ pub const MAX_FILES: usize = 10_000;
 pub(super) const STANDARD_INPUT: &str = "stdin.wgsl";
 /// Most bytes of WGSL that are checked for the combinations of one file.
 const MAX_COMBINED_BYTES: usize = 1 << 20;
+/// Most definitions that are added to a combination that lacks names.
+const MAX_REPAIRS: usize = 8;
 /// Most faults that are told of one file.
 const MAX_FAULTS: usize = 16;
 
@@ -325,13 +327,26 @@ impl<'a> Run<'a> {
             constants.extend(more);
             checked += 1;
             if !seen.insert((digest(&prepared.wgsl), format!("{constants:?}"))) {
-                variants.push(Variant { added, report: None, is_unmeant: false, wgsl: None });
+                variants.push(Variant { added, report: None, is_unmeant: false });
                 continue;
             }
             bytes += prepared.wgsl.len();
-            let report = self.report(job, &prepared, &constants);
-            let is_unmeant = report.failed() && lacks_conditional_name(&report, &prepared);
-            variants.push(Variant { added, report: Some(report), is_unmeant, wgsl: None });
+            let mut report = self.report(job, &prepared, &constants);
+            let mut is_unmeant = report.failed() && lacks_conditional_name(&report, &prepared);
+            let mut added = added;
+            if is_unmeant && !has_named_sets && self.files.is_thorough {
+                // What it lacks may be declared with more definitions.
+                let fixed = self.repaired(job, &text, &given, &values, &report, &prepared, &constants);
+                if let Some((values, fixed, spent)) = fixed {
+                    bytes += spent;
+                    if !fixed.failed() {
+                        (report, is_unmeant) = (fixed, false);
+                        added = values;
+                        added.retain(|name, _| !given.contains_key(name));
+                    }
+                }
+            }
+            variants.push(Variant { added, report: Some(report), is_unmeant });
         }
         let mut report = merged(&name, variants, has_named_sets);
         report.form = form;
@@ -351,6 +366,51 @@ impl<'a> Run<'a> {
         (report, included)
     }
 
+    /// A combination that lacks names, with the definitions under which they are declared: the last
+    /// that was tried, with the bytes that were checked for it.
+    #[expect(clippy::too_many_arguments, reason = "one specialisation with its report")]
+    fn repaired(
+        &self,
+        job: &Job,
+        text: &Arc<Text>,
+        given: &Values,
+        values: &Values,
+        report: &ShaderReport,
+        prepared: &Prepared,
+        constants: &[(String, f64)],
+    ) -> Option<(Values, ShaderReport, usize)> {
+        let missing = |report: &ShaderReport| {
+            let error = report.diagnostics.iter().find(|one| one.severity == Severity::Error)?;
+            Some(names_in(&error.message).map(str::to_owned).collect::<Vec<_>>())
+        };
+        let mut names = missing(report)?;
+        let mut values = values.clone();
+        let mut tried = vec![values.clone()];
+        let mut result = None;
+        let mut bytes = 0;
+        let mut current: Option<Prepared> = None;
+        for _ in 0..MAX_REPAIRS {
+            let from = current.as_ref().unwrap_or(prepared);
+            let next = names.iter().find_map(|name| from.repaired(name, &values, given))?;
+            if tried.contains(&next) {
+                return result;
+            }
+            tried.push(next.clone());
+            values = next;
+            let prepared = self.prepared(text.clone(), &values).0;
+            bytes += prepared.wgsl.len();
+            let report = self.report(job, &prepared, constants);
+            let is_done = !report.failed();
+            names = missing(&report).unwrap_or_default();
+            result = Some((values.clone(), report, bytes));
+            if is_done || bytes > MAX_COMBINED_BYTES {
+                return result;
+            }
+            current = Some(prepared);
+        }
+        result
+    }
+
     /// The report of one specialisation, with the places of files.
     fn report(
         &self,
@@ -363,10 +423,28 @@ impl<'a> Run<'a> {
             return faulty(&name, prepared);
         }
         let constants = declared(&prepared.wgsl, overrides);
-        let source = source_of(job, prepared.wgsl.clone(), constants);
+        let mut source = source_of(job, prepared.wgsl.clone(), constants);
         let mut report = translate::check_source(&source, None, self.options);
+        let mut shifted: Option<Prepared> = None;
+        let mut enabled: Vec<String> = Vec::new();
+        // naga wants its own extensions enabled, and files are written for versions that did not.
+        while let Some(extension) = missing_extension(&report)
+            && !enabled.contains(&extension)
+        {
+            let directive = format!("enable {extension};");
+            let from = shifted.as_ref().unwrap_or(prepared);
+            shifted = Some(from.behind(&directive));
+            source.wgsl.insert_str(0, &directive);
+            enabled.push(extension);
+            report = translate::check_source(&source, None, self.options);
+        }
+        let prepared = shifted.as_ref().unwrap_or(prepared);
         super::more::add(&mut report, &source.wgsl, MAX_FAULTS);
         relocate(&mut report, prepared, &source.wgsl);
+        for extension in enabled {
+            let note = format!("naga 30 wants `enable {extension};`, which was assumed");
+            report.diagnostics.push(located_note(&name, "assumed", note));
+        }
         for note in &prepared.notes {
             report.diagnostics.push(located_note(&name, "assumed", note.clone()));
         }
@@ -392,7 +470,6 @@ struct Variant {
     added: Values,
     report: Option<ShaderReport>,
     is_unmeant: bool,
-    wgsl: Option<String>,
 }
 
 fn digest(text: &str) -> u64 {
@@ -400,6 +477,15 @@ fn digest(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
+}
+
+/// The extension of naga that a report finds not enabled.
+fn missing_extension(report: &ShaderReport) -> Option<String> {
+    let Outcome::Fail { message, .. } = &report.parse else { return None };
+    if !message.contains("not enabled") {
+        return None;
+    }
+    names_in(message).find(|name| name.starts_with("wgpu_")).map(str::to_owned)
 }
 
 /// A finding of a file as a whole.
@@ -515,50 +601,41 @@ fn relocate(report: &mut ShaderReport, prepared: &Prepared, wgsl: &str) {
     }
 }
 
-/// Whether a report's first error is a name that is missing or declared twice, and that the files
-/// declare under a condition.
+/// Whether all errors of a report are names that are missing or declared twice, and that the files
+/// declare under a condition; or what is left of a declaration when conditions empty it.
 fn lacks_conditional_name(report: &ShaderReport, prepared: &Prepared) -> bool {
-    let errors = report.diagnostics.iter().filter(|one| one.severity == Severity::Error);
-    let mut errors = errors.peekable();
-    errors.peek().is_some()
-        && errors.all(|one| {
-            let text = one.message.as_str();
-            let is_name = [
-                "no definition", "not declared", "unknown", "redefin", "redeclar", "twice",
-                "no declaration", "invalid field", "no member", "has no field", "wrong number of arg",
-                "expected", "conflict", "bind", "duplicate", "already",
-            ];
-            is_name.iter().any(|word| text.contains(word))
-                && names_in(text).any(|name| {
-                    prepared.texts.files.iter().any(|file| declares(&file.text, name))
-                })
-        })
-}
-
-/// The names in backquotes or quotes of a message.
-fn names_in(message: &str) -> impl Iterator<Item = &str> {
-    message
-        .split(['`', '\'', '"', ' ', ',', ';', ':'])
-        .filter(|part| part.len() > 1 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
-}
-
-/// Whether a text declares a name: behind a keyword, or in front of a colon.
-fn declares(text: &str, name: &str) -> bool {
-    text.match_indices(name).any(|(at, _)| {
-        let is_word = |byte: Option<u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let bytes = text.as_bytes();
-        let end = at + name.len();
-        if is_word(bytes.get(end).copied()) || at > 0 && is_word(bytes.get(at - 1).copied()) {
-            return false;
+    let errors: Vec<_> =
+        report.diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
+    let is_excused = |one: &&Diagnostic| {
+        let message = one.message.as_str();
+        let is_emptied = ["at least one member", "declared return type", "does not return"]
+            .iter()
+            .any(|words| message.contains(words));
+        if is_emptied {
+            return match (one.line, one.column) {
+                (Some(line), Some(column)) => prepared.has_conditions(&one.file, line, column),
+                _ => names_in(message).any(|name| prepared.is_conditional(name)),
+            };
         }
-        let before = text[..at].trim_end();
-        let keyword = before.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next();
-        let is_declared = matches!(
-            keyword,
-            Some("fn" | "struct" | "const" | "let" | "alias" | "override" | "var")
-        ) || before.ends_with('>');
-        is_declared
-            || text[end..].trim_start().starts_with(':') && !text[end..].trim_start().starts_with("::")
+        is_about_names(message) && names_in(message).any(|name| prepared.is_conditional(name))
+    };
+    !errors.is_empty() && errors.iter().all(is_excused)
+}
+
+/// Whether a message is about a name that is not known, or known twice.
+fn is_about_names(message: &str) -> bool {
+    let words = [
+        "no definition", "not declared", "unknown", "redefin", "redeclar", "twice",
+        "no declaration", "invalid field", "invalid accessor", "no member", "has no field",
+        "no field", "conflict", "duplicate", "already", "undeclared",
+    ];
+    words.iter().any(|word| message.contains(word))
+}
+
+/// The names in quotes of a message.
+fn names_in(message: &str) -> impl Iterator<Item = &str> {
+    message.split(['`', '\'', '"']).skip(1).step_by(2).filter(|part| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     })
 }
 

@@ -212,6 +212,87 @@ pub(super) fn statement_end(texts: &Texts, tokens: &[Token], at: usize) -> usize
     tokens.len()
 }
 
+/// What a stretch of a file depends on: its condition, and the value that it must have.
+#[derive(Debug)]
+pub(super) struct Dependence {
+    /// Bytes of the stretch.
+    pub range: std::ops::Range<u32>,
+    pub condition: Vec<Token>,
+    pub value: bool,
+}
+
+/// The conditions of `@if`, `@elif` and `@else` in tokens of one file, with what depends on them.
+pub(super) fn dependences(texts: &Texts, tokens: &[Token]) -> Vec<Dependence> {
+    let mut found = Vec::new();
+    // Conditions of the chain that ends at an index.
+    let mut chains: std::collections::HashMap<usize, Vec<Vec<Token>>> =
+        std::collections::HashMap::new();
+    let mut inside = vec![Inside::Statements];
+    let (mut struct_next, mut parameters_next) = (false, false);
+    let mut at = 0;
+    while let Some(&token) = tokens.get(at) {
+        match token.kind {
+            Kind::Symbol(b'@') => {
+                let end = behind_attributes(texts, tokens, at);
+                let mut start = at;
+                while start < end {
+                    let next = behind_one(texts, tokens, start);
+                    let word = tokens.get(start + 1).map_or("", |token| texts.of(*token));
+                    if matches!(word, "if" | "elif" | "else") {
+                        let within = inside.last().copied().unwrap_or(Inside::Statements);
+                        let last = node_end(texts, tokens, end, within).max(end);
+                        let mut chain = match word {
+                            "if" => Vec::new(),
+                            _ => chains.remove(&at).unwrap_or_default(),
+                        };
+                        let range = token.start..tokens.get(last.wrapping_sub(1)).map_or(0, |t| t.end);
+                        for condition in &chain {
+                            found.push(Dependence {
+                                range: range.clone(),
+                                condition: condition.clone(),
+                                value: false,
+                            });
+                        }
+                        if word != "else" && start + 3 <= next {
+                            let condition =
+                                tokens[start + 3..next.saturating_sub(1).max(start + 3)].to_vec();
+                            found.push(Dependence {
+                                range,
+                                condition: condition.clone(),
+                                value: true,
+                            });
+                            chain.push(condition);
+                        }
+                        chains.insert(last, chain);
+                    }
+                    start = next;
+                }
+                at = end;
+                continue;
+            }
+            Kind::Word => {
+                struct_next |= texts.of(token) == "struct";
+                parameters_next |= texts.of(token) == "fn";
+            }
+            Kind::Symbol(b'{') => inside.push(if std::mem::take(&mut struct_next) {
+                Inside::Types
+            } else {
+                Inside::Statements
+            }),
+            Kind::Symbol(b'(') => inside.push(if std::mem::take(&mut parameters_next) {
+                Inside::Types
+            } else {
+                Inside::Values
+            }),
+            Kind::Symbol(b'[') => inside.push(Inside::Values),
+            Kind::Symbol(b')' | b']' | b'}') if inside.len() > 1 => drop(inside.pop()),
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{lex, texts::Text};

@@ -1,6 +1,7 @@
 //! Lines that start with `#`: conditions, definitions and imports of the preprocessors that
 //! shaders are written for.
 
+use super::conditions::Dependence;
 use super::lex::{self, Token, comment_end, is_word, line_end};
 use super::texts::Texts;
 use super::values::{Values, evaluate};
@@ -186,6 +187,62 @@ pub(super) fn split(texts: &Texts, file: u32, values: &mut Values) -> Pieces {
         all.faults.push((branch.start.clone(), "an #if without its #endif".into()));
     }
     all
+}
+
+/// The conditions of directives of file `file`, with what depends on them.
+pub(super) fn dependences(texts: &Texts, file: u32) -> Vec<Dependence> {
+    let mut found = Vec::new();
+    let Some(source) = texts.files.get(file as usize) else { return found };
+    let text = source.text.as_str();
+    let bytes = text.as_bytes();
+    // Conditions of the branches so far of each open #if, and where the last branch began.
+    let mut open: Vec<(Vec<(Vec<Token>, bool)>, u32)> = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = line_end(bytes, at);
+        if let Some((word, behind)) = directive(text, at) {
+            let is_branch = matches!(word, "else" | "elif" | "elifdef" | "elseif" | "endif");
+            if is_branch && let Some((chain, start)) = open.last_mut() {
+                for (index, (condition, value)) in chain.iter().enumerate() {
+                    // The branches in front of the last were not taken.
+                    let is_last = index + 1 == chain.len();
+                    found.push(Dependence {
+                        range: *start..at as u32,
+                        condition: condition.clone(),
+                        value: *value == is_last,
+                    });
+                }
+                *start = at as u32;
+            }
+            let tokens_of = |range: Range<usize>| {
+                let mut all = Vec::new();
+                lex::tokens(text, file, range, &mut all);
+                all
+            };
+            let behind = behind..without_comment(bytes, behind, end);
+            match word {
+                "ifdef" | "if" => open.push((vec![(tokens_of(behind), true)], at as u32)),
+                "ifndef" => open.push((vec![(tokens_of(behind), false)], at as u32)),
+                "endif" => drop(open.pop()),
+                "else" | "elif" | "elifdef" | "elseif" => {
+                    let mut condition = tokens_of(behind);
+                    let mut value = true;
+                    if word == "else" && !condition.is_empty() {
+                        value = texts.of(condition[0]) != "ifndef";
+                        condition.remove(0);
+                    }
+                    if let Some((chain, _)) = open.last_mut() {
+                        // A last #else has a condition that always holds.
+                        chain.push((condition, value));
+                    }
+                }
+                _ => {}
+            }
+        }
+        at = end + 1;
+    }
+    found.retain(|one| !one.condition.is_empty());
+    found
 }
 
 /// The end of a block comment that a line opens and does not close, or 0.

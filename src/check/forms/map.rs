@@ -31,6 +31,14 @@ impl SourceMap {
         self.stretches.push(Stretch { output, file, start });
     }
 
+    /// Moves everything behind a text of `length` bytes.
+    pub(super) fn shift(&mut self, length: usize) {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        for stretch in &mut self.stretches {
+            stretch.output = stretch.output.saturating_add(length);
+        }
+    }
+
     /// File number and offset of the byte at `offset` of the linked text.
     fn origin(&self, offset: usize) -> Option<(usize, usize)> {
         let offset = u32::try_from(offset).ok()?;

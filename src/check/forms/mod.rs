@@ -12,6 +12,7 @@ mod library;
 mod link;
 mod map;
 mod modules;
+mod repair;
 mod specialise;
 mod template;
 mod texts;
@@ -130,6 +131,7 @@ impl Prelude {
 }
 
 /// A file as plain WGSL.
+#[derive(Clone)]
 pub(super) struct Prepared {
     pub wgsl: String,
     /// `None` where the text is that of the file.
@@ -324,4 +326,42 @@ pub(super) fn declaration_at(
         at = end;
     }
     None
+}
+
+impl Prepared {
+    /// The same with a text in front, which belongs to no file.
+    pub(super) fn behind(&self, front: &str) -> Self {
+        let mut map = match &self.map {
+            Some(map) => map.clone(),
+            None => {
+                let mut map = SourceMap::default();
+                map.push(0, 0, 0);
+                map.texts = self.texts.clone();
+                map
+            }
+        };
+        map.shift(front.len());
+        Prepared { wgsl: format!("{front}{}", self.wgsl), map: Some(map), ..self.clone() }
+    }
+
+    /// Definitions with which a name is declared that is missing with `values`.
+    pub(super) fn repaired(&self, name: &str, values: &Values, given: &Values) -> Option<Values> {
+        repair::repaired(&self.texts, name, values, given)
+    }
+
+    /// Whether a name is declared under a condition.
+    pub(super) fn is_conditional(&self, name: &str) -> bool {
+        repair::is_conditional(&self.texts, name)
+    }
+
+    /// Whether the declaration at a place of a file depends on conditions or holds some.
+    pub(super) fn has_conditions(&self, file: &str, line: u32, column: u32) -> bool {
+        let files = &self.texts.files;
+        let Some(number) = files.iter().position(|own| own.path.display().to_string() == file)
+        else {
+            return false;
+        };
+        offset_of(&files[number].text, line, column)
+            .is_some_and(|offset| repair::has_conditions(&self.texts, number, offset))
+    }
 }
