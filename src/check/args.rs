@@ -133,6 +133,7 @@ impl CheckArgs {
             preludes: own.prelude.clone(),
             packages: own.package.iter().map(folder).collect::<Result<_>>()?,
             is_thorough: !own.only_given,
+            is_assuming: true,
             deny_warnings: own.deny.is_some() || config.flags.deny_warnings,
             config,
         })

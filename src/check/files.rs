@@ -29,7 +29,7 @@ pub(super) const STANDARD_INPUT: &str = "stdin.wgsl";
 /// Most bytes of WGSL that are checked for the combinations of one file.
 const MAX_COMBINED_BYTES: usize = 1 << 20;
 /// Most definitions that are added to a combination that lacks names.
-const MAX_REPAIRS: usize = 8;
+const MAX_REPAIRS: usize = 16;
 /// Most faults that are told of one file.
 const MAX_FAULTS: usize = 16;
 
@@ -46,9 +46,10 @@ pub struct FileOptions {
     pub preludes: Vec<PathBuf>,
     /// Folders of packages by name.
     pub packages: Vec<(String, PathBuf)>,
-    /// Whether all combinations of conditions are checked, and values that the host gives are
-    /// assumed where they are missing.
+    /// Whether all combinations of conditions are checked.
     pub is_thorough: bool,
+    /// Whether values that the host gives are assumed where they are missing.
+    pub is_assuming: bool,
     /// Whether warnings fail a shader.
     pub deny_warnings: bool,
     /// What a configuration file says of files.
@@ -264,7 +265,7 @@ impl<'a> Run<'a> {
             text: text.clone(),
             preludes: &self.preludes,
             constants,
-            is_assuming: self.files.is_thorough,
+            is_assuming: self.files.is_assuming,
         };
         let Some(prepared) = caught(|| forms::prepare(&request, values)) else {
             return (forms::plain(&text), false);
@@ -348,15 +349,9 @@ impl<'a> Run<'a> {
             }
             variants.push(Variant { added, report: Some(report), is_unmeant });
         }
-        let mut report = merged(&name, variants, has_named_sets);
+        let mut report = merged(&name, variants, has_named_sets, is_complete && checked >= of);
         report.form = form;
-        if checked < of && !is_complete {
-            report.diagnostics.push(located_note(
-                &name,
-                "specialisations",
-                format!("{checked} of {of} combinations of conditions were checked"),
-            ));
-        } else if !is_complete {
+        if !has_named_sets && checked < of {
             report.diagnostics.push(located_note(
                 &name,
                 "specialisations",
@@ -381,32 +376,44 @@ impl<'a> Run<'a> {
     ) -> Option<(Values, ShaderReport, usize)> {
         let missing = |report: &ShaderReport| {
             let error = report.diagnostics.iter().find(|one| one.severity == Severity::Error)?;
-            Some(names_in(&error.message).map(str::to_owned).collect::<Vec<_>>())
+            let names = names_in(&error.message).map(str::to_owned).collect::<Vec<_>>();
+            Some((names, error.message.clone(), error.line))
         };
-        let mut names = missing(report)?;
+        let mut lack = missing(report)?;
         let mut values = values.clone();
         let mut tried = vec![values.clone()];
         let mut result = None;
         let mut bytes = 0;
         let mut current: Option<Prepared> = None;
-        for _ in 0..MAX_REPAIRS {
+        while tried.len() < MAX_REPAIRS && bytes < MAX_COMBINED_BYTES {
             let from = current.as_ref().unwrap_or(prepared);
-            let next = names.iter().find_map(|name| from.repaired(name, &values, given))?;
-            if tried.contains(&next) {
-                return result;
+            let mut candidates: Vec<Values> = Vec::new();
+            if lack.1.contains("at least one member") {
+                lack.0 = lack.0.iter().flat_map(|name| from.members(name)).collect();
             }
-            tried.push(next.clone());
-            values = next;
-            let prepared = self.prepared(text.clone(), &values).0;
-            bytes += prepared.wgsl.len();
-            let report = self.report(job, &prepared, constants);
-            let is_done = !report.failed();
-            names = missing(&report).unwrap_or_default();
-            result = Some((values.clone(), report, bytes));
-            if is_done || bytes > MAX_COMBINED_BYTES {
-                return result;
+            for name in &lack.0 {
+                let is_member =
+                    ["field", "accessor", "member"].iter().any(|word| lack.1.contains(word));
+                candidates.extend(from.repaired(name, is_member, &values, given));
             }
-            current = Some(prepared);
+            candidates.retain(|one| !tried.contains(one));
+            // The first that gets further.
+            let mut next = None;
+            for candidate in candidates.into_iter().take(MAX_REPAIRS) {
+                tried.push(candidate.clone());
+                let prepared = self.prepared(text.clone(), &candidate).0;
+                bytes += prepared.wgsl.len();
+                let report = self.report(job, &prepared, constants);
+                let new = missing(&report);
+                if new.as_ref().is_none_or(|new| (&new.1, new.2) != (&lack.1, lack.2)) {
+                    next = Some((candidate, prepared, report, new));
+                    break;
+                }
+            }
+            let (candidate, prepared, report, new) = next?;
+            result = Some((candidate.clone(), report, bytes));
+            let Some(new) = new else { return result };
+            (values, lack, current) = (candidate, new, Some(prepared));
         }
         result
     }
@@ -601,12 +608,11 @@ fn relocate(report: &mut ShaderReport, prepared: &Prepared, wgsl: &str) {
     }
 }
 
-/// Whether all errors of a report are names that are missing or declared twice, and that the files
-/// declare under a condition; or what is left of a declaration when conditions empty it.
+/// Whether the first error of a report is a name that is missing or declared twice, and that the
+/// files declare under a condition; or what is left of a declaration when conditions empty it.
+/// Further errors may follow from it.
 fn lacks_conditional_name(report: &ShaderReport, prepared: &Prepared) -> bool {
-    let errors: Vec<_> =
-        report.diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
-    let is_excused = |one: &&Diagnostic| {
+    let is_excused = |one: &Diagnostic| {
         let message = one.message.as_str();
         let is_emptied = ["at least one member", "declared return type", "does not return"]
             .iter()
@@ -619,7 +625,8 @@ fn lacks_conditional_name(report: &ShaderReport, prepared: &Prepared) -> bool {
         }
         is_about_names(message) && names_in(message).any(|name| prepared.is_conditional(name))
     };
-    !errors.is_empty() && errors.iter().all(is_excused)
+    let first = report.diagnostics.iter().find(|one| one.severity == Severity::Error);
+    first.is_some_and(is_excused)
 }
 
 /// Whether a message is about a name that is not known, or known twice.
@@ -640,7 +647,12 @@ fn names_in(message: &str) -> impl Iterator<Item = &str> {
 }
 
 /// One report of all specialisations.
-fn merged(name: &str, variants: Vec<Variant>, is_named: bool) -> ShaderReport {
+fn merged(
+    name: &str,
+    variants: Vec<Variant>,
+    is_named: bool,
+    is_complete: bool,
+) -> ShaderReport {
     // A combination that lacks a name is excused if everything that it defines is part of one that
     // passes.
     let passing: Vec<Values> = variants
@@ -649,10 +661,12 @@ fn merged(name: &str, variants: Vec<Variant>, is_named: bool) -> ShaderReport {
         .map(|one| one.added.clone())
         .collect();
     let is_covered = |added: &Values| {
+        // Some of many definitions exclude each other; each alone is checked too.
+        let is_mixture = !is_complete && added.len() > 1;
         !passing.is_empty()
-            && added.iter().all(|(name, value)| {
+            && (is_mixture || added.iter().all(|(name, value)| {
                 passing.iter().any(|other| other.get(name) == Some(value))
-            })
+            }))
     };
     let is_single = variants.len() < 2;
     let mut specialisations = Vec::new();

@@ -106,9 +106,11 @@ pub(super) fn apply(
                     Some(true) => {
                         kept.extend(attributes);
                         at = end;
-                        // A block of declarations has no scope of its own.
-                        if levels.iter().skip(1).all(|level| level.is_spliced)
-                            && tokens.get(at).is_some_and(|token| token.is(b'{'))
+                        // A block of declarations has no scope of its own, and one in a function
+                        // none if what it declares is used behind it.
+                        if tokens.get(at).is_some_and(|token| token.is(b'{'))
+                            && (levels.iter().skip(1).all(|level| level.is_spliced)
+                                || declares_for_later(texts, tokens, at))
                         {
                             levels.push(Level {
                                 inside: Inside::Statements,
@@ -158,6 +160,76 @@ pub(super) fn apply(
         at += 1;
     }
     Ok(kept)
+}
+
+/// Whether the block at `open` declares a name that is used behind it before it is declared there.
+fn declares_for_later(texts: &Texts, tokens: &[Token], open: usize) -> bool {
+    let end = closing(tokens, open);
+    let mut depth = 0i64;
+    let mut names: Vec<&str> = Vec::new();
+    let declared = |at: usize| {
+        if !["let", "var", "const"].iter().any(|word| texts.is(tokens, at, word)) {
+            return None;
+        }
+        let mut name = at + 1;
+        if tokens.get(name).is_some_and(|token| token.is(b'<')) {
+            while tokens.get(name).is_some_and(|token| !token.is(b'>')) {
+                name += 1;
+            }
+            name += 1;
+        }
+        tokens.get(name).filter(|token| token.kind == Kind::Word).map(|_| name)
+    };
+    for at in open + 1..end {
+        match tokens[at].kind {
+            Kind::Symbol(b'(' | b'[' | b'{') => depth += 1,
+            Kind::Symbol(b')' | b']' | b'}') => depth -= 1,
+            Kind::Word if depth == 0 && names.len() < 1_000 => {
+                names.extend(declared(at).map(|name| texts.of(tokens[name])));
+            }
+            _ => {}
+        }
+    }
+    if names.is_empty() {
+        return false;
+    }
+    let mut at = end + 1;
+    let mut depth = 0i64;
+    while let Some(token) = tokens.get(at) {
+        match token.kind {
+            // The other branches of the condition.
+            Kind::Symbol(b'@') => {
+                let is_branch =
+                    ["if", "elif", "else"].iter().any(|word| texts.is(tokens, at + 1, word));
+                at = behind_attributes(texts, tokens, at);
+                if is_branch && tokens.get(at).is_some_and(|token| token.is(b'{')) {
+                    at = closing(tokens, at) + 1;
+                }
+                continue;
+            }
+            Kind::Symbol(b'(' | b'[' | b'{') => depth += 1,
+            Kind::Symbol(b')' | b']' | b'}') => {
+                depth -= 1;
+                if depth < 0 {
+                    return false;
+                }
+            }
+            Kind::Word => {
+                if let Some(name) = declared(at) {
+                    names.retain(|own| *own != texts.of(tokens[name]));
+                    at = name + 1;
+                    continue;
+                }
+                let is_member = tokens[at - 1].is(b'.');
+                if !is_member && names.contains(&texts.of(*token)) {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    false
 }
 
 fn behind_one(texts: &Texts, tokens: &[Token], at: usize) -> usize {
@@ -334,6 +406,10 @@ mod tests {
              "fn f ( ) { switch x { default { } } }",
              "fn f ( ) { switch x { case 1 : { } default { } } }"),
             ("g(@if(A) 1, 2)", "g ( 2 )", "g ( 1 , 2 )"),
+            ("fn f() { @if(A) { let x = 1; } @else { let x = 2; } g(x); }",
+             "fn f ( ) { let x = 2 ; g ( x ) ; }", "fn f ( ) { let x = 1 ; g ( x ) ; }"),
+            ("fn f() { @if(A) { let x = 1; } let x = 2; g(x); }",
+             "fn f ( ) { let x = 2 ; g ( x ) ; }", "fn f ( ) { { let x = 1 ; } let x = 2 ; g ( x ) ; }"),
         ] {
             assert_eq!(applied(text, &[]).as_deref(), Ok(without), "{text}");
             assert_eq!(applied(text, &["A"]).as_deref(), Ok(with), "{text}");

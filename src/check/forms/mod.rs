@@ -345,8 +345,19 @@ impl Prepared {
     }
 
     /// Definitions with which a name is declared that is missing with `values`.
-    pub(super) fn repaired(&self, name: &str, values: &Values, given: &Values) -> Option<Values> {
-        repair::repaired(&self.texts, name, values, given)
+    pub(super) fn repaired(
+        &self,
+        name: &str,
+        is_member: bool,
+        values: &Values,
+        given: &Values,
+    ) -> Vec<Values> {
+        repair::repaired(&self.texts, name, is_member, values, given)
+    }
+
+    /// The names of the members that a structure has under any condition.
+    pub(super) fn members(&self, name: &str) -> Vec<String> {
+        repair::members(&self.texts, name)
     }
 
     /// Whether a name is declared under a condition.

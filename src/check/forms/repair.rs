@@ -3,22 +3,23 @@
 
 use super::conditions::{self, Dependence};
 use super::directives;
-use super::lex::{Kind, Token, tokens};
+use super::lex::{Kind, Token, closing, tokens};
 use super::texts::Texts;
 use super::values::{Values, evaluate};
 
 /// Most names of one condition.
 const MAX_NAMES: usize = 6;
 
-/// The definitions under which `name` is declared in one of the files, if `values` are not such;
-/// `given` are not changed.
+/// The definitions under which `name` is declared in one of the files, where `values` are not such,
+/// those with the fewest changes first; `given` are not changed.
 pub(super) fn repaired(
     texts: &Texts,
     name: &str,
+    is_member: bool,
     values: &Values,
     given: &Values,
-) -> Option<Values> {
-    let mut best: Option<(usize, Values)> = None;
+) -> Vec<Values> {
+    let mut fitting: Vec<(usize, Values)> = Vec::new();
     for file in 0..texts.files.len() as u32 {
         let text = &texts.files[file as usize].text;
         if !text.contains(name) {
@@ -30,7 +31,11 @@ pub(super) fn repaired(
         if directives::has_directive(text) {
             found.extend(directives::dependences(texts, file));
         }
+        let members = if is_member { structures(texts, &all) } else { Vec::new() };
         for place in declarations(texts, &all, name) {
+            if is_member && !members.iter().any(|range| range.contains(&place)) {
+                continue;
+            }
             let around: Vec<_> =
                 found.iter().filter(|one| one.range.contains(&place)).collect();
             let Some(changed) = fulfilled(texts, &around, values, given) else { continue };
@@ -40,12 +45,44 @@ pub(super) fn repaired(
             }
             let changes = changed.iter().filter(|(key, _)| !values.contains_key(*key)).count()
                 + values.keys().filter(|key| !changed.contains_key(*key)).count();
-            if best.as_ref().is_none_or(|(least, _)| changes < *least) {
-                best = Some((changes, changed));
+            if !fitting.iter().any(|(_, known)| *known == changed) {
+                fitting.push((changes, changed));
             }
         }
     }
-    best.map(|(_, values)| values)
+    fitting.sort_by_key(|(changes, _)| *changes);
+    fitting.into_iter().map(|(_, values)| values).collect()
+}
+
+/// The names of the members that a structure has under any condition.
+pub(super) fn members(texts: &Texts, name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in 0..texts.files.len() as u32 {
+        let text = &texts.files[file as usize].text;
+        if !text.contains(name) {
+            continue;
+        }
+        let mut all = Vec::new();
+        tokens(text, file, 0..text.len(), &mut all);
+        for at in 0..all.len() {
+            if !(texts.is(&all, at, "struct") && texts.is(&all, at + 1, name)) {
+                continue;
+            }
+            let Some(open) = (at..all.len().min(at + 4)).find(|&at| all[at].is(b'{')) else {
+                continue;
+            };
+            let inside = open + 1..closing(&all, open);
+            found.extend(
+                inside
+                    .filter(|&at| {
+                        all[at].kind == Kind::Word
+                            && all.get(at + 1).is_some_and(|next| next.is(b':'))
+                    })
+                    .map(|at| texts.of(all[at]).to_owned()),
+            );
+        }
+    }
+    found
 }
 
 /// Whether all declarations of `name` in the files depend on conditions, and there is one.
@@ -82,6 +119,17 @@ pub(super) fn has_conditions(texts: &Texts, file: usize, offset: usize) -> bool 
     found.iter().any(|one| {
         (one.range.start as usize) < range.end && range.start < one.range.end as usize
     })
+}
+
+/// The bytes of the members of structures.
+fn structures(texts: &Texts, all: &[Token]) -> Vec<std::ops::Range<u32>> {
+    let starts = (0..all.len()).filter(|&at| texts.is(all, at, "struct"));
+    starts
+        .filter_map(|at| {
+            let open = (at..all.len().min(at + 4)).find(|&at| all[at].is(b'{'))?;
+            Some(all[open].start..all[closing(all, open)].end)
+        })
+        .collect()
 }
 
 /// Places where a name is declared: behind a keyword, or in front of a colon.
@@ -163,7 +211,7 @@ mod tests {
             defined.iter().map(|name| (name.to_string(), String::new())).collect();
         let mut texts = Texts::default();
         texts.add(Text::new("a", text).into());
-        let found = repaired(&texts, name, &values, &Values::new())?;
+        let found = repaired(&texts, name, false, &values, &Values::new()).into_iter().next()?;
         Some(found.into_keys().collect())
     }
 

@@ -1,4 +1,4 @@
-//! Markers of template engines and of strings of JavaScript: `{{x}}`, `${x}`, `<%= x %>`.
+//! Markers of template engines and of strings of JavaScript: `{{x}}`, `${x}`, `<%= x %>`, `##X##`.
 
 use super::lex::{comment_end, is_word, line_end};
 use super::values::Values;
@@ -14,7 +14,7 @@ pub(super) struct Marker {
 /// The markers of a text, outside comments.
 pub(super) fn markers(text: &str) -> Vec<Marker> {
     let mut found = Vec::new();
-    if !["{{", "${", "<%", "{%"].iter().any(|open| text.contains(open)) {
+    if !["{{", "${", "<%", "{%", "##"].iter().any(|open| text.contains(open)) {
         return found;
     }
     let bytes = text.as_bytes();
@@ -25,7 +25,7 @@ pub(super) fn markers(text: &str) -> Vec<Marker> {
         } else if bytes[at..].starts_with(b"/*") {
             at = comment_end(bytes, at);
         } else if let Some(end) = marker_end(text, at) {
-            let inside = text[at..end].trim_matches(['{', '}', '$', '<', '>', '%', '=', '-', ' ']);
+            let inside = text[at..end].trim_matches(['{', '}', '$', '<', '>', '%', '=', '-', '#', ' ']);
             let is_name = !inside.is_empty()
                 && inside.bytes().all(|byte| is_word(byte) || byte == b'.')
                 && !inside.starts_with(|first: char| first.is_ascii_digit());
@@ -55,6 +55,9 @@ fn marker_end(text: &str, at: usize) -> Option<usize> {
         let opened = inside.matches('{').count();
         let end = (0..opened).try_fold(end, |end, _| Some(end + text[end..].find('}')? + 1));
         return end;
+    }
+    if let Some((inside, end)) = closing("##", "##") {
+        return (!inside.is_empty() && inside.bytes().all(is_word)).then_some(end);
     }
     closing("<%", "%>").or_else(|| closing("{%", "%}")).map(|(_, end)| end)
 }
