@@ -58,8 +58,8 @@ pub(super) struct FileArgs {
     /// Put this file in front of those that use what it declares
     #[arg(long, value_name = "FILE")]
     prelude: Vec<PathBuf>,
-    /// Folder of a package that shaders import
-    #[arg(long, value_name = "NAME=DIR")]
+    /// Folder of a package that shaders import; without a name a folder that holds packages
+    #[arg(long, value_name = "[NAME=]DIR")]
     package: Vec<String>,
     /// Let warnings fail a shader: warnings
     #[arg(long, value_name = "WHAT", value_parser = ["warnings"])]
@@ -96,7 +96,7 @@ impl CheckArgs {
             Some((name, value)) if !name.is_empty() => {
                 Ok((name.trim().to_owned(), value.trim().to_owned()))
             }
-            _ => Err(Error::Usage(format!("--{flag} {text}: it takes NAME=VALUE"))),
+            _ => Err(Error::Usage(format!("{flag} {text}: it takes NAME=VALUE"))),
         };
         let definition = |text: &String| {
             let (name, value) = text.split_once('=').unwrap_or((text, ""));
@@ -108,16 +108,20 @@ impl CheckArgs {
                 "true" => 1.0,
                 "false" => 0.0,
                 other => other.trim_end_matches(['u', 'i', 'f']).parse().map_err(|_| {
-                    Error::Usage(format!("--override {text}: the value is a number or a boolean"))
+                    Error::Usage(format!("override {text}: the value is a number or a boolean"))
                 })?,
             };
             Ok((name, value))
         };
         let folder = |text: &String| {
-            let (name, folder) = pair("package", text)?;
+            // A folder alone holds packages that are found by their own names.
+            let (name, folder) = match text.split_once('=') {
+                Some(_) => pair("package", text)?,
+                None => (String::new(), text.clone()),
+            };
             let folder = PathBuf::from(folder);
             if !folder.is_dir() {
-                return Err(Error::Usage(format!("--package {text}: no such folder")));
+                return Err(Error::Usage(format!("package {text}: no such folder")));
             }
             Ok((name, folder))
         };

@@ -159,9 +159,9 @@ impl Config {
     /// [`Error::Usage`] for a file that cannot be read or has a key that is not known.
     pub fn read(path: &Path) -> Result<Self> {
         let refused = |reason: String| Error::Usage(format!("{}: {reason}", path.display()));
-        let text = super::files::read_bounded(path).map_err(refused)?;
-        let document: Document =
-            toml::from_str(&text).map_err(|error| refused(error.to_string().trim().replace('\n', " ")))?;
+        let text = super::read::read_bounded(path).map_err(refused)?;
+        let document: Document = toml::from_str(&text)
+            .map_err(|error| refused(error.to_string().trim().replace('\n', " ")))?;
         let root = path.parent().unwrap_or(Path::new("")).to_path_buf();
         if let Some(other) = document.deny.iter().find(|one| *one != "warnings") {
             return Err(refused(format!("deny = [\"{other}\"]: only \"warnings\" can be denied")));
@@ -278,9 +278,8 @@ impl Config {
             report.diagnostics.push(one);
             return;
         }
-        let is_expected = |one: &Diagnostic| {
-            expected.is_empty() || expected.iter().any(|rule| *rule == one.rule)
-        };
+        let is_expected =
+            |one: &Diagnostic| expected.is_empty() || expected.iter().any(|rule| *rule == one.rule);
         excuse(report, "expected", is_expected);
     }
 
@@ -330,9 +329,9 @@ fn excuse(report: &mut ShaderReport, word: &str, is_excused: impl Fn(&Diagnostic
 
 fn read_baseline(path: &Path) -> Result<Vec<Known>> {
     let refused = |reason: String| Error::Usage(format!("{}: {reason}", path.display()));
-    let text = super::files::read_bounded(path).map_err(refused)?;
-    let baseline: Baseline =
-        toml::from_str(&text).map_err(|error| refused(error.to_string().trim().replace('\n', " ")))?;
+    let text = super::read::read_bounded(path).map_err(refused)?;
+    let baseline: Baseline = toml::from_str(&text)
+        .map_err(|error| refused(error.to_string().trim().replace('\n', " ")))?;
     Ok(baseline.known)
 }
 

@@ -8,6 +8,7 @@ use super::{
     forms::{self, Form, Library, Prelude, Prepared, Request, Text, Values},
     guard,
     options::CheckOptions,
+    read::{STANDARD_INPUT, read_text, text_of},
     report::{Outcome, ShaderReport, ShaderSource, Specialisation, SpecialisationOutcome},
     spirv, translate,
 };
@@ -15,17 +16,10 @@ use crate::{Error, Result, panics::caught};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs,
-    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-/// Largest shader file in bytes.
-pub const MAX_FILE_BYTES: u64 = 4 << 20;
-/// Largest number of shader files in one run.
-pub const MAX_FILES: usize = 10_000;
-/// The name of what comes from standard input.
-pub(super) const STANDARD_INPUT: &str = "stdin.wgsl";
 /// Most bytes of WGSL that are checked for the combinations of one file.
 const MAX_COMBINED_BYTES: usize = 1 << 20;
 /// Most definitions that are added to a combination that lacks names.
@@ -72,7 +66,7 @@ pub struct Checked {
 ///
 /// # Errors
 /// [`Error::Io`] for a path that does not exist; [`Error::Usage`] if there is nothing to check, or
-/// more than [`MAX_FILES`] files. Failing shaders are not an error here; see [`super::verdict`].
+/// more than [`super::MAX_FILES`] files. Failing shaders are not an error here; see [`super::verdict`].
 pub fn check_paths(paths: &[PathBuf]) -> Result<Vec<ShaderReport>> {
     check_paths_for(paths, &CheckOptions::default())
 }
@@ -182,36 +176,6 @@ fn source_of(job: &Job, wgsl: String, constants: Vec<(String, f64)>) -> ShaderSo
     ShaderSource { name: name_of(job), wgsl, constants, user: true }
 }
 
-/// Reads a regular UTF-8 file of bounded size; `Err` is the reason.
-pub(super) fn read_bounded(path: &Path) -> Result<String, String> {
-    let cannot = |error: std::io::Error| format!("cannot read this file: {error}");
-    // Opening a pipe or device could wait forever.
-    if !fs::metadata(path).map_err(cannot)?.is_file() {
-        return Err("cannot read this file: it is not a regular file".to_owned());
-    }
-    let file = fs::File::open(path).map_err(cannot)?;
-    read_text(file)
-}
-
-/// Reads UTF-8 text of bounded size; `Err` is the reason.
-pub(super) fn read_text(source: impl Read) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let read = source.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| format!("cannot read this file: {error}"))?;
-    text_of(bytes)
-}
-
-fn text_of(bytes: Vec<u8>) -> Result<String, String> {
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!(
-            "larger than {} MiB, which is the most that is read",
-            MAX_FILE_BYTES >> 20
-        ));
-    }
-    String::from_utf8(bytes)
-        .map_err(|error| format!("not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))
-}
-
 /// What all files of a run are checked with.
 struct Run<'a> {
     library: Library,
@@ -238,7 +202,7 @@ impl<'a> Run<'a> {
         let mut preludes = Vec::new();
         for path in files.preludes.iter().chain(&files.config.preludes) {
             let refused =
-                |reason: String| Error::Usage(format!("--prelude {}: {reason}", path.display()));
+                |reason: String| Error::Usage(format!("prelude {}: {reason}", path.display()));
             preludes.push(Prelude::new(&library, library.read(path).map_err(refused)?));
         }
         Ok(Run { library, preludes, files, options })
@@ -337,7 +301,8 @@ impl<'a> Run<'a> {
             let mut added = added;
             if is_unmeant && !has_named_sets && self.files.is_thorough {
                 // What it lacks may be declared with more definitions.
-                let fixed = self.repaired(job, &text, &given, &values, &report, &prepared, &constants);
+                let fixed =
+                    self.repaired(job, &text, &given, &values, &report, &prepared, &constants);
                 if let Some((values, fixed, spent)) = fixed {
                     bytes += spent;
                     if !fixed.failed() {
@@ -419,12 +384,7 @@ impl<'a> Run<'a> {
     }
 
     /// The report of one specialisation, with the places of files.
-    fn report(
-        &self,
-        job: &Job,
-        prepared: &Prepared,
-        overrides: &[(String, f64)],
-    ) -> ShaderReport {
+    fn report(&self, job: &Job, prepared: &Prepared, overrides: &[(String, f64)]) -> ShaderReport {
         let name = name_of(job);
         if !prepared.faults.is_empty() {
             return faulty(&name, prepared);
@@ -575,8 +535,7 @@ fn relocate(report: &mut ShaderReport, prepared: &Prepared, wgsl: &str) {
                     (*line, *column) = (Some(new_line), Some(new_column));
                 }
                 Some((file, new_line, new_column)) => {
-                    message
-                        .push_str(&format!(" (in {}:{new_line}:{new_column})", map.path(file)));
+                    message.push_str(&format!(" (in {}:{new_line}:{new_column})", map.path(file)));
                 }
                 None => {}
             }
@@ -599,9 +558,9 @@ fn relocate(report: &mut ShaderReport, prepared: &Prepared, wgsl: &str) {
         if let Some((file, line, column)) = start {
             one.file = map.path(file);
             (one.line, one.column) = (Some(line), Some(column));
-            if let Some((_, end_line, end_column)) = end.filter(|end| {
-                end.0 == file && (end.1, end.2) >= (line, column)
-            }) {
+            if let Some((_, end_line, end_column)) =
+                end.filter(|end| end.0 == file && (end.1, end.2) >= (line, column))
+            {
                 (one.end_line, one.end_column) = (Some(end_line), Some(end_column + 1));
             }
         }
@@ -632,9 +591,22 @@ fn lacks_conditional_name(report: &ShaderReport, prepared: &Prepared) -> bool {
 /// Whether a message is about a name that is not known, or known twice.
 fn is_about_names(message: &str) -> bool {
     let words = [
-        "no definition", "not declared", "unknown", "redefin", "redeclar", "twice",
-        "no declaration", "invalid field", "invalid accessor", "no member", "has no field",
-        "no field", "conflict", "duplicate", "already", "undeclared",
+        "no definition",
+        "not declared",
+        "unknown",
+        "redefin",
+        "redeclar",
+        "twice",
+        "no declaration",
+        "invalid field",
+        "invalid accessor",
+        "no member",
+        "has no field",
+        "no field",
+        "conflict",
+        "duplicate",
+        "already",
+        "undeclared",
     ];
     words.iter().any(|word| message.contains(word))
 }
@@ -647,12 +619,7 @@ fn names_in(message: &str) -> impl Iterator<Item = &str> {
 }
 
 /// One report of all specialisations.
-fn merged(
-    name: &str,
-    variants: Vec<Variant>,
-    is_named: bool,
-    is_complete: bool,
-) -> ShaderReport {
+fn merged(name: &str, variants: Vec<Variant>, is_named: bool, is_complete: bool) -> ShaderReport {
     // A combination that lacks a name is excused if everything that it defines is part of one that
     // passes.
     let passing: Vec<Values> = variants
@@ -664,9 +631,10 @@ fn merged(
         // Some of many definitions exclude each other; each alone is checked too.
         let is_mixture = !is_complete && added.len() > 1;
         !passing.is_empty()
-            && (is_mixture || added.iter().all(|(name, value)| {
-                passing.iter().any(|other| other.get(name) == Some(value))
-            }))
+            && (is_mixture
+                || added.iter().all(|(name, value)| {
+                    passing.iter().any(|other| other.get(name) == Some(value))
+                }))
     };
     let is_single = variants.len() < 2;
     let mut specialisations = Vec::new();

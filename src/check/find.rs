@@ -1,6 +1,6 @@
 //! Finds the shader files that paths, folders and patterns name.
 
-use super::files::{MAX_FILES, STANDARD_INPUT};
+use super::read::{MAX_FILES, STANDARD_INPUT};
 use crate::{Error, Result};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
@@ -38,11 +38,8 @@ impl LeftOut {
 /// A path as seen from a folder, where it is below it.
 pub(super) fn below(path: &Path, root: &Path) -> PathBuf {
     let absolute = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let (full, root) = (absolute(path), absolute(if root.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        root
-    }));
+    let (full, root) =
+        (absolute(path), absolute(if root.as_os_str().is_empty() { Path::new(".") } else { root }));
     full.strip_prefix(&root).map_or_else(|_| path.to_path_buf(), Path::to_path_buf)
 }
 
@@ -138,9 +135,10 @@ fn expand(pattern: &Path, left_out: &LeftOut, found: &mut Vec<Job>) -> Result<()
         walk(start, start, 0, left_out, &mut above(start), &mut all)?;
     }
     let before = found.len();
-    found.extend(all.into_iter().filter(|job| {
-        glob.is_match(job.path.strip_prefix("./").unwrap_or(&job.path))
-    }));
+    found.extend(
+        all.into_iter()
+            .filter(|job| glob.is_match(job.path.strip_prefix("./").unwrap_or(&job.path))),
+    );
     if found.len() == before {
         return Err(Error::Usage(format!("{text}: no such .wgsl or .wesl files")));
     }
@@ -158,9 +156,8 @@ fn above(folder: &Path) -> Vec<Gitignore> {
         }
         all.extend(rules_of(parent));
         if parent.join(".git").exists() {
-            let is_left_out = |rules: &Gitignore| {
-                rules.matched_path_or_any_parents(&full, true).is_ignore()
-            };
+            let is_left_out =
+                |rules: &Gitignore| rules.matched_path_or_any_parents(&full, true).is_ignore();
             if all.iter().any(is_left_out) {
                 return Vec::new();
             }
@@ -259,7 +256,10 @@ mod tests {
         let none = LeftOut::default();
         assert_eq!(names(&[at("")], &none), ["a.wgsl", "d.wesl", "e.wgsl"]);
         // What is named is checked.
-        assert_eq!(names(&[at("out"), at("out/c.wgsl"), at("b.wgsl")], &none), ["c.wgsl", "b.wgsl"]);
+        assert_eq!(
+            names(&[at("out"), at("out/c.wgsl"), at("b.wgsl")], &none),
+            ["c.wgsl", "b.wgsl"]
+        );
         assert_eq!(names(&[at("**/*.wesl")], &none), ["d.wesl"]);
         let patterns = patterns(&["lib/out".into()]).expect("a pattern");
         let left_out = LeftOut { patterns: Some(patterns), root: at("") };

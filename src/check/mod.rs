@@ -31,6 +31,7 @@ mod options;
 #[cfg(feature = "cli")]
 mod own;
 mod place;
+mod read;
 mod render;
 mod report;
 mod run;
@@ -40,23 +41,22 @@ mod text;
 mod translate;
 
 pub use args::{CheckArgs, CheckFormat};
+pub use config::Config;
 pub use diagnostic::{Diagnostic, Platform, Severity};
 pub use files::{
-    Checked, FileOptions, MAX_FILE_BYTES, MAX_FILES, check_bytes, check_files, check_paths,
-    check_paths_for, write_spirv_of_paths,
+    Checked, FileOptions, check_bytes, check_files, check_paths, check_paths_for,
+    write_spirv_of_paths,
 };
-pub use config::Config;
 pub use forms::Form;
 pub use options::CheckOptions;
 #[cfg(feature = "cli")]
 pub use own::{create_own_pipelines, own_kernels, own_kernels_of_matrices};
 pub use place::Region;
-pub use render::{render, render_github, render_table, to_json, verdict};
-pub use run::run_files;
+pub use read::{MAX_FILE_BYTES, MAX_FILES};
+pub use render::{render_github, render_table, to_json, verdict};
+pub use report::{Outcome, ShaderReport, ShaderSource, Specialisation, SpecialisationOutcome};
+pub use run::{render, run_files};
 pub use sarif::{render_junit, render_sarif};
-pub use report::{
-    Outcome, ShaderReport, ShaderSource, Specialisation, SpecialisationOutcome,
-};
 pub use spirv::{to_spirv, write_spirv};
 pub use text::render_text;
 pub use translate::{check, check_all, check_all_for};

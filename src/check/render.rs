@@ -1,12 +1,9 @@
 //! Reports as a table, as GitHub annotations, as JSON, and as an error.
 
-use super::args::CheckFormat;
 use super::report::{Outcome, ShaderReport};
-use super::sarif::{render_junit, render_sarif};
-use super::text::{form_of, render_text};
 use crate::{Error, Result};
 use comfy_table::{Table, presets};
-use std::{collections::HashMap, fmt::Write};
+use std::fmt::Write;
 
 /// A table with one row per shader, followed by a line for every failure and warning and for every
 /// kind of skip.
@@ -28,7 +25,7 @@ pub fn render_table(reports: &[ShaderReport]) -> String {
     for report in reports {
         let mut row = vec![plain(&report.name), plain(&report.entry_points.join(", "))];
         row.extend(report.stages().iter().map(|(_, outcome)| word(outcome).to_owned()));
-        row.push(form_of(report));
+        row.push(report.form_in_words());
         table.add_row(row);
     }
     let mut text = format!("{table}\n");
@@ -124,21 +121,6 @@ pub fn to_json(reports: &[ShaderReport]) -> serde_json::Value {
         "failed": failed,
         "shaders": shaders,
     })
-}
-
-/// The reports in `format`, with excerpts of `texts` by the names of files.
-pub fn render(
-    reports: &[ShaderReport],
-    texts: &HashMap<String, String>,
-    format: CheckFormat,
-) -> String {
-    match format {
-        CheckFormat::Json => to_json(reports).to_string(),
-        CheckFormat::Github => render_github(reports).trim_end().into(),
-        CheckFormat::Text => render_text(reports, texts),
-        CheckFormat::Sarif => render_sarif(reports),
-        CheckFormat::Junit => render_junit(reports),
-    }
 }
 
 /// `Err(`[`Error::CheckFailed`]`)` if any shader failed, naming the first few: `2 of 31 shaders

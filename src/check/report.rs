@@ -149,6 +149,23 @@ impl ShaderReport {
         ]
     }
 
+    /// The form of the file and how many combinations were checked, in a few words.
+    pub(crate) fn form_in_words(&self) -> String {
+        let mut words = Vec::new();
+        if self.form != Form::Plain {
+            words.push(self.form.name().to_owned());
+        }
+        let count = self.specialisations.len();
+        if count > 1 {
+            let is_unmeant = |one: &&Specialisation| one.outcome == SpecialisationOutcome::NotMeant;
+            words.push(match self.specialisations.iter().filter(is_unmeant).count() {
+                0 => format!("{count} variants"),
+                unmeant => format!("{count} variants ({unmeant} not meant)"),
+            });
+        }
+        words.join(", ")
+    }
+
     /// The outcomes of [`ShaderReport::stages`].
     pub(crate) fn outcomes_mut(&mut self) -> [&mut Outcome; 7] {
         [

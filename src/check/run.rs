@@ -1,7 +1,7 @@
 //! The command: flags, checking, the report, and the exit code.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -12,7 +12,10 @@ use super::{
     files::{check_files, write_spirv_of_paths},
     find::{LeftOut, jobs_of},
     options::CheckOptions,
-    render, verdict,
+    render::{render_github, to_json, verdict},
+    report::ShaderReport,
+    sarif::{render_junit, render_sarif},
+    text::render_text,
 };
 use crate::{Error, Result};
 
@@ -78,4 +81,19 @@ fn times(paths: &[PathBuf]) -> BTreeMap<PathBuf, Option<SystemTime>> {
             (job.path, time)
         })
         .collect()
+}
+
+/// The reports in `format`, with excerpts of `texts` by the names of files.
+pub fn render(
+    reports: &[ShaderReport],
+    texts: &HashMap<String, String>,
+    format: CheckFormat,
+) -> String {
+    match format {
+        CheckFormat::Json => to_json(reports).to_string(),
+        CheckFormat::Github => render_github(reports).trim_end().into(),
+        CheckFormat::Text => render_text(reports, texts),
+        CheckFormat::Sarif => render_sarif(reports),
+        CheckFormat::Junit => render_junit(reports),
+    }
 }

@@ -38,11 +38,8 @@ fn result(one: &Diagnostic) -> Value {
     let mut place = json!({ "artifactLocation": { "uri": uri(&one.file) } });
     if let Some(line) = one.line {
         let mut region = json!({ "startLine": line });
-        let more = [
-            ("startColumn", one.column),
-            ("endLine", one.end_line),
-            ("endColumn", one.end_column),
-        ];
+        let more =
+            [("startColumn", one.column), ("endLine", one.end_line), ("endColumn", one.end_column)];
         for (key, value) in more {
             if let Some(value) = value {
                 region[key] = value.into();
@@ -144,7 +141,8 @@ mod tests {
     use super::*;
 
     fn reports() -> Vec<ShaderReport> {
-        let fail = Outcome::Fail { message: "a < \"b\" & c\u{1}".into(), line: Some(3), column: Some(7) };
+        let fail =
+            Outcome::Fail { message: "a < \"b\" & c\u{1}".into(), line: Some(3), column: Some(7) };
         let mut passing = ShaderReport::unparsed("b.wgsl", true, Outcome::Pass);
         passing.diagnostics.clear();
         vec![ShaderReport::unparsed("./a b.wgsl", true, fail), passing]
@@ -159,7 +157,10 @@ mod tests {
         let result = &run["results"][0];
         let place = &result["locations"][0]["physicalLocation"];
         assert_eq!(place["artifactLocation"]["uri"], "a%20b.wgsl");
-        assert_eq!((place["region"]["startLine"].as_u64(), &result["level"]), (Some(3), &json!("error")));
+        assert_eq!(
+            (place["region"]["startLine"].as_u64(), &result["level"]),
+            (Some(3), &json!("error"))
+        );
     }
 
     #[test]

@@ -1,16 +1,15 @@
 //! The report for people: excerpts of the code as a compiler shows them.
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::forms::{self, Form};
+use super::forms;
 use super::render::{plain, render_table};
-use super::report::{ShaderReport, SpecialisationOutcome};
+use super::report::ShaderReport;
 use codespan_reporting::{
     diagnostic::{Diagnostic as Excerpt, Label, LabelStyle, Severity as Level},
     files::SimpleFile,
     term,
 };
 use std::collections::HashMap;
-use std::fmt::Write;
 
 /// Longest line of which an excerpt is shown, in bytes.
 const MAX_LINE: usize = 400;
@@ -82,22 +81,4 @@ fn range_of(one: &Diagnostic, source: &str) -> Option<std::ops::Range<usize>> {
     let line_end = source[start..].find('\n').map_or(source.len(), |at| start + at);
     let end = end.clamp(start, line_end);
     Some(start..end)
-}
-
-/// The form of a file and what was checked of it, in a few words.
-pub(super) fn form_of(report: &ShaderReport) -> String {
-    let mut text = if report.form == Form::Plain { String::new() } else { report.form.name().into() };
-    let count = report.specialisations.len();
-    if count > 1 {
-        let unmeant = report
-            .specialisations
-            .iter()
-            .filter(|one| one.outcome == SpecialisationOutcome::NotMeant)
-            .count();
-        let _ = write!(text, "{}{count} variants", if text.is_empty() { "" } else { ", " });
-        if unmeant > 0 {
-            let _ = write!(text, " ({unmeant} not meant)");
-        }
-    }
-    text
 }

@@ -1,15 +1,10 @@
 //! `@if`, `@elif` and `@else` of WESL on declarations, statements, members, parameters, arguments,
 //! imports and blocks.
 
-use super::lex::{Kind, Token, behind_attributes, closing};
-use super::texts::Texts;
+use super::lex::{Kind, Token, closing};
+use super::syntax::{behind_attributes, statement_end};
+use super::texts::{Fault, Texts};
 use super::values::{Values, evaluate};
-
-/// A fault in a condition.
-pub(super) struct Fault {
-    pub token: Token,
-    pub message: String,
-}
 
 /// What an open bracket holds.
 #[derive(Clone, Copy, PartialEq)]
@@ -63,11 +58,15 @@ pub(super) fn apply(
                             let open = start + 2;
                             if !tokens.get(open).is_some_and(|token| token.is(b'(')) {
                                 let message = format!("@{word} needs a condition in brackets");
-                                return Err(Fault { token, message });
+                                return Err(Fault { rule: "condition", token, message });
                             }
                             let condition = &tokens[open + 1..next.saturating_sub(1).max(open + 1)];
-                            let (result, read) = evaluate(texts, condition, values)
-                                .map_err(|message| Fault { token: tokens[start], message })?;
+                            let (result, read) =
+                                evaluate(texts, condition, values).map_err(|message| Fault {
+                                    rule: "condition",
+                                    token: tokens[start],
+                                    message,
+                                })?;
                             names.extend(read);
                             value = result;
                         }
@@ -85,6 +84,7 @@ pub(super) fn apply(
                                 continue;
                             } else {
                                 level.taken.ok_or_else(|| Fault {
+                                    rule: "condition",
                                     token: tokens[start],
                                     message: format!("@{word} without an @if in front of it"),
                                 })?
@@ -233,8 +233,8 @@ fn declares_for_later(texts: &Texts, tokens: &[Token], open: usize) -> bool {
 }
 
 fn behind_one(texts: &Texts, tokens: &[Token], at: usize) -> usize {
-    let has_arguments = !texts.is(tokens, at + 1, "else")
-        && tokens.get(at + 2).is_some_and(|token| token.is(b'('));
+    let has_arguments =
+        !texts.is(tokens, at + 1, "else") && tokens.get(at + 2).is_some_and(|token| token.is(b'('));
     if has_arguments { closing(tokens, at + 2) + 1 } else { (at + 2).min(tokens.len()) }
 }
 
@@ -252,31 +252,6 @@ fn node_end(texts: &Texts, tokens: &[Token], at: usize, inside: Inside) -> usize
             Kind::Symbol(b'<') if inside == Inside::Types => angles += 1,
             Kind::Symbol(b'>') if inside == Inside::Types => angles -= 1,
             Kind::Symbol(b',' | b';') if angles <= 0 => return index + 1,
-            _ => {}
-        }
-        index += 1;
-    }
-    tokens.len()
-}
-
-/// The index behind the declaration, statement or case that starts at `at`.
-pub(super) fn statement_end(texts: &Texts, tokens: &[Token], at: usize) -> usize {
-    let is_import = texts.is(tokens, at, "import");
-    let mut index = at;
-    while let Some(token) = tokens.get(index) {
-        match token.kind {
-            Kind::Symbol(b'(' | b'[') => index = closing(tokens, index),
-            Kind::Symbol(b'{') => {
-                index = closing(tokens, index);
-                let goes_on = is_import
-                    || texts.is(tokens, index + 1, "else")
-                    || texts.is(tokens, index + 1, "continuing");
-                if !goes_on {
-                    return index + 1;
-                }
-            }
-            Kind::Symbol(b';') => return index + 1,
-            Kind::Symbol(b')' | b']' | b'}') => return index,
             _ => {}
         }
         index += 1;
@@ -317,7 +292,8 @@ pub(super) fn dependences(texts: &Texts, tokens: &[Token]) -> Vec<Dependence> {
                             "if" => Vec::new(),
                             _ => chains.remove(&at).unwrap_or_default(),
                         };
-                        let range = token.start..tokens.get(last.wrapping_sub(1)).map_or(0, |t| t.end);
+                        let range =
+                            token.start..tokens.get(last.wrapping_sub(1)).map_or(0, |t| t.end);
                         for condition in &chain {
                             found.push(Dependence {
                                 range: range.clone(),
@@ -385,31 +361,54 @@ mod tests {
     fn every_kind_of_node_is_kept_or_removed() {
         for (text, without, with) in [
             ("@if(A) const a = 1; const b = 2;", "const b = 2 ;", "const a = 1 ; const b = 2 ;"),
-            ("@if(A) fn f() { if x { } } @else fn g() { }", "fn g ( ) { }", "fn f ( ) { if x { } }"),
+            (
+                "@if(A) fn f() { if x { } } @else fn g() { }",
+                "fn g ( ) { }",
+                "fn f ( ) { if x { } }",
+            ),
             (
                 "struct S { @if(A) a: array<u32, 4>, b: f32 }",
                 "struct S { b : f32 }",
                 "struct S { a : array < u32 , 4 > , b : f32 }",
             ),
-            ("fn f(@if(A) a: u32, b: u32) { }", "fn f ( b : u32 ) { }", "fn f ( a : u32 , b : u32 ) { }"),
+            (
+                "fn f(@if(A) a: u32, b: u32) { }",
+                "fn f ( b : u32 ) { }",
+                "fn f ( a : u32 , b : u32 ) { }",
+            ),
             (
                 "fn f() { @if(A) if a { } else if b { } else { c(); } d(); }",
                 "fn f ( ) { d ( ) ; }",
                 "fn f ( ) { if a { } else if b { } else { c ( ) ; } d ( ) ; }",
             ),
-            ("@if(A) { import a::{b, c}; const x = 1; } const y = 1;", "const y = 1 ;",
-             "import a :: { b , c } ; const x = 1 ; const y = 1 ;"),
-            ("@group(0) @if(A) @binding(1) var x: u32;", "", "@ group ( 0 ) @ binding ( 1 ) var x : u32 ;"),
+            (
+                "@if(A) { import a::{b, c}; const x = 1; } const y = 1;",
+                "const y = 1 ;",
+                "import a :: { b , c } ; const x = 1 ; const y = 1 ;",
+            ),
+            (
+                "@group(0) @if(A) @binding(1) var x: u32;",
+                "",
+                "@ group ( 0 ) @ binding ( 1 ) var x : u32 ;",
+            ),
             ("@if(B) x; @elif(A) y; @else z;", "z ;", "y ;"),
             ("@if(B) x; @else @if(A) y; @else z;", "z ;", "y ;"),
-            ("fn f() { switch x { @if(A) case 1: { } default { } } }",
-             "fn f ( ) { switch x { default { } } }",
-             "fn f ( ) { switch x { case 1 : { } default { } } }"),
+            (
+                "fn f() { switch x { @if(A) case 1: { } default { } } }",
+                "fn f ( ) { switch x { default { } } }",
+                "fn f ( ) { switch x { case 1 : { } default { } } }",
+            ),
             ("g(@if(A) 1, 2)", "g ( 2 )", "g ( 1 , 2 )"),
-            ("fn f() { @if(A) { let x = 1; } @else { let x = 2; } g(x); }",
-             "fn f ( ) { let x = 2 ; g ( x ) ; }", "fn f ( ) { let x = 1 ; g ( x ) ; }"),
-            ("fn f() { @if(A) { let x = 1; } let x = 2; g(x); }",
-             "fn f ( ) { let x = 2 ; g ( x ) ; }", "fn f ( ) { { let x = 1 ; } let x = 2 ; g ( x ) ; }"),
+            (
+                "fn f() { @if(A) { let x = 1; } @else { let x = 2; } g(x); }",
+                "fn f ( ) { let x = 2 ; g ( x ) ; }",
+                "fn f ( ) { let x = 1 ; g ( x ) ; }",
+            ),
+            (
+                "fn f() { @if(A) { let x = 1; } let x = 2; g(x); }",
+                "fn f ( ) { let x = 2 ; g ( x ) ; }",
+                "fn f ( ) { { let x = 1 ; } let x = 2 ; g ( x ) ; }",
+            ),
         ] {
             assert_eq!(applied(text, &[]).as_deref(), Ok(without), "{text}");
             assert_eq!(applied(text, &["A"]).as_deref(), Ok(with), "{text}");

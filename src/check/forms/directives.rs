@@ -3,6 +3,7 @@
 
 use super::conditions::Dependence;
 use super::lex::{self, Token, comment_end, is_word, line_end};
+use super::lines::directive;
 use super::texts::Texts;
 use super::values::{Values, evaluate};
 use std::ops::Range;
@@ -28,37 +29,6 @@ pub(super) struct Pieces {
     pub names: Vec<(String, Option<String>)>,
     /// Faults with their places.
     pub faults: Vec<(Range<usize>, String)>,
-}
-
-const WORDS: [&str; 15] = [
-    "import", "include", "define_import_path", "ifdef", "ifndef", "if", "elif", "elifdef", "elseif",
-    "else", "endif", "define", "undef", "pragma", "from",
-];
-
-/// Word and position behind it of the directive that the line at `at` starts with.
-pub(super) fn directive(text: &str, at: usize) -> Option<(&str, usize)> {
-    let line = text[at..].split('\n').next()?;
-    let code = line.trim_start();
-    let rest = code.strip_prefix('#')?;
-    let word = rest.trim_start();
-    let length = word.bytes().position(|byte| !is_word(byte)).unwrap_or(word.len());
-    let start = at + (line.len() - code.len()) + 1 + (rest.len() - word.len());
-    WORDS.contains(&&word[..length]).then(|| (&text[start..start + length], start + length))
-}
-
-/// Whether a line of the text is a directive.
-pub(super) fn has_directive(text: &str) -> bool {
-    let mut rest = text;
-    while let Some(at) = rest.find('#') {
-        let start = rest[..at].rfind('\n').map_or(0, |line| line + 1);
-        if rest[start..at].trim().is_empty() && directive(rest, start).is_some() {
-            return true;
-        }
-        rest = &rest[at + 1..];
-        let base = rest.find('\n').map_or(rest.len(), |line| line + 1);
-        rest = &rest[base..];
-    }
-    false
 }
 
 struct Branch {
@@ -324,7 +294,5 @@ mod tests {
         for text in ["#if A\n", "#endif\n", "#else\n", "#if\n#endif\n"] {
             assert_eq!(kept(text, &[]).1.faults.len(), 1, "{text}");
         }
-        assert!(!has_directive("fn f() {}\n#{X}\n// #if\n"));
-        assert!(has_directive("fn f() {}\n  # ifdef X\n"));
     }
 }

@@ -181,18 +181,6 @@ pub(super) fn closing(tokens: &[Token], open: usize) -> usize {
     tokens.len().saturating_sub(1)
 }
 
-/// The index behind the attributes that start at `at`.
-pub(super) fn behind_attributes(texts: &super::Texts, tokens: &[Token], mut at: usize) -> usize {
-    while tokens.get(at).is_some_and(|token| token.is(b'@')) {
-        at += 2;
-        let is_else = texts.is(tokens, at - 1, "else");
-        if !is_else && tokens.get(at).is_some_and(|token| token.is(b'(')) {
-            at = closing(tokens, at) + 1;
-        }
-    }
-    at
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

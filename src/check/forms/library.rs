@@ -1,9 +1,9 @@
 //! The files that shaders import: found by path, by package and by `#define_import_path`, and read
 //! once each.
 
-use super::directives::directive;
+use super::lines::directive;
 use super::texts::Text;
-use crate::check::files::read_bounded;
+use crate::check::read::read_bounded;
 use std::{
     collections::HashMap,
     fs,
@@ -29,13 +29,15 @@ pub(in crate::check) struct Library {
     near: OnceLock<Index>,
     far: OnceLock<Index>,
     roots: Mutex<HashMap<PathBuf, Option<Arc<Package>>>>,
+    /// Packages of Cargo's registry by name.
+    registry: Mutex<HashMap<String, Arc<Index>>>,
 }
 
 /// Files and folders by name.
 #[derive(Debug, Default)]
 struct Index {
     /// By `#define_import_path`.
-    modules: HashMap<String, PathBuf>,
+    modules: HashMap<String, Vec<PathBuf>>,
     /// Files by name.
     names: HashMap<String, Vec<PathBuf>>,
     /// Folders by name, with `_` for `-`.
@@ -73,16 +75,42 @@ impl Library {
         if let Some(known) = texts().get(path) {
             return known.clone();
         }
-        let text = read_bounded(path).map(|text| {
-            Arc::new(Text::new(path, text))
-        });
+        let text = read_bounded(path).map(|text| Arc::new(Text::new(path, text)));
         texts().entry(path.to_path_buf()).or_insert(text).clone()
     }
 
-    /// The module that has a `#define_import_path`.
-    pub(super) fn defined(&self, path: &str) -> Option<&Path> {
-        let found = self.near().modules.get(path).or_else(|| self.far().modules.get(path));
-        found.map(PathBuf::as_path)
+    /// The module that has a `#define_import_path`: of several the one nearest to `from`.
+    pub(super) fn defined(&self, from: &Path, path: &str) -> Option<PathBuf> {
+        let shared = |file: &PathBuf| {
+            file.components().zip(from.components()).take_while(|(a, b)| a == b).count()
+        };
+        let find = |index: &Index| {
+            let all = index.modules.get(path)?;
+            all.iter().rev().max_by_key(|file| shared(file)).cloned()
+        };
+        let found = find(self.near()).or_else(|| find(self.far()));
+        found.or_else(|| find(&*self.registered(from, path.split("::").next()?)?))
+    }
+
+    /// The shaders of a crate in Cargo's registry: of the version that the nearest `Cargo.lock`
+    /// names, or the newest.
+    fn registered(&self, from: &Path, name: &str) -> Option<Arc<Index>> {
+        let is_crate =
+            name.len() > 2 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_crate {
+            return None;
+        }
+        let known = || self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = known().get(name) {
+            return Some(index.clone());
+        }
+        let mut files = Vec::new();
+        if let Some(folder) = registry_folder(from, name) {
+            shader_files(&folder, 0, &mut files, &mut 0);
+        }
+        let index = Arc::new(self.index(&files));
+        known().insert(name.to_owned(), index.clone());
+        Some(index)
     }
 
     /// The file that `#include "path"` or `#import <path>` of a file means.
@@ -147,10 +175,7 @@ impl Library {
                     }
                 }
                 let found = module_file(&at, &rest[supers..]);
-                found.map_or_else(
-                    || missing(format!("no such file in {}", at.display())),
-                    Ok,
-                )
+                found.map_or_else(|| missing(format!("no such file in {}", at.display())), Ok)
             }
             name => {
                 let folders = self.package(from, name);
@@ -161,7 +186,7 @@ impl Library {
                         missing(match folders.first() {
                             None => format!(
                                 "no package {name}: no folder of that name among the paths given; \
-                                 give --package {name}=DIR"
+                                 give its folder (package {name}=DIR)"
                             ),
                             Some(folder) => format!("no such file in {}", folder.display()),
                         })
@@ -187,6 +212,9 @@ impl Library {
         }
         if folders.is_empty() {
             folders.extend(self.far().folders.get(&key).cloned().unwrap_or_default());
+        }
+        if folders.is_empty() {
+            folders.extend(registry_folder(from, &key));
         }
         folders
     }
@@ -285,7 +313,7 @@ impl Library {
             if let Ok(text) = self.read(file)
                 && let Some(module) = import_path_of(&text.text)
             {
-                index.modules.entry(module).or_insert_with(|| file.clone());
+                index.modules.entry(module).or_default().push(file.clone());
             }
         }
         for all in index.folders.values_mut() {
@@ -293,6 +321,50 @@ impl Library {
         }
         index
     }
+}
+
+/// The folder of a crate in Cargo's registry.
+fn registry_folder(from: &Path, name: &str) -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))?;
+    let absolute = fs::canonicalize(from).ok()?;
+    let lock = absolute.ancestors().take(64).map(|folder| folder.join("Cargo.lock"));
+    let lock = lock.into_iter().find(|file| file.is_file());
+    // Large lock files are usual, and only read here.
+    let locked = lock.and_then(|file| fs::read_to_string(file).ok()).and_then(|text| {
+        let names = [name.to_owned(), name.replace('_', "-")];
+        names.iter().find_map(|name| {
+            let rest = text.split(&format!("name = \"{name}\"\nversion = \"")).nth(1)?;
+            Some(rest.split('"').next()?.to_owned())
+        })
+    });
+    let mut found: Vec<(Vec<u64>, PathBuf)> = Vec::new();
+    for source in fs::read_dir(home.join("registry/src")).ok()?.filter_map(Result::ok) {
+        for name in [name.to_owned(), name.replace('_', "-")] {
+            if let Some(version) = &locked {
+                let folder = source.path().join(format!("{name}-{version}"));
+                if folder.is_dir() {
+                    return Some(folder);
+                }
+                continue;
+            }
+            let entries = fs::read_dir(source.path()).into_iter().flatten().filter_map(Result::ok);
+            for entry in entries {
+                let file = entry.file_name();
+                let version =
+                    file.to_str().and_then(|file| file.strip_prefix(&name)?.strip_prefix('-'));
+                let Some(version) =
+                    version.filter(|own| own.starts_with(|c: char| c.is_ascii_digit()))
+                else {
+                    continue;
+                };
+                let parts = version.split(['.', '-', '+']).map_while(|part| part.parse().ok());
+                found.push((parts.collect(), entry.path()));
+            }
+        }
+    }
+    found.into_iter().max().map(|(_, folder)| folder)
 }
 
 /// The `#define_import_path` of a text.

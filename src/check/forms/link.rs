@@ -45,6 +45,7 @@ pub(super) fn link(modules: &mut Modules, constants: &BTreeMap<String, String>) 
         names: HashMap::new(),
         taken: HashSet::new(),
         queue: VecDeque::new(),
+        unqualified: HashMap::new(),
         out: String::new(),
         map: SourceMap::default(),
         last: None,
@@ -124,12 +125,14 @@ impl Loader<'_, '_> {
             && let Some(file) = file.strip_prefix('"')
         {
             let file = file.trim_end_matches('"');
+            let quoted = format!("\"{file}\"");
             let found = self.modules.library.included(&module.path, file);
+            let found = found.or_else(|| self.modules.library.defined(&module.path, &quoted));
             return found.ok_or_else(|| format!("no such file: {file}"));
         }
         let joined = path.join("::");
-        if let Some(file) = self.modules.library.defined(&joined) {
-            return Ok(file.to_path_buf());
+        if let Some(file) = self.modules.library.defined(&module.path, &joined) {
+            return Ok(file);
         }
         if module.is_oil {
             let first = path.first().map_or("", String::as_str);
@@ -137,7 +140,7 @@ impl Loader<'_, '_> {
             return file.map_err(|_| {
                 format!(
                     "no file has `#define_import_path {joined}`; name the folder that has it, or \
-                     give --package {first}=DIR"
+                     give its folder (package {first}=DIR)"
                 )
             });
         }
@@ -221,6 +224,8 @@ struct Linker<'a, 'b> {
     names: HashMap<(usize, String), String>,
     taken: HashSet<String>,
     queue: VecDeque<(usize, usize)>,
+    /// Modules that are imported as a whole, directly or not, by module.
+    unqualified: HashMap<usize, Vec<usize>>,
     out: String,
     map: SourceMap,
     last: Option<Token>,
@@ -304,9 +309,8 @@ impl Linker<'_, '_> {
     /// The white space in front of a token: none where its file has none, so that what `#{…}` is
     /// part of stays one.
     fn space(&mut self, token: Token) {
-        let is_joined = self
-            .last
-            .is_some_and(|last| last.file == token.file && last.end == token.start);
+        let is_joined =
+            self.last.is_some_and(|last| last.file == token.file && last.end == token.start);
         if !is_joined {
             let breaks = self.last.is_none_or(|last| {
                 last.is(b';') || last.is(b'{') || last.is(b'}') || last.is(b',')
@@ -367,6 +371,31 @@ impl Linker<'_, '_> {
                 Named::Nothing
             }
         }
+    }
+
+    /// The module that declares a name, of those that a module of naga_oil imports as a whole: its
+    /// older versions brought all names into scope.
+    fn unqualified(&mut self, number: usize, name: &str) -> Option<usize> {
+        let modules = self.modules;
+        let places = &self.places;
+        let known = self.unqualified.entry(number).or_insert_with(|| {
+            let mut reached = vec![number];
+            let mut next = 0;
+            while next < reached.len() {
+                let from = reached[next];
+                for import in &modules.all[from].imports {
+                    let place = places.get(&(from, import.path.join("::")));
+                    if let Some(Ok(place)) = place
+                        && !reached.contains(place)
+                    {
+                        reached.push(*place);
+                    }
+                }
+                next += 1;
+            }
+            reached
+        });
+        known[1..].iter().find(|place| modules.all[**place].names.contains_key(name)).copied()
     }
 
     /// The name in the linked text of a declaration, which is linked too.
@@ -523,7 +552,17 @@ impl Linker<'_, '_> {
         if !is_path {
             let module = &modules.all[number];
             let is_known = module.names.contains_key(text) || module.aliases.contains_key(text);
-            if !is_known || scopes.has(text) {
+            let is_local = scopes.has(text);
+            if !is_known
+                && !is_local
+                && module.is_oil
+                && let Some(place) = self.unqualified(number, text)
+            {
+                let name = self.name_of(place, text);
+                self.put(token, &name);
+                return at + 1;
+            }
+            if !is_known || is_local {
                 self.copy(token);
                 return at + 1;
             }

@@ -1,13 +1,14 @@
 //! The modules of one shader: read, freed of conditions, split into declarations and imports.
 
-use super::conditions::{self, statement_end};
+use super::conditions;
 use super::directives::{Piece, split};
+use super::form::Form;
 use super::imports::{self, Import};
-use super::lex::{Kind, Token, behind_attributes, tokens};
+use super::lex::{Kind, Token, tokens};
 use super::library::{Library, normal};
-use super::texts::{Text, Texts};
+use super::syntax::{behind_attributes, statement_end};
+use super::texts::{Fault, Text, Texts};
 use super::values::Values;
-use super::{Fault, Form};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
@@ -200,6 +201,13 @@ impl<'a> Modules<'a> {
         // What an included file reads is read by what includes it.
         let number = usize::from(self.all.len() > 1);
         self.read_names(number, pieces.names);
+        let is_oil = pieces.module.is_some()
+            || pieces.pieces.iter().any(|piece| matches!(piece, Piece::Import(_)));
+        if !is_oil && self.form == Form::Conditions && self.all.len() == 1 {
+            // Values given stand for names, as those that files define.
+            let values = self.values.iter().filter(|(_, value)| !value.is_empty());
+            self.macros.extend(values.map(|(name, value)| (name.clone(), value.clone())));
+        }
         if pieces.module.is_some() {
             self.form = self.form.or(Form::NagaOil);
             module.is_oil = true;
@@ -249,7 +257,10 @@ impl<'a> Modules<'a> {
                         continue;
                     }
                     let is_word = argument.bytes().all(super::lex::is_word);
-                    if is_word && !argument.is_empty() && self.library.defined(argument).is_none() {
+                    if is_word
+                        && !argument.is_empty()
+                        && self.library.defined(&path, argument).is_none()
+                    {
                         if let Some(file) = self.library.shared(&path, argument) {
                             self.form = self.form.or(Form::Vello);
                             self.include_file(&file, place, module, flat, once, depth);
@@ -259,7 +270,8 @@ impl<'a> Modules<'a> {
                     self.form = self.form.or(Form::NagaOil);
                     module.is_oil = true;
                     let mut all = Vec::new();
-                    let end = range.start + text.text[range.clone()].trim_end().trim_end_matches(';').len();
+                    let end = range.start
+                        + text.text[range.clone()].trim_end().trim_end_matches(';').len();
                     tokens(&text.text, file, range.start..end, &mut all);
                     match imports::parse(&self.texts, &all) {
                         Ok(found) => module.imports.extend(found),
@@ -330,7 +342,11 @@ impl<'a> Modules<'a> {
             let next = |at: usize| all.get(at).copied();
             let is_name = |at: usize| next(at).is_some_and(|token| token.kind == Kind::Word);
             let (keyword, name) = match first {
-                "import" if is_name(behind + 1) || next(behind + 1).is_some_and(|t| t.is(b'{') || t.kind == Kind::Quoted) => {
+                "import"
+                    if is_name(behind + 1)
+                        || next(behind + 1)
+                            .is_some_and(|t| t.is(b'{') || t.kind == Kind::Quoted) =>
+                {
                     self.form = self.form.or(Form::Wesl);
                     let last = end - usize::from(all[end - 1].is(b';'));
                     match imports::parse(&self.texts, &all[(behind + 1).min(last)..last]) {

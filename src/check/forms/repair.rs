@@ -4,6 +4,8 @@
 use super::conditions::{self, Dependence};
 use super::directives;
 use super::lex::{Kind, Token, closing, tokens};
+use super::lines::has_directive;
+use super::syntax::declaration_at;
 use super::texts::Texts;
 use super::values::{Values, evaluate};
 
@@ -28,7 +30,7 @@ pub(super) fn repaired(
         let mut all = Vec::new();
         tokens(text, file, 0..text.len(), &mut all);
         let mut found = conditions::dependences(texts, &all);
-        if directives::has_directive(text) {
+        if has_directive(text) {
             found.extend(directives::dependences(texts, file));
         }
         let members = if is_member { structures(texts, &all) } else { Vec::new() };
@@ -36,8 +38,7 @@ pub(super) fn repaired(
             if is_member && !members.iter().any(|range| range.contains(&place)) {
                 continue;
             }
-            let around: Vec<_> =
-                found.iter().filter(|one| one.range.contains(&place)).collect();
+            let around: Vec<_> = found.iter().filter(|one| one.range.contains(&place)).collect();
             let Some(changed) = fulfilled(texts, &around, values, given) else { continue };
             if changed == *values {
                 // It is declared here already: another reason.
@@ -96,11 +97,10 @@ pub(super) fn is_conditional(texts: &Texts, name: &str) -> bool {
         let mut all = Vec::new();
         tokens(text, file, 0..text.len(), &mut all);
         let mut found = conditions::dependences(texts, &all);
-        if directives::has_directive(text) {
+        if has_directive(text) {
             found.extend(directives::dependences(texts, file));
         }
-        let is_inside =
-            |place: &u32| found.iter().any(|one| one.range.contains(place));
+        let is_inside = |place: &u32| found.iter().any(|one| one.range.contains(place));
         count += declarations(texts, &all, name).iter().filter(|place| is_inside(place)).count();
     }
     count > 0
@@ -112,13 +112,13 @@ pub(super) fn has_conditions(texts: &Texts, file: usize, offset: usize) -> bool 
     let mut all = Vec::new();
     tokens(&source.text, file as u32, 0..source.text.len(), &mut all);
     let mut found = conditions::dependences(texts, &all);
-    if directives::has_directive(&source.text) {
+    if has_directive(&source.text) {
         found.extend(directives::dependences(texts, file as u32));
     }
-    let Some((range, _)) = super::declaration_at(&source.text, offset) else { return false };
-    found.iter().any(|one| {
-        (one.range.start as usize) < range.end && range.start < one.range.end as usize
-    })
+    let Some((range, _)) = declaration_at(&source.text, offset) else { return false };
+    found
+        .iter()
+        .any(|one| (one.range.start as usize) < range.end && range.start < one.range.end as usize)
 }
 
 /// The bytes of the members of structures.
@@ -207,8 +207,7 @@ mod tests {
     use super::*;
 
     fn lacks(text: &str, name: &str, defined: &[&str]) -> Option<Vec<String>> {
-        let values: Values =
-            defined.iter().map(|name| (name.to_string(), String::new())).collect();
+        let values: Values = defined.iter().map(|name| (name.to_string(), String::new())).collect();
         let mut texts = Texts::default();
         texts.add(Text::new("a", text).into());
         let found = repaired(&texts, name, false, &values, &Values::new()).into_iter().next()?;

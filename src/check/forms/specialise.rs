@@ -35,9 +35,9 @@ pub(in crate::check) fn plan(names: &[(String, Option<String>)], given: &Values)
             values.push(value);
         }
     }
-    let of = choices.iter().try_fold(1u128, |product, (_, values)| {
-        product.checked_mul(values.len() as u128)
-    });
+    let of = choices
+        .iter()
+        .try_fold(1u128, |product, (_, values)| product.checked_mul(values.len() as u128));
     let of = of.unwrap_or(u128::MAX);
     let combination = |picked: &[(usize, usize)]| -> Values {
         let set = picked.iter().filter_map(|&(name, value)| {

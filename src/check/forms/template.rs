@@ -25,7 +25,8 @@ pub(super) fn markers(text: &str) -> Vec<Marker> {
         } else if bytes[at..].starts_with(b"/*") {
             at = comment_end(bytes, at);
         } else if let Some(end) = marker_end(text, at) {
-            let inside = text[at..end].trim_matches(['{', '}', '$', '<', '>', '%', '=', '-', '#', ' ']);
+            let inside =
+                text[at..end].trim_matches(['{', '}', '$', '<', '>', '%', '=', '-', '#', ' ']);
             let is_name = !inside.is_empty()
                 && inside.bytes().all(|byte| is_word(byte) || byte == b'.')
                 && !inside.starts_with(|first: char| first.is_ascii_digit());

@@ -1,7 +1,7 @@
 //! The files that were read for one shader.
 
-use super::directives::has_directive;
 use super::lex::{Kind, Token, tokens};
+use super::lines::has_directive;
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -60,4 +60,11 @@ impl Texts {
     pub(super) fn is(&self, tokens: &[Token], index: usize, word: &str) -> bool {
         tokens.get(index).is_some_and(|token| token.kind == Kind::Word && self.of(*token) == word)
     }
+}
+
+/// A fault of a form, before it is located.
+pub(super) struct Fault {
+    pub rule: &'static str,
+    pub token: Token,
+    pub message: String,
 }

@@ -27,8 +27,7 @@ pub(super) fn evaluate(
     tokens: &[Token],
     values: &Values,
 ) -> Result<(bool, Vec<(String, Option<String>)>), String> {
-    let mut condition =
-        Condition { texts, tokens, values, at: 0, depth: 0, names: Vec::new() };
+    let mut condition = Condition { texts, tokens, values, at: 0, depth: 0, names: Vec::new() };
     let value = condition.any()?;
     if condition.at < tokens.len() {
         return Err("a condition is names with `!`, `&&`, `||`, brackets and comparisons".into());
