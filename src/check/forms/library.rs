@@ -184,6 +184,10 @@ impl Library {
                 found.map_or_else(
                     || {
                         missing(match folders.first() {
+                            // A module that this program's own linker adds.
+                            None if name == "kinds" => "saliq's own kernels get it when they are \
+                                 linked: check those with `saliq check` without a path"
+                                .to_owned(),
                             None => format!(
                                 "no package {name}: no folder of that name among the paths given; \
                                  give its folder (package {name}=DIR)"

@@ -14,7 +14,8 @@ pub(super) struct Marker {
 /// The markers of a text, outside comments.
 pub(super) fn markers(text: &str) -> Vec<Marker> {
     let mut found = Vec::new();
-    if !["{{", "${", "<%", "{%", "##"].iter().any(|open| text.contains(open)) {
+    let openings = ["{{", "${", "<%", "{%", "##", "<{", ", {", ",{", "= {", "({", "[{"];
+    if !openings.iter().any(|open| text.contains(open)) {
         return found;
     }
     let bytes = text.as_bytes();
@@ -56,6 +57,13 @@ fn marker_end(text: &str, at: usize) -> Option<usize> {
         let opened = inside.matches('{').count();
         let end = (0..opened).try_fold(end, |end, _| Some(end + text[end..].find('}')? + 1));
         return end;
+    }
+    // A brace where WGSL has a type or a value.
+    if let Some((inside, end)) = closing("{", "}") {
+        let before = text[..at].trim_end_matches([' ', '\t']);
+        let is_value = before.ends_with(['<', ',', '=', '(', '[']) && !before.ends_with("<=");
+        let is_name = !inside.trim().is_empty() && inside.trim().bytes().all(is_word);
+        return (is_value && is_name).then_some(end);
     }
     if let Some((inside, end)) = closing("##", "##") {
         return (!inside.is_empty() && inside.bytes().all(is_word)).then_some(end);
@@ -108,7 +116,15 @@ mod tests {
         let values = ["n", "m", "k"].map(|name| (name.to_owned(), format!("{name}1")));
         let text = filled(text, &found, &Values::from(values));
         assert_eq!(text.as_deref(), Ok("const n = n1; const m = m1; // {{ x }}\nk1"));
-        for plain in ["fn f() {{ a(); }}", "fn f() {{}}", "fn f() { if a {{\n}} }"] {
+        assert_eq!(markers("var x: texture_storage_2d<{FORMAT}, write>;").len(), 1);
+        for plain in [
+            "fn f() {{ a(); }}",
+            "@if(A) {b}",
+            "import a::{b};",
+            "fn f() {a}",
+            "fn f() {{}}",
+            "fn f() { if a {{\n}} }",
+        ] {
             assert_eq!(markers(plain), [], "{plain}");
         }
         let text = "${ a ? `x${b}` : 1 } ${c}";
