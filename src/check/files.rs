@@ -66,7 +66,8 @@ pub struct Checked {
 ///
 /// # Errors
 /// [`Error::Io`] for a path that does not exist; [`Error::Usage`] if there is nothing to check, or
-/// more than [`super::MAX_FILES`] files. Failing shaders are not an error here; see [`super::verdict`].
+/// more than [`super::MAX_FILES`] files. Failing shaders are not an error here; see
+/// [`super::verdict`].
 pub fn check_paths(paths: &[PathBuf]) -> Result<Vec<ShaderReport>> {
     check_paths_for(paths, &CheckOptions::default())
 }

@@ -280,7 +280,8 @@ mod tests {
         assert_eq!(kept(text, &[("N", "2")]).0, "a");
         assert_eq!(kept(text, &[("M", "true")]).0, "c");
         let (text, all) = kept(
-            "#define_import_path a::b // c\n#import \"embedded://x\"::{y,\n z}\n/*\n#import no\n*/\n\
+            "#define_import_path a::b // c\n#import \"embedded://x\"::{y,\n z}\n\
+             /*\n#import no\n*/\n\
              #include \"f\" // g\n#define Q 4\n#if Q == 4\nh #{Q}\n#endif\n// #import no",
             &[],
         );
