@@ -71,7 +71,7 @@ pub mod report;
 pub mod saliency;
 #[cfg(feature = "gpu")]
 pub mod sgt;
-#[cfg(any(feature = "gpu", feature = "check"))]
+#[cfg(feature = "gpu")]
 pub mod shaders;
 #[cfg(feature = "gpu")]
 pub mod storage;

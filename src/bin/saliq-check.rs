@@ -12,16 +12,20 @@ use saliq::{
 };
 
 /// Validate WGSL files without a GPU: parsed, validated, and translated for Vulkan, Metal and
-/// Direct3D.
+/// Direct3D. Exit 0: all pass; 1: a shader fails; 2: the check could not run.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
     #[command(flatten)]
     check: CheckArgs,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse().check) {
+    let arguments = Arguments::parse();
+    match run(&arguments.check, arguments.json) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -30,16 +34,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &CheckArgs) -> Result<()> {
+fn run(args: &CheckArgs, is_json: bool) -> Result<()> {
+    saliq::panics::pass_over_caught_panics();
     if args.paths.is_empty() {
         return Err(Error::Usage("name WGSL files, or folders with such files".into()));
     }
-    let reports = check::check_paths(&args.paths)?;
-    if let Some(folder) = &args.spirv {
-        check::write_spirv_of_paths(&args.paths, folder)?;
-    }
-    let text = check::render(&reports, args.format);
-    let written = writeln!(std::io::stdout(), "{}", text.trim_end());
-    written.map_err(Error::io("cannot write", "standard output"))?;
-    check::verdict(&reports)
+    check::run_files(args, is_json, |text| {
+        let written = writeln!(std::io::stdout(), "{text}");
+        written.map_err(Error::io("cannot write", "standard output"))
+    })
 }

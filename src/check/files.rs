@@ -1,63 +1,113 @@
-//! Checks a user's shader files: finds them, reads them within bounds, and links those with
-//! imports.
+//! Checks a user's shader files: reads them within bounds, makes plain WGSL of their form, and
+//! checks every specialisation.
 
 use super::{
-    guard, place,
-    report::{Outcome, ShaderReport, ShaderSource},
+    config::Config,
+    diagnostic::{Diagnostic, Severity},
+    find::{Job, LeftOut, jobs_of},
+    forms::{self, Form, Library, Prelude, Prepared, Request, Text, Values},
+    guard,
+    options::CheckOptions,
+    read::{STANDARD_INPUT, read_text, text_of},
+    report::{Outcome, ShaderReport, ShaderSource, Specialisation, SpecialisationOutcome},
     spirv, translate,
 };
-use crate::{Error, Result, panics::caught, shaders::ADDED_MODULES};
+use crate::{Error, Result, panics::caught};
 use std::{
-    borrow::Cow,
-    cell::RefCell,
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs,
-    io::Read,
     path::{Path, PathBuf},
+    sync::Arc,
 };
-use wesl::{CompileOptions, EscapeMangler, ModulePath, ResolveError, Resolver, syntax::PathOrigin};
 
-/// Largest shader file in bytes.
-pub const MAX_FILE_BYTES: u64 = 4 << 20;
-/// Largest number of shader files in one run.
-pub const MAX_FILES: usize = 10_000;
-/// Largest number of modules linked into one shader.
-const MAX_MODULES: usize = 100;
-/// Largest size in bytes of all modules linked into one shader.
-const MAX_LINKED_BYTES: usize = 16 << 20;
-/// Largest depth of nested folders.
-const MAX_FOLDER_DEPTH: usize = 64;
+/// Most bytes of WGSL that are checked for the combinations of one file.
+const MAX_COMBINED_BYTES: usize = 1 << 20;
+/// Most definitions that are added to a combination that lacks names.
+const MAX_REPAIRS: usize = 16;
+/// Most faults that are told of one file.
+const MAX_FAULTS: usize = 16;
 
-/// Advice for an import of [`ADDED_MODULES`].
-const ADDED: &str = "no such package; saliq's own kernels get it when they are linked, with an \
-                     adapter's tile sizes or the numbers of choices: check those with `saliq \
-                     check` without a path";
-
-/// A file, and the folder that `package::` refers to: the given folder, or that of the file; empty
-/// if there is none.
-struct Job {
-    path: PathBuf,
-    base: PathBuf,
+/// How files become the shaders that are checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FileOptions {
+    /// Definitions of conditions and values (`-D`), by name; without a value an empty text.
+    pub definitions: BTreeMap<String, String>,
+    /// Constants that the host gives as the module `constants`.
+    pub constants: BTreeMap<String, String>,
+    /// Values of pipeline-overridable constants.
+    pub overrides: Vec<(String, f64)>,
+    /// Files that are put in front of those that use what they declare.
+    pub preludes: Vec<PathBuf>,
+    /// Folders of packages by name.
+    pub packages: Vec<(String, PathBuf)>,
+    /// Whether all combinations of conditions are checked.
+    pub is_thorough: bool,
+    /// Whether values that the host gives are assumed where they are missing.
+    pub is_assuming: bool,
+    /// Whether warnings fail a shader.
+    pub deny_warnings: bool,
+    /// What a configuration file says of files.
+    pub config: Config,
 }
 
-/// Checks files and, recursively, the `.wgsl` and `.wesl` files of folders (hidden folders are left
-/// out). A file that uses WESL imports is linked first; `package::` refers to the given folder (or
-/// that of the file), and all `@if` features are off. Files that cannot be read are failures in the
-/// report.
+/// What was checked.
+#[derive(Debug)]
+pub struct Checked {
+    /// A report a file.
+    pub reports: Vec<ShaderReport>,
+    /// Texts of files with findings, by name.
+    pub texts: HashMap<String, String>,
+}
+
+/// Checks files and, recursively, the `.wgsl` and `.wesl` files of folders (hidden folders and what
+/// `.gitignore` names are left out). Imports are linked first; `package::` refers to the given
+/// folder (or that of the file), and all conditions are off. Files that cannot be read are failures
+/// in the report.
 ///
 /// # Errors
 /// [`Error::Io`] for a path that does not exist; [`Error::Usage`] if there is nothing to check, or
-/// more than [`MAX_FILES`] files. Failing shaders are not an error here; see [`super::verdict`].
+/// more than [`super::MAX_FILES`] files. Failing shaders are not an error here; see
+/// [`super::verdict`].
 pub fn check_paths(paths: &[PathBuf]) -> Result<Vec<ShaderReport>> {
-    let jobs = jobs_of(paths)?;
-    Ok(guard::parallel(
+    check_paths_for(paths, &CheckOptions::default())
+}
+
+/// As [`check_paths`], for targets, features and limits.
+///
+/// # Errors
+/// As [`check_paths`].
+pub fn check_paths_for(paths: &[PathBuf], options: &CheckOptions) -> Result<Vec<ShaderReport>> {
+    Ok(check_files(paths, &FileOptions::default(), options)?.reports)
+}
+
+/// As [`check_paths_for`], with definitions, preludes, packages and a configuration.
+///
+/// # Errors
+/// As [`check_paths`]; [`Error::Usage`] for a prelude that cannot be read.
+pub fn check_files(
+    paths: &[PathBuf],
+    files: &FileOptions,
+    options: &CheckOptions,
+) -> Result<Checked> {
+    let left_out =
+        LeftOut { patterns: files.config.ignored.clone(), root: files.config.root.clone() };
+    let jobs = jobs_of(paths, &left_out)?;
+    let run = Run::new(&jobs, files, options)?;
+    let results = guard::parallel(
         &jobs,
-        |job| match load(job) {
-            Ok((source, linked)) => translate::check_source(&source, linked.then_some("imports")),
-            Err(outcome) => ShaderReport::unparsed(&name_of(job), true, outcome),
-        },
-        |job, reason| ShaderReport::unparsed(&name_of(job), true, Outcome::fail(reason)),
-    ))
+        |job| run.check(job),
+        |job, reason| (failure(job, reason), BTreeSet::new()),
+    );
+    let (mut reports, included): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    excuse_fragments(&jobs, &mut reports, &included);
+    for report in &mut reports {
+        files.config.apply(report);
+        if files.deny_warnings {
+            deny_warnings(report);
+        }
+    }
+    let texts = run.texts_of(&reports);
+    Ok(Checked { reports, texts })
 }
 
 /// As [`super::write_spirv`], for a user's files. Files that cannot be translated (the check
@@ -66,11 +116,18 @@ pub fn check_paths(paths: &[PathBuf]) -> Result<Vec<ShaderReport>> {
 /// # Errors
 /// As [`check_paths`], and [`Error::Io`] when writing.
 pub fn write_spirv_of_paths(paths: &[PathBuf], dir: &Path) -> Result<Vec<PathBuf>> {
-    let jobs = jobs_of(paths)?;
+    let jobs = jobs_of(paths, &LeftOut::default())?;
+    let (files, options) = (FileOptions::default(), CheckOptions::default());
+    let run = Run::new(&jobs, &files, &options)?;
     fs::create_dir_all(dir).map_err(Error::io("cannot create", dir))?;
     let words = guard::parallel(
         &jobs,
-        |job| load(job).ok().and_then(|(source, _)| translate::spirv_words(&source).ok()),
+        |job| {
+            let text = run.text(job).ok()?;
+            let (prepared, _) = run.prepared(text, &Values::new());
+            let source = source_of(job, prepared.wgsl, Vec::new());
+            translate::spirv_words(&source).ok().filter(|_| prepared.faults.is_empty())
+        },
         |_, _| None,
     );
     let translated = jobs
@@ -87,265 +144,580 @@ pub fn write_spirv_of_paths(paths: &[PathBuf], dir: &Path) -> Result<Vec<PathBuf
 /// name in the report.
 pub fn check_bytes(name: &str, bytes: Vec<u8>) -> ShaderReport {
     let job = Job { path: PathBuf::from(name), base: PathBuf::new() };
+    let (files, options) = (FileOptions::default(), CheckOptions::default());
     let mut reports = guard::parallel(
         &[bytes],
-        |bytes| match text_of(bytes.clone())
-            .map_err(Outcome::fail)
-            .and_then(|text| source_of(&job, text))
-        {
-            Ok((source, linked)) => translate::check_source(&source, linked.then_some("imports")),
-            Err(outcome) => ShaderReport::unparsed(name, true, outcome),
+        |bytes| {
+            let run = match Run::new(&[], &files, &options) {
+                Ok(run) => run,
+                Err(error) => return failure(&job, &error.to_string()),
+            };
+            match text_of(bytes.clone()) {
+                Ok(text) => {
+                    let text = Text::new(job.path.clone(), text);
+                    run.check_text(&job, Arc::new(text)).0
+                }
+                Err(reason) => failure(&job, &reason),
+            }
         },
-        |_, reason| ShaderReport::unparsed(name, true, Outcome::fail(reason)),
+        |_, reason| failure(&job, reason),
     );
-    reports
-        .pop()
-        .unwrap_or_else(|| ShaderReport::unparsed(name, true, Outcome::fail("not checked")))
+    reports.pop().unwrap_or_else(|| failure(&job, "not checked"))
+}
+
+fn failure(job: &Job, reason: &str) -> ShaderReport {
+    ShaderReport::unparsed(&name_of(job), true, Outcome::fail(reason))
 }
 
 fn name_of(job: &Job) -> String {
     job.path.display().to_string()
 }
 
-fn jobs_of(paths: &[PathBuf]) -> Result<Vec<Job>> {
-    let mut found = Vec::new();
-    for path in paths {
-        let metadata = fs::metadata(path).map_err(Error::io("cannot read", path))?;
-        if metadata.is_dir() {
-            let before = found.len();
-            walk(path, path, 0, &mut found)?;
-            if found.len() == before {
-                return Err(Error::Usage(format!(
-                    "{}: no .wgsl or .wesl files in this folder",
-                    path.display()
-                )));
+fn source_of(job: &Job, wgsl: String, constants: Vec<(String, f64)>) -> ShaderSource {
+    ShaderSource { name: name_of(job), wgsl, constants, user: true }
+}
+
+/// What all files of a run are checked with.
+struct Run<'a> {
+    library: Library,
+    preludes: Vec<Prelude>,
+    files: &'a FileOptions,
+    options: &'a CheckOptions,
+}
+
+impl<'a> Run<'a> {
+    fn new(jobs: &[Job], files: &'a FileOptions, options: &'a CheckOptions) -> Result<Self> {
+        let mut bases: Vec<PathBuf> = jobs.iter().map(|job| job.base.clone()).collect();
+        bases.sort();
+        bases.dedup();
+        bases.retain(|base| !base.as_os_str().is_empty());
+        let paths = jobs.iter().map(|job| job.path.clone()).collect();
+        let mut packages = files.packages.clone();
+        packages.extend(files.config.packages.iter().cloned());
+        let library = Library::new(bases, paths, packages);
+        if jobs.iter().any(|job| job.path.as_os_str() == STANDARD_INPUT) {
+            let text = read_text(std::io::stdin().lock()).map_err(Error::Usage)?;
+            let path = PathBuf::from(STANDARD_INPUT);
+            library.insert(Arc::new(Text::new(path, text)));
+        }
+        let mut preludes = Vec::new();
+        for path in files.preludes.iter().chain(&files.config.preludes) {
+            let refused =
+                |reason: String| Error::Usage(format!("prelude {}: {reason}", path.display()));
+            preludes.push(Prelude::new(&library, library.read(path).map_err(refused)?));
+        }
+        Ok(Run { library, preludes, files, options })
+    }
+
+    fn text(&self, job: &Job) -> Result<Arc<Text>, String> {
+        self.library.read(&job.path)
+    }
+
+    /// The report of a file, and the files that it includes as text.
+    fn check(&self, job: &Job) -> (ShaderReport, BTreeSet<PathBuf>) {
+        match self.text(job) {
+            Ok(text) => self.check_text(job, text),
+            Err(reason) => (failure(job, &reason), BTreeSet::new()),
+        }
+    }
+
+    /// A file as plain WGSL, and whether its form was kept: where linking fails and the text itself
+    /// is WGSL, the text counts.
+    fn prepared(&self, text: Arc<Text>, values: &Values) -> (Prepared, bool) {
+        let constants = &self.files.constants;
+        let request = Request {
+            library: &self.library,
+            text: text.clone(),
+            preludes: &self.preludes,
+            constants,
+            is_assuming: self.files.is_assuming,
+        };
+        let Some(prepared) = caught(|| forms::prepare(&request, values)) else {
+            return (forms::plain(&text), false);
+        };
+        if prepared.map.is_some() || !prepared.faults.is_empty() {
+            let is_wgsl = !prepared.faults.is_empty()
+                && guard::bounded_depth(&text.text).is_ok()
+                && naga::front::wgsl::parse_str(&text.text).is_ok();
+            if is_wgsl {
+                return (forms::plain(&text), false);
             }
+        }
+        (prepared, true)
+    }
+
+    fn check_text(&self, job: &Job, text: Arc<Text>) -> (ShaderReport, BTreeSet<PathBuf>) {
+        let name = name_of(job);
+        let rules = self.files.config.of(&job.path);
+        let mut given = self.files.definitions.clone();
+        given.extend(rules.definitions.clone());
+        let mut overrides = self.files.overrides.clone();
+        overrides.extend(rules.overrides.clone());
+        let (first, _) = self.prepared(text.clone(), &given);
+        let mut included = first.included.clone();
+        let names = first.names.clone();
+        let form = first.form;
+        // Sets that the configuration names take the place of all combinations.
+        let (sets, is_complete, of) = if !rules.sets.is_empty() {
+            (rules.sets.clone(), true, rules.sets.len() as u128)
+        } else if self.files.is_thorough && !names.is_empty() {
+            let plan = forms::plan(&names, &given);
+            let sets: Vec<_> = plan.combinations.into_iter().map(|one| (one, vec![])).collect();
+            let is_complete = sets.len() as u128 + 1 == plan.of;
+            (sets, is_complete, plan.of)
         } else {
-            let base =
-                path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            found.push(Job { path: path.clone(), base: base.to_path_buf() });
+            (Vec::new(), true, 1)
+        };
+        let has_named_sets = !rules.sets.is_empty();
+        let mut variants: Vec<Variant> = Vec::new();
+        let mut seen: HashSet<(u64, String)> = HashSet::new();
+        let mut bytes = 0;
+        let mut checked = 0u128;
+        let all = std::iter::once((Values::new(), Vec::new())).chain(sets);
+        let mut first = Some(first);
+        for (index, (added, more)) in all.enumerate() {
+            if has_named_sets && index == 0 {
+                continue;
+            }
+            if bytes > MAX_COMBINED_BYTES && !has_named_sets {
+                break;
+            }
+            let mut values = given.clone();
+            values.extend(added.clone());
+            let prepared = match first.take().filter(|_| added.is_empty()) {
+                Some(first) => first,
+                None => self.prepared(text.clone(), &values).0,
+            };
+            included.extend(prepared.included.iter().cloned());
+            let mut constants = overrides.clone();
+            constants.extend(more);
+            checked += 1;
+            if !seen.insert((digest(&prepared.wgsl), format!("{constants:?}"))) {
+                variants.push(Variant { added, report: None, is_unmeant: false });
+                continue;
+            }
+            bytes += prepared.wgsl.len();
+            let mut report = self.report(job, &prepared, &constants);
+            let mut is_unmeant = report.failed() && lacks_conditional_name(&report, &prepared);
+            let mut added = added;
+            if is_unmeant && !has_named_sets && self.files.is_thorough {
+                // What it lacks may be declared with more definitions.
+                let fixed =
+                    self.repaired(job, &text, &given, &values, &report, &prepared, &constants);
+                if let Some((values, fixed, spent)) = fixed {
+                    bytes += spent;
+                    if !fixed.failed() {
+                        (report, is_unmeant) = (fixed, false);
+                        added = values;
+                        added.retain(|name, _| !given.contains_key(name));
+                    }
+                }
+            }
+            variants.push(Variant { added, report: Some(report), is_unmeant });
+        }
+        let mut report = merged(&name, variants, has_named_sets, is_complete && checked >= of);
+        report.form = form;
+        if !has_named_sets && checked < of {
+            report.diagnostics.push(located_note(
+                &name,
+                "specialisations",
+                format!("{checked} of {of} combinations of conditions were checked"),
+            ));
+        }
+        (report, included)
+    }
+
+    /// A combination that lacks names, with the definitions under which they are declared: the last
+    /// that was tried, with the bytes that were checked for it.
+    #[expect(clippy::too_many_arguments, reason = "one specialisation with its report")]
+    fn repaired(
+        &self,
+        job: &Job,
+        text: &Arc<Text>,
+        given: &Values,
+        values: &Values,
+        report: &ShaderReport,
+        prepared: &Prepared,
+        constants: &[(String, f64)],
+    ) -> Option<(Values, ShaderReport, usize)> {
+        let missing = |report: &ShaderReport| {
+            let error = report.diagnostics.iter().find(|one| one.severity == Severity::Error)?;
+            let names = names_in(&error.message).map(str::to_owned).collect::<Vec<_>>();
+            Some((names, error.message.clone(), error.line))
+        };
+        let mut lack = missing(report)?;
+        let mut values = values.clone();
+        let mut tried = vec![values.clone()];
+        let mut result = None;
+        let mut bytes = 0;
+        let mut current: Option<Prepared> = None;
+        while tried.len() < MAX_REPAIRS && bytes < MAX_COMBINED_BYTES {
+            let from = current.as_ref().unwrap_or(prepared);
+            let mut candidates: Vec<Values> = Vec::new();
+            if lack.1.contains("at least one member") {
+                lack.0 = lack.0.iter().flat_map(|name| from.members(name)).collect();
+            }
+            for name in &lack.0 {
+                let is_member =
+                    ["field", "accessor", "member"].iter().any(|word| lack.1.contains(word));
+                candidates.extend(from.repaired(name, is_member, &values, given));
+            }
+            candidates.retain(|one| !tried.contains(one));
+            // The first that gets further.
+            let mut next = None;
+            for candidate in candidates.into_iter().take(MAX_REPAIRS) {
+                tried.push(candidate.clone());
+                let prepared = self.prepared(text.clone(), &candidate).0;
+                bytes += prepared.wgsl.len();
+                let report = self.report(job, &prepared, constants);
+                let new = missing(&report);
+                if new.as_ref().is_none_or(|new| (&new.1, new.2) != (&lack.1, lack.2)) {
+                    next = Some((candidate, prepared, report, new));
+                    break;
+                }
+            }
+            let (candidate, prepared, report, new) = next?;
+            result = Some((candidate.clone(), report, bytes));
+            let Some(new) = new else { return result };
+            (values, lack, current) = (candidate, new, Some(prepared));
+        }
+        result
+    }
+
+    /// The report of one specialisation, with the places of files.
+    fn report(&self, job: &Job, prepared: &Prepared, overrides: &[(String, f64)]) -> ShaderReport {
+        let name = name_of(job);
+        if !prepared.faults.is_empty() {
+            return faulty(&name, prepared);
+        }
+        let constants = declared(&prepared.wgsl, overrides);
+        let mut source = source_of(job, prepared.wgsl.clone(), constants);
+        let mut report = translate::check_source(&source, None, self.options);
+        let mut shifted: Option<Prepared> = None;
+        let mut enabled: Vec<String> = Vec::new();
+        // naga wants its own extensions enabled, and files are written for versions that did not.
+        while let Some(extension) = missing_extension(&report)
+            && !enabled.contains(&extension)
+        {
+            let directive = format!("enable {extension};");
+            let from = shifted.as_ref().unwrap_or(prepared);
+            shifted = Some(from.behind(&directive));
+            source.wgsl.insert_str(0, &directive);
+            enabled.push(extension);
+            report = translate::check_source(&source, None, self.options);
+        }
+        let prepared = shifted.as_ref().unwrap_or(prepared);
+        super::more::add(&mut report, &source.wgsl, MAX_FAULTS);
+        relocate(&mut report, prepared, &source.wgsl);
+        for extension in enabled {
+            let note = format!("naga 30 wants `enable {extension};`, which was assumed");
+            report.diagnostics.push(located_note(&name, "assumed", note));
+        }
+        for note in &prepared.notes {
+            report.diagnostics.push(located_note(&name, "assumed", note.clone()));
+        }
+        report
+    }
+
+    /// The texts of files with findings.
+    fn texts_of(&self, reports: &[ShaderReport]) -> HashMap<String, String> {
+        let mut texts = HashMap::new();
+        for one in reports.iter().flat_map(|report| &report.diagnostics) {
+            if !texts.contains_key(&one.file)
+                && let Ok(text) = self.library.read(Path::new(&one.file))
+            {
+                texts.insert(one.file.clone(), text.text.clone());
+            }
+        }
+        texts
+    }
+}
+
+/// A specialisation; the report is `None` if its text is one that was checked before.
+struct Variant {
+    added: Values,
+    report: Option<ShaderReport>,
+    is_unmeant: bool,
+}
+
+fn digest(text: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The extension of naga that a report finds not enabled.
+fn missing_extension(report: &ShaderReport) -> Option<String> {
+    let Outcome::Fail { message, .. } = &report.parse else { return None };
+    if !message.contains("not enabled") {
+        return None;
+    }
+    names_in(message).find(|name| name.starts_with("wgpu_")).map(str::to_owned)
+}
+
+/// A finding of a file as a whole.
+fn located_note(name: &str, rule: &'static str, message: String) -> Diagnostic {
+    let mut note = Diagnostic::new(rule, Severity::Info, message);
+    note.file = name.to_owned();
+    note
+}
+
+/// The report of a file whose form has faults.
+fn faulty(name: &str, prepared: &Prepared) -> ShaderReport {
+    let mut report = ShaderReport::unparsed(name, true, Outcome::Pass);
+    for fault in &prepared.faults {
+        let mut one = Diagnostic::error(fault.rule, fault.message.clone());
+        one.file.clone_from(&fault.file);
+        (one.line, one.column) = (Some(fault.line), Some(fault.column));
+        (one.end_line, one.end_column) = (fault.end.map(|end| end.0), fault.end.map(|end| end.1));
+        one.targets = super::Platform::ALL.to_vec();
+        report.diagnostics.push(one);
+    }
+    if let Some(first) = prepared.faults.first() {
+        let is_own = first.file == name;
+        let message = if is_own {
+            first.message.clone()
+        } else {
+            format!("{} (in {}:{}:{})", first.message, first.file, first.line, first.column)
+        };
+        let place = is_own.then_some((first.line, first.column));
+        report.parse = Outcome::Fail {
+            message,
+            line: place.map(|place| place.0),
+            column: place.map(|place| place.1),
+        };
+    }
+    report.form = prepared.form;
+    report
+}
+
+/// The overrides that a shader declares, of those given for all shaders.
+fn declared(wgsl: &str, overrides: &[(String, f64)]) -> Vec<(String, f64)> {
+    if overrides.is_empty() {
+        return Vec::new();
+    }
+    let is_declared = |name: &str| {
+        let by_number = name.bytes().all(|byte| byte.is_ascii_digit());
+        if by_number {
+            return wgsl.replace(' ', "").contains(&format!("@id({name})"));
+        }
+        wgsl.match_indices("override").any(|(at, word)| {
+            let rest = wgsl[at + word.len()..].trim_start();
+            rest.strip_prefix(name)
+                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        })
+    };
+    let mut last: Vec<(String, f64)> = Vec::new();
+    for (name, value) in overrides.iter().filter(|(name, _)| is_declared(name)) {
+        last.retain(|(own, _)| own != name);
+        last.push((name.clone(), *value));
+    }
+    last
+}
+
+/// Places of a linked shader become those of files, and its names those that the files have.
+fn relocate(report: &mut ShaderReport, prepared: &Prepared, wgsl: &str) {
+    let Some(map) = &prepared.map else { return };
+    let name = report.name.clone();
+    let at = |line: Option<u32>, column: Option<u32>| {
+        forms::offset_of(wgsl, line?, column.unwrap_or(1)).and_then(|offset| map.place(offset))
+    };
+    let own = |message: &str| map.own_names(message);
+    for outcome in report.outcomes_mut() {
+        if let Outcome::Fail { message, line, column } | Outcome::Warn { message, line, column } =
+            outcome
+        {
+            *message = own(message);
+            let place = at(*line, *column);
+            (*line, *column) = (None, None);
+            match place {
+                Some((file, new_line, new_column)) if map.path(file) == name => {
+                    (*line, *column) = (Some(new_line), Some(new_column));
+                }
+                Some((file, new_line, new_column)) => {
+                    message.push_str(&format!(" (in {}:{new_line}:{new_column})", map.path(file)));
+                }
+                None => {}
+            }
+        }
+        if let Outcome::Skipped { reason } = outcome {
+            *reason = own(reason);
         }
     }
-    if found.is_empty() {
-        return Err(Error::Usage("no shader files given".to_owned()));
-    }
-    let mut seen = HashSet::new();
-    found.retain(|job| seen.insert(job.path.clone()));
-    bounded(found.len())?;
-    Ok(found)
-}
-
-fn bounded(count: usize) -> Result<()> {
-    if count > MAX_FILES {
-        return Err(Error::Usage(format!(
-            "more than {MAX_FILES} shader files; check fewer folders at a time"
-        )));
-    }
-    Ok(())
-}
-
-/// Collects shader files below `folder` in order of their names, without following links to
-/// folders.
-fn walk(folder: &Path, base: &Path, depth: usize, found: &mut Vec<Job>) -> Result<()> {
-    if depth > MAX_FOLDER_DEPTH {
-        return Err(Error::Usage(format!(
-            "{}: more than {MAX_FOLDER_DEPTH} folders deep",
-            folder.display()
-        )));
-    }
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-    let mut entries = entries.map_err(Error::io("cannot read", folder))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        let kind = entry.file_type().map_err(Error::io("cannot read", &path))?;
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let shader =
-            path.extension().is_some_and(|extension| extension == "wgsl" || extension == "wesl");
-        if kind.is_dir() && !hidden {
-            walk(&path, base, depth + 1, found)?;
-        } else if shader && !kind.is_dir() {
-            found.push(Job { path, base: base.to_path_buf() });
-            bounded(found.len())?;
+    for one in &mut report.diagnostics {
+        one.message = own(&one.message);
+        let start = match one.span.as_ref() {
+            Some(span) => map.place(span.start),
+            None => at(one.line, one.column),
+        };
+        let end = match one.span.as_ref() {
+            Some(span) if span.end > span.start => map.place(span.end - 1),
+            _ => at(one.end_line, one.end_column.map(|column| column.saturating_sub(1).max(1))),
+        };
+        (one.line, one.column, one.end_line, one.end_column) = (None, None, None, None);
+        if let Some((file, line, column)) = start {
+            one.file = map.path(file);
+            (one.line, one.column) = (Some(line), Some(column));
+            if let Some((_, end_line, end_column)) =
+                end.filter(|end| end.0 == file && (end.1, end.2) >= (line, column))
+            {
+                (one.end_line, one.end_column) = (Some(end_line), Some(end_column + 1));
+            }
         }
     }
-    Ok(())
 }
 
-/// Reads a regular UTF-8 file of bounded size; `Err` is the reason.
-fn read_bounded(path: &Path) -> Result<String, String> {
-    let cannot = |error: std::io::Error| format!("cannot read this file: {error}");
-    // Opening a pipe or device could wait forever.
-    if !fs::metadata(path).map_err(cannot)?.is_file() {
-        return Err("cannot read this file: it is not a regular file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(cannot)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    text_of(bytes)
+/// Whether the first error of a report is a name that is missing or declared twice, and that the
+/// files declare under a condition; or what is left of a declaration when conditions empty it.
+/// Further errors may follow from it.
+fn lacks_conditional_name(report: &ShaderReport, prepared: &Prepared) -> bool {
+    let is_excused = |one: &Diagnostic| {
+        let message = one.message.as_str();
+        let is_emptied = ["at least one member", "declared return type", "does not return"]
+            .iter()
+            .any(|words| message.contains(words));
+        if is_emptied {
+            return match (one.line, one.column) {
+                (Some(line), Some(column)) => prepared.has_conditions(&one.file, line, column),
+                _ => names_in(message).any(|name| prepared.is_conditional(name)),
+            };
+        }
+        is_about_names(message) && names_in(message).any(|name| prepared.is_conditional(name))
+    };
+    let first = report.diagnostics.iter().find(|one| one.severity == Severity::Error);
+    first.is_some_and(is_excused)
 }
 
-fn text_of(bytes: Vec<u8>) -> Result<String, String> {
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!(
-            "larger than {} MiB, which is the most that is read",
-            MAX_FILE_BYTES >> 20
-        ));
-    }
-    String::from_utf8(bytes)
-        .map_err(|error| format!("not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))
+/// Whether a message is about a name that is not known, or known twice.
+fn is_about_names(message: &str) -> bool {
+    let words = [
+        "no definition",
+        "not declared",
+        "unknown",
+        "redefin",
+        "redeclar",
+        "twice",
+        "no declaration",
+        "invalid field",
+        "invalid accessor",
+        "no member",
+        "has no field",
+        "no field",
+        "conflict",
+        "duplicate",
+        "already",
+        "undeclared",
+    ];
+    words.iter().any(|word| message.contains(word))
 }
 
-/// The shader of a file, and whether it was linked.
-fn load(job: &Job) -> Result<(ShaderSource, bool), Outcome> {
-    source_of(job, read_bounded(&job.path).map_err(Outcome::fail)?)
-}
-
-fn source_of(job: &Job, text: String) -> Result<(ShaderSource, bool), Outcome> {
-    let linked = uses_wesl(&text);
-    let wgsl = if linked { link(job, &text)? } else { text };
-    Ok((ShaderSource { name: name_of(job), wgsl, constants: Vec::new(), user: true }, linked))
-}
-
-/// Whether the text uses imports, paths or conditions of WESL. Plain WGSL is not linked, so that
-/// errors keep their line numbers; a false positive only loses those.
-fn uses_wesl(text: &str) -> bool {
-    text.lines().any(|line| {
-        let code = line.split("//").next().unwrap_or_default();
-        let word = code.trim_start();
-        let import = word
-            .strip_prefix("import")
-            .is_some_and(|rest| rest.starts_with([' ', '\t', '{']) || rest.is_empty());
-        import
-            || code.contains("::")
-            || ["@if", "@elif", "@else"].iter().any(|attribute| code.contains(attribute))
+/// The names in quotes of a message.
+fn names_in(message: &str) -> impl Iterator<Item = &str> {
+    message.split(['`', '\'', '"']).skip(1).step_by(2).filter(|part| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     })
 }
 
-/// Links a file and its imports into WGSL.
-fn link(job: &Job, text: &str) -> Result<String, Outcome> {
-    let relative = job.path.strip_prefix(&job.base).unwrap_or(&job.path).with_extension("");
-    let components: Vec<_> =
-        relative.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-    let root = ModulePath::new(PathOrigin::Absolute, components);
-    let modules = Modules { job, root: root.clone(), text, read: RefCell::default() };
-    // Every declaration of the file is kept and checked, whether or not it is an entry point.
-    let options = CompileOptions { keep_root: true, ..Default::default() };
-    let linked = caught(|| {
-        wesl::compile_sourcemap(&root, &modules, &EscapeMangler, &options)
-            .map(|result| result.to_string())
-    });
-    match linked {
-        None => Err(Outcome::fail("the linker crashed on this shader")),
-        Some(Ok(wgsl)) if wgsl.len() > MAX_LINKED_BYTES => {
-            Err(Outcome::fail("the linked shader is too large"))
-        }
-        Some(Ok(wgsl)) => Ok(wgsl),
-        Some(Err(error)) => Err(link_failure(error, &root, text)),
-    }
-}
-
-/// A linker error, with its position if it is in the file itself, and with the module's name if it
-/// is elsewhere.
-fn link_failure(error: wesl::Error, root: &ModulePath, text: &str) -> Outcome {
-    let diagnostic = wesl::Diagnostic::from(error);
-    let detail = &diagnostic.detail;
-    let elsewhere = detail.module_path.as_ref().filter(|path| *path != root);
-    let origin = elsewhere
-        .map(|path| format!(" (in {})", detail.display_name.clone().unwrap_or(path.to_string())));
-    let message = format!("{}{}", diagnostic.error, origin.unwrap_or_default());
-    let (line, column) = match (&detail.span, elsewhere) {
-        (Some(span), None) => {
-            let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-            place::place(
-                text,
-                naga::Span::new(offset(span.start), offset(span.end.max(span.start + 1))),
-            )
-        }
-        _ => (None, None),
+/// One report of all specialisations.
+fn merged(name: &str, variants: Vec<Variant>, is_named: bool, is_complete: bool) -> ShaderReport {
+    // A combination that lacks a name is excused if everything that it defines is part of one that
+    // passes.
+    let passing: Vec<Values> = variants
+        .iter()
+        .filter(|one| one.report.as_ref().is_some_and(|report| !report.failed()))
+        .map(|one| one.added.clone())
+        .collect();
+    let is_covered = |added: &Values| {
+        // Some of many definitions exclude each other; each alone is checked too.
+        let is_mixture = !is_complete && added.len() > 1;
+        !passing.is_empty()
+            && (is_mixture
+                || added.iter().all(|(name, value)| {
+                    passing.iter().any(|other| other.get(name) == Some(value))
+                }))
     };
-    Outcome::Fail { message, line, column }
-}
-
-/// Finds imported modules in the given folder and in the folders between it and the file, the
-/// nearest last.
-struct Modules<'a> {
-    job: &'a Job,
-    root: ModulePath,
-    text: &'a str,
-    /// Modules that were read, so that every file is read once and the total stays within bounds.
-    read: RefCell<HashMap<PathBuf, String>>,
-}
-
-impl Modules<'_> {
-    fn find(&self, path: &ModulePath) -> Option<PathBuf> {
-        let safe = |part: &String| {
-            !part.is_empty()
-                && !part.contains(['/', '\\', ':', '\0'])
-                && part != "."
-                && part != ".."
+    let is_single = variants.len() < 2;
+    let mut specialisations = Vec::new();
+    let mut all: Option<ShaderReport> = None;
+    let mut last_resort: Option<ShaderReport> = None;
+    for Variant { added, report, is_unmeant, .. } in variants {
+        let shown = forms::name_of(&added);
+        let Some(report) = report else {
+            continue;
         };
-        let nowhere = self.job.base.as_os_str().is_empty();
-        if nowhere || path.origin != PathOrigin::Absolute || !path.components.iter().all(safe) {
-            return None;
-        }
-        let mut folders: Vec<_> = self
-            .job
-            .path
-            .ancestors()
-            .skip(1)
-            .take_while(|p| p.starts_with(&self.job.base))
-            .collect();
-        if folders.is_empty() {
-            folders.push(&self.job.base);
-        }
-        folders.iter().rev().find_map(|folder| {
-            let stem: PathBuf =
-                folder.iter().chain(path.components.iter().map(|part| part.as_ref())).collect();
-            // Not `with_extension`, because the name of a module has no extension to replace.
-            ["wesl", "wgsl"].into_iter().find_map(|extension| {
-                let file = PathBuf::from(format!("{}.{extension}", stem.to_str()?));
-                file.is_file().then_some(file)
-            })
-        })
-    }
-}
-
-impl Resolver for Modules<'_> {
-    fn resolve_source<'a>(&'a self, path: &ModulePath) -> Result<Cow<'a, str>, ResolveError> {
-        if *path == self.root {
-            guard::bounded_for_linking(self.text)
-                .map_err(|reason| ResolveError::ModuleNotFound(path.clone(), reason))?;
-            return Ok(Cow::Borrowed(self.text));
-        }
-        let refused = |reason: String| ResolveError::ModuleNotFound(path.clone(), reason);
-        let missing = || match &path.origin {
-            PathOrigin::Package(name) if ADDED_MODULES.contains(&name.as_str()) => ADDED.to_owned(),
-            _ => {
-                let base = self.job.base.display();
-                format!("no such file below {base}; `package::` is the folder given")
-            }
-        };
-        let file = self.find(path).ok_or_else(|| refused(missing()))?;
-        let mut read = self.read.borrow_mut();
-        if let Some(text) = read.get(&file) {
-            return Ok(Cow::Owned(text.clone()));
-        }
-        let bytes: usize = read.values().map(String::len).sum();
-        if read.len() >= MAX_MODULES || bytes >= MAX_LINKED_BYTES {
-            return Err(refused("too many or too large imports for one shader".to_owned()));
-        }
-        let text = read_bounded(&file).map_err(&refused)?;
-        guard::bounded_for_linking(&text).map_err(&refused)?;
-        read.insert(file, text.clone());
-        Ok(Cow::Owned(text))
-    }
-
-    fn display_name(&self, path: &ModulePath) -> Option<String> {
-        if *path == self.root {
-            Some(name_of(self.job))
+        let outcome = if !report.failed() {
+            SpecialisationOutcome::Passed
+        } else if is_unmeant && !is_named && is_covered(&added) {
+            SpecialisationOutcome::NotMeant
         } else {
-            self.find(path).map(|file| file.display().to_string())
+            SpecialisationOutcome::Failed
+        };
+        specialisations.push(Specialisation { name: shown.clone(), outcome });
+        if outcome == SpecialisationOutcome::NotMeant {
+            last_resort.get_or_insert(report);
+            continue;
+        }
+        match &mut all {
+            None => {
+                let mut report = report;
+                if !shown.is_empty() {
+                    report.say_with(&shown);
+                }
+                all = Some(report);
+            }
+            Some(all) => all.merge(report, &shown),
+        }
+    }
+    let mut report = all
+        .or(last_resort)
+        .unwrap_or_else(|| ShaderReport::unparsed(name, true, Outcome::fail("not checked")));
+    if !is_single {
+        report.specialisations = specialisations;
+    }
+    report
+}
+
+/// A file that others include as text, and that fails because it lacks what they declare, is
+/// checked as a part of them.
+fn excuse_fragments(jobs: &[Job], reports: &mut [ShaderReport], included: &[BTreeSet<PathBuf>]) {
+    let mut includers: HashMap<PathBuf, Vec<usize>> = HashMap::new();
+    for (index, files) in included.iter().enumerate() {
+        for file in files {
+            includers.entry(forms::normal(file)).or_default().push(index);
+        }
+    }
+    for index in 0..jobs.len() {
+        let report = &reports[index];
+        let is_fragment =
+            report.failed() && report.entry_points.is_empty() && report.parse.is_fail();
+        let Some(users) = includers.get(&forms::normal(&jobs[index].path)) else { continue };
+        let passes = users.iter().find(|&&user| user != index && !reports[user].failed());
+        if let Some(&user) = passes.filter(|_| is_fragment) {
+            let including = reports[user].name.clone();
+            let form = report.form;
+            let mut passed = ShaderReport::unparsed(&report.name, true, Outcome::Pass);
+            for outcome in passed.outcomes_mut() {
+                *outcome = Outcome::skipped("a part of other files, checked with them");
+            }
+            passed.form = form;
+            let message = format!("a part of other files, checked with them: {including}");
+            let note = located_note(&passed.name, "fragment", message);
+            passed.diagnostics.push(note);
+            reports[index] = passed;
+        }
+    }
+}
+
+fn deny_warnings(report: &mut ShaderReport) {
+    for one in &mut report.diagnostics {
+        if one.severity == Severity::Warning {
+            one.severity = Severity::Error;
+        }
+    }
+    for outcome in report.outcomes_mut() {
+        if let Outcome::Warn { message, line, column } = outcome {
+            *outcome = Outcome::Fail { message: message.clone(), line: *line, column: *column };
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use crate::panics::caught;
 
-/// Stack size of a checking thread. naga and wesl recurse over expressions, statements and types;
+/// Stack size of a checking thread. naga recurses over expressions, statements and types;
 /// only touched pages use memory.
 const STACK_BYTES: usize = 64 << 20;
 
@@ -25,28 +25,11 @@ const MAX_ELSE: u32 = 2_000;
 /// Largest number of global declarations, because each may depend on the one before it.
 const MAX_DECLARATIONS: u32 = 10_000;
 
-/// Largest number of nested `<` in a file that is linked. wesl 0.4 looks ahead for a template list
-/// at every `name <`, and again at those inside, so its time doubles with each level.
-const MAX_LINKED_ANGLES: u32 = 14;
-
-/// Largest number of global declarations of a file that is linked. wesl follows every chain of uses
-/// from every declaration (2,000 functions in a chain take a minute).
-const MAX_LINKED_DECLARATIONS: u32 = 500;
-
 /// Refuses source whose syntax tree could be too deep for the recursive code of naga; `Err` gives
 /// the reason.
 ///
 /// This is a scan over characters and not a parser: it skips comments and over-estimates the depth.
 pub(super) fn bounded_depth(source: &str) -> Result<(), String> {
-    scan(source, MAX_OPERATORS, MAX_DECLARATIONS)
-}
-
-/// As [`bounded_depth`], for source that wesl will parse.
-pub(super) fn bounded_for_linking(source: &str) -> Result<(), String> {
-    scan(source, MAX_LINKED_ANGLES, MAX_LINKED_DECLARATIONS)
-}
-
-fn scan(source: &str, max_angles: u32, max_declarations: u32) -> Result<(), String> {
     let bytes = source.as_bytes();
     let (mut operators, mut elses, mut declarations) = (0u32, 0u32, 0u32);
     // Number of open `<` per open bracket: a `>` closes none outside its bracket.
@@ -94,10 +77,14 @@ fn scan(source: &str, max_angles: u32, max_declarations: u32) -> Result<(), Stri
         let nesting = angles.len() as u32 - 1;
         let exceeded = [
             (nesting > MAX_NESTING, "nested brackets", MAX_NESTING),
-            (byte == b'<' && angles.iter().sum::<u32>() > max_angles, "nested `<`", max_angles),
+            (
+                byte == b'<' && angles.iter().sum::<u32>() > MAX_OPERATORS,
+                "nested `<`",
+                MAX_OPERATORS,
+            ),
             (operators > MAX_OPERATORS, "operators in one expression", MAX_OPERATORS),
             (elses > MAX_ELSE, "`else` branches", MAX_ELSE),
-            (declarations > max_declarations, "global declarations", max_declarations),
+            (declarations > MAX_DECLARATIONS, "global declarations", MAX_DECLARATIONS),
         ];
         if let Some((_, what, limit)) = exceeded.into_iter().find(|(over, _, _)| *over) {
             let line = bytes[..at.min(bytes.len())].iter().filter(|&&b| b == b'\n').count() + 1;
@@ -203,17 +190,6 @@ mod tests {
         ] {
             let reason = bounded_depth(&source).expect_err("too deep");
             assert!(reason.contains(what), "{reason}");
-        }
-    }
-
-    #[test]
-    fn linking_takes_ordinary_templates_and_comparisons() {
-        let fine = "const a = array<vec4<f32>, 2>(vec4<f32>(1 << 2), vec4<f32>(2)); fn f() \
-             { if a < b && c <= d {} }\n"
-            .repeat(50);
-        assert_eq!(bounded_for_linking(&fine), Ok(()));
-        for nested in ["array<".repeat(15), "a<(1>>1)+".repeat(15), "a < f(".repeat(15)] {
-            assert!(bounded_for_linking(&nested).is_err(), "{nested}");
         }
     }
 

@@ -19,22 +19,44 @@
 //! shader.
 
 mod args;
+mod config;
+mod diagnostic;
 mod files;
+mod find;
+mod forms;
 mod guard;
 mod limits;
+mod more;
+mod options;
 #[cfg(feature = "cli")]
 mod own;
 mod place;
+mod read;
 mod render;
 mod report;
+mod run;
+mod sarif;
 mod spirv;
+mod text;
 mod translate;
 
 pub use args::{CheckArgs, CheckFormat};
-pub use files::{MAX_FILE_BYTES, MAX_FILES, check_bytes, check_paths, write_spirv_of_paths};
+pub use config::Config;
+pub use diagnostic::{Diagnostic, Platform, Severity};
+pub use files::{
+    Checked, FileOptions, check_bytes, check_files, check_paths, check_paths_for,
+    write_spirv_of_paths,
+};
+pub use forms::Form;
+pub use options::CheckOptions;
 #[cfg(feature = "cli")]
 pub use own::{create_own_pipelines, own_kernels, own_kernels_of_matrices};
-pub use render::{render, render_github, render_table, to_json, verdict};
-pub use report::{Outcome, ShaderReport, ShaderSource};
+pub use place::Region;
+pub use read::{MAX_FILE_BYTES, MAX_FILES};
+pub use render::{render_github, render_table, to_json, verdict};
+pub use report::{Outcome, ShaderReport, ShaderSource, Specialisation, SpecialisationOutcome};
+pub use run::{render, run_files};
+pub use sarif::{render_junit, render_sarif};
 pub use spirv::{to_spirv, write_spirv};
-pub use translate::{check, check_all};
+pub use text::render_text;
+pub use translate::{check, check_all, check_all_for};

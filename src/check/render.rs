@@ -1,6 +1,5 @@
 //! Reports as a table, as GitHub annotations, as JSON, and as an error.
 
-use super::args::CheckFormat;
 use super::report::{Outcome, ShaderReport};
 use crate::{Error, Result};
 use comfy_table::{Table, presets};
@@ -21,10 +20,12 @@ pub fn render_table(reports: &[ShaderReport]) -> String {
         "HLSL",
         "GLSL",
         "limits",
+        "form",
     ]);
     for report in reports {
         let mut row = vec![plain(&report.name), plain(&report.entry_points.join(", "))];
         row.extend(report.stages().iter().map(|(_, outcome)| word(outcome).to_owned()));
+        row.push(report.form_in_words());
         table.add_row(row);
     }
     let mut text = format!("{table}\n");
@@ -122,15 +123,6 @@ pub fn to_json(reports: &[ShaderReport]) -> serde_json::Value {
     })
 }
 
-/// The reports in `format`.
-pub fn render(reports: &[ShaderReport], format: CheckFormat) -> String {
-    match format {
-        CheckFormat::Json => to_json(reports).to_string(),
-        CheckFormat::Github => render_github(reports).trim_end().into(),
-        CheckFormat::Table => render_table(reports),
-    }
-}
-
 /// `Err(`[`Error::CheckFailed`]`)` if any shader failed, naming the first few: `2 of 31 shaders
 /// failed: a, b`.
 pub fn verdict(reports: &[ShaderReport]) -> Result<()> {
@@ -168,7 +160,7 @@ fn at(outcome: &Outcome) -> String {
 }
 
 /// Text from a file or its name, on one line and without control characters.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_whitespace() {

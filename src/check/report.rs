@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use super::diagnostic::{Diagnostic, Platform, Severity};
+use super::forms::Form;
+
 /// One shader to check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShaderSource {
@@ -99,6 +102,37 @@ pub struct ShaderReport {
     /// WebGPU's default limits: 8 storage buffers, 256 invocations and 16 KiB of workgroup memory
     /// per workgroup, …
     pub webgpu_limits: Outcome,
+    /// Every finding, in the order of the source.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What the shader needs beyond WebGPU without features and with default limits: features by
+    /// the names of the WebGPU specification, limits as `NAME = VALUE`. Sorted.
+    pub needs: Vec<String>,
+    /// The form of the file, in one word.
+    pub form: Form,
+    /// The combinations of conditions and constants that were checked, if there are several.
+    pub specialisations: Vec<Specialisation>,
+}
+
+/// A combination of conditions and constants that a file was checked with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Specialisation {
+    /// What it defines: `A, B=2`; empty if nothing.
+    pub name: String,
+    /// How it ended.
+    pub outcome: SpecialisationOutcome,
+}
+
+/// How the check of a specialisation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SpecialisationOutcome {
+    /// No error.
+    Passed,
+    /// An error that fails the file.
+    Failed,
+    /// It lacks a name that the file declares under another condition, or declares one twice, and
+    /// what it holds passes in another combination: it is none that the file is meant for.
+    NotMeant,
 }
 
 impl ShaderReport {
@@ -115,15 +149,146 @@ impl ShaderReport {
         ]
     }
 
-    /// Whether any stage failed.
+    /// The form of the file and how many combinations were checked, in a few words.
+    pub(crate) fn form_in_words(&self) -> String {
+        let mut words = Vec::new();
+        if self.form != Form::Plain {
+            words.push(self.form.name().to_owned());
+        }
+        let count = self.specialisations.len();
+        if count > 1 {
+            let is_unmeant = |one: &&Specialisation| one.outcome == SpecialisationOutcome::NotMeant;
+            words.push(match self.specialisations.iter().filter(is_unmeant).count() {
+                0 => format!("{count} variants"),
+                unmeant => format!("{count} variants ({unmeant} not meant)"),
+            });
+        }
+        words.join(", ")
+    }
+
+    /// The outcomes of [`ShaderReport::stages`].
+    pub(crate) fn outcomes_mut(&mut self) -> [&mut Outcome; 7] {
+        [
+            &mut self.parse,
+            &mut self.validate,
+            &mut self.spirv,
+            &mut self.msl,
+            &mut self.hlsl,
+            &mut self.glsl,
+            &mut self.webgpu_limits,
+        ]
+    }
+
+    /// Says in every finding with what definitions it is found.
+    pub(crate) fn say_with(&mut self, definitions: &str) {
+        let said = format!(" (with {definitions})");
+        for one in &mut self.diagnostics {
+            one.message.push_str(&said);
+        }
+        for outcome in self.outcomes_mut() {
+            if let Outcome::Fail { message, .. } | Outcome::Warn { message, .. } = outcome {
+                message.push_str(&said);
+            }
+        }
+    }
+
+    /// Adds what another specialisation of the file, named by its `definitions`, has found.
+    pub(crate) fn merge(&mut self, other: ShaderReport, definitions: &str) {
+        let said = format!(" (with {definitions})");
+        for mut one in other.diagnostics {
+            let is_known = |known: &Diagnostic| {
+                let message = known.message.split(" (with ").next();
+                known.rule == one.rule
+                    && message == Some(one.message.as_str())
+                    && (&known.file, known.line, known.column) == (&one.file, one.line, one.column)
+            };
+            if let Some(known) = self.diagnostics.iter_mut().find(|known| is_known(known)) {
+                for target in one.targets {
+                    if !known.targets.contains(&target) {
+                        known.targets.push(target);
+                    }
+                }
+                continue;
+            }
+            if one.severity != Severity::Info {
+                one.message.push_str(&said);
+            }
+            self.diagnostics.push(one);
+        }
+        let theirs = [
+            other.parse,
+            other.validate,
+            other.spirv,
+            other.msl,
+            other.hlsl,
+            other.glsl,
+            other.webgpu_limits,
+        ];
+        for (own, mut their) in self.outcomes_mut().into_iter().zip(theirs) {
+            if let Outcome::Fail { message, .. } | Outcome::Warn { message, .. } = &mut their {
+                message.push_str(&said);
+            }
+            *own = std::mem::replace(own, Outcome::Pass).worse(their);
+        }
+        for entry in other.entry_points {
+            if !self.entry_points.contains(&entry) {
+                self.entry_points.push(entry);
+            }
+        }
+        for need in other.needs {
+            if !self.needs.contains(&need) {
+                self.needs.push(need);
+            }
+        }
+        self.needs.sort();
+    }
+
+    /// Whether any stage failed, or anything else is an error.
     pub fn failed(&self) -> bool {
         self.stages().iter().any(|(_, outcome)| outcome.is_fail())
+            || self.diagnostics.iter().any(|one| one.severity == Severity::Error)
+    }
+
+    /// Adds a diagnostic for each stage that failed or warned; what several stages say is one
+    /// diagnostic with all their targets.
+    pub(crate) fn collect_stages(&mut self) {
+        let every = || Platform::ALL.to_vec();
+        let stages = [
+            (&self.parse, "syntax", every()),
+            (&self.validate, "validation", every()),
+            (&self.spirv, "translation", vec![Platform::Vulkan]),
+            (&self.msl, "translation", vec![Platform::Metal]),
+            (&self.hlsl, "translation", vec![Platform::Dx12]),
+            (&self.glsl, "translation", vec![Platform::Gles]),
+            (&self.webgpu_limits, "limit", every()),
+        ];
+        let mut found: Vec<Diagnostic> = Vec::new();
+        for (outcome, rule, targets) in stages {
+            let (severity, message, line, column) = match outcome {
+                Outcome::Warn { message, line, column } => {
+                    (Severity::Warning, message, line, column)
+                }
+                Outcome::Fail { message, line, column } => (Severity::Error, message, line, column),
+                _ => continue,
+            };
+            let same = found
+                .iter_mut()
+                .find(|one| one.rule == rule && one.message == *message && one.line == *line);
+            if let Some(one) = same {
+                one.targets.extend(targets);
+                continue;
+            }
+            let mut one = Diagnostic::new(rule, severity, message.clone()).on(targets);
+            (one.file, one.line, one.column) = (self.name.clone(), *line, *column);
+            found.push(one);
+        }
+        self.diagnostics.extend(found);
     }
 
     /// A report of a shader that could not be read or parsed.
     pub(crate) fn unparsed(name: &str, user: bool, parse: Outcome) -> Self {
         let skipped = || Outcome::skipped("not parsed");
-        ShaderReport {
+        let mut report = ShaderReport {
             name: name.to_owned(),
             user,
             entry_points: Vec::new(),
@@ -134,6 +299,12 @@ impl ShaderReport {
             hlsl: skipped(),
             glsl: skipped(),
             webgpu_limits: skipped(),
-        }
+            diagnostics: Vec::new(),
+            needs: Vec::new(),
+            form: Form::Plain,
+            specialisations: Vec::new(),
+        };
+        report.collect_stages();
+        report
     }
 }

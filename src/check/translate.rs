@@ -2,6 +2,7 @@
 
 use super::{
     guard, limits,
+    options::CheckOptions,
     place::place,
     report::{Outcome, ShaderReport, ShaderSource},
 };
@@ -70,16 +71,31 @@ pub fn check(source: &ShaderSource) -> ShaderReport {
 
 /// Checks many shaders on all cores; reports come in the order of `sources`.
 pub fn check_all(sources: &[ShaderSource]) -> Vec<ShaderReport> {
+    check_all_for(sources, &CheckOptions::default())
+}
+
+/// As [`check_all`], for targets, features and limits.
+pub fn check_all_for(sources: &[ShaderSource], options: &CheckOptions) -> Vec<ShaderReport> {
     guard::parallel(
         sources,
-        |source| check_source(source, None),
+        |source| check_source(source, None, options),
         |source, reason| ShaderReport::unparsed(&source.name, source.user, Outcome::fail(reason)),
     )
 }
 
 /// Runs every stage. `linked_from` is set if the shader was linked from files. Its lines are then
 /// not those of the file, so errors quote the line instead of numbering it.
-pub(super) fn check_source(source: &ShaderSource, linked_from: Option<&str>) -> ShaderReport {
+pub(super) fn check_source(
+    source: &ShaderSource,
+    linked_from: Option<&str>,
+    _options: &CheckOptions,
+) -> ShaderReport {
+    let mut report = stages(source, linked_from);
+    report.collect_stages();
+    report
+}
+
+fn stages(source: &ShaderSource, linked_from: Option<&str>) -> ShaderReport {
     let mut report = ShaderReport::unparsed(&source.name, source.user, Outcome::Pass);
     if let Err(reason) = guard::bounded_depth(&source.wgsl) {
         report.parse = Outcome::fail(reason);

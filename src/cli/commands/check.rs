@@ -1,5 +1,7 @@
 //! `saliq check`.
 
+use std::collections::HashMap;
+
 use crate::{
     Result,
     check::{self, ShaderReport},
@@ -12,22 +14,24 @@ use crate::{
 /// [`crate::Error::CheckFailed`] with the shaders that failed.
 pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
-    let reports: Vec<ShaderReport> = if args.paths.is_empty() {
-        let kernels = check::own_kernels()?;
-        if let Some(folder) = &args.spirv {
-            check::write_spirv(&kernels, folder)?;
-        }
-        check::check_all(&kernels)
-    } else {
-        let reports = check::check_paths(&args.paths)?;
-        if let Some(folder) = &args.spirv {
-            check::write_spirv_of_paths(&args.paths, folder)?;
-        }
-        reports
-    };
+    if !args.paths.is_empty() {
+        return check::run_files(args, output.json, |text| {
+            if output.json {
+                let report: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+                output.result(&report, String::new)
+            } else {
+                output.text(text)
+            }
+        });
+    }
+    let kernels = check::own_kernels()?;
+    if let Some(folder) = &args.spirv {
+        check::write_spirv(&kernels, folder)?;
+    }
+    let reports: Vec<ShaderReport> = check::check_all(&kernels);
     match args.format {
         _ if output.json => output.result(&check::to_json(&reports), String::new)?,
-        format => output.text(&check::render(&reports, format))?,
+        format => output.text(&check::render(&reports, &HashMap::new(), format))?,
     }
     check::verdict(&reports)
 }
