@@ -29,7 +29,10 @@ mod own;
 mod place;
 mod render;
 mod report;
+mod rules;
+mod semantics;
 mod spirv;
+mod syntax;
 mod translate;
 
 pub use args::{CheckArgs, CheckFormat};

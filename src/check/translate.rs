@@ -1,10 +1,12 @@
 //! Uses naga to parse, validate for each backend, resolve overrides, and write.
 
 use super::{
+    diagnostic::{Diagnostic, Severity},
     guard, limits,
     options::CheckOptions,
     place::place,
     report::{Outcome, ShaderReport, ShaderSource},
+    rules,
 };
 use crate::panics::caught;
 use naga::back::{self, PipelineConstants, pipeline_constants::PipelineConstantError};
@@ -91,6 +93,21 @@ pub(super) fn check_source(
     _options: &CheckOptions,
 ) -> ShaderReport {
     let mut report = stages(source, linked_from);
+    if guard::bounded_depth(&source.wgsl).is_ok() {
+        match rules::check(&source.wgsl) {
+            Ok(mut found) => {
+                for one in &mut found {
+                    one.locate(&source.name, &source.wgsl);
+                }
+                report.diagnostics.extend(found);
+            }
+            Err((span, message)) => {
+                let mut one = Diagnostic::new("unparsed", Severity::Info, message).at(Some(span));
+                one.locate(&source.name, &source.wgsl);
+                report.diagnostics.push(one);
+            }
+        }
+    }
     report.collect_stages();
     report
 }
