@@ -31,15 +31,22 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &CheckArgs) -> Result<()> {
+    if let Some(text) = args.requirements.explanation() {
+        return print(&text?);
+    }
     if args.paths.is_empty() {
         return Err(Error::Usage("name WGSL files, or folders with such files".into()));
     }
-    let reports = check::check_paths(&args.paths)?;
+    let reports = check::check_paths_for(&args.paths, &args.requirements.options()?)?;
     if let Some(folder) = &args.spirv {
         check::write_spirv_of_paths(&args.paths, folder)?;
     }
     let text = check::render(&reports, args.format);
-    let written = writeln!(std::io::stdout(), "{}", text.trim_end());
-    written.map_err(Error::io("cannot write", "standard output"))?;
+    print(&text)?;
     check::verdict(&reports)
+}
+
+fn print(text: &str) -> Result<()> {
+    let written = writeln!(std::io::stdout(), "{}", text.trim_end());
+    written.map_err(Error::io("cannot write", "standard output"))
 }

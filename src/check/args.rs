@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::requirements::RequirementArgs;
+
 /// The format of the report of `check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CheckFormat {
@@ -24,7 +26,10 @@ pub struct CheckArgs {
     /// Format of the report: table, github or json
     #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
     pub format: CheckFormat,
-    /// Also write saliq's own shaders as SPIR-V into this folder, for other validators
+    /// Also write the shaders as SPIR-V into this folder, for other validators
     #[arg(long, value_name = "DIR")]
     pub spirv: Option<PathBuf>,
+    /// Targets, features and limits.
+    #[command(flatten)]
+    pub requirements: RequirementArgs,
 }

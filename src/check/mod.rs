@@ -27,8 +27,10 @@ mod options;
 #[cfg(feature = "cli")]
 mod own;
 mod place;
+mod prepare;
 mod render;
 mod report;
+mod requirements;
 mod rules;
 mod semantics;
 mod spirv;
@@ -46,5 +48,7 @@ pub use own::{create_own_pipelines, own_kernels, own_kernels_of_matrices};
 pub use place::Region;
 pub use render::{render, render_github, render_table, to_json, verdict};
 pub use report::{Outcome, ShaderReport, ShaderSource};
+pub use requirements::RequirementArgs;
+pub use rules::{RULES, Rule, explain, page as rules_page, rule};
 pub use spirv::{to_spirv, write_spirv};
 pub use translate::{check, check_all, check_all_for};

@@ -164,6 +164,15 @@ impl ShaderReport {
         self.diagnostics.extend(found);
     }
 
+    /// Keeps of the diagnostics what concerns `targets`.
+    pub(crate) fn keep_targets(&mut self, targets: &[Platform]) {
+        self.diagnostics.retain_mut(|one| {
+            one.targets.retain(|target| targets.contains(target));
+            !one.targets.is_empty()
+        });
+        self.diagnostics.sort_by_key(|one| (one.line.unwrap_or(0), one.column.unwrap_or(0)));
+    }
+
     /// A report of a shader that could not be read or parsed.
     pub(crate) fn unparsed(name: &str, user: bool, parse: Outcome) -> Self {
         let skipped = || Outcome::skipped("not parsed");

@@ -274,7 +274,7 @@ impl<'s> Walk<'_, '_, 's> {
             self.stage_call(known, StageCall::Compute, &span);
         } else if name.starts_with("subgroup") {
             self.stage_call("a subgroup operation", StageCall::NotVertex, &span);
-        } else if name.starts_with("quad") {
+        } else if super::declarations::is_quad(name) {
             self.stage_call("a quad operation", StageCall::NotVertex, &span);
         }
     }

@@ -681,7 +681,7 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
                 self.require(id, 0, "derivative-uniformity", flow, &what);
                 NON_UNIFORM
             }
-            _ if name.starts_with("subgroup") || name.starts_with("quad") => {
+            _ if name.starts_with("subgroup") || super::declarations::is_quad(name) => {
                 let what = format!("{name} is called where control flow is not uniform");
                 self.require(id, 0, "subgroup-uniformity", flow, &what);
                 if matches!(

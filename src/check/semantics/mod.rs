@@ -3,6 +3,7 @@
 
 pub mod builtins;
 mod constants;
+pub mod layout;
 mod resolve;
 pub mod types;
 

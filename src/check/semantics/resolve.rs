@@ -420,13 +420,12 @@ impl<'m, 's> Resolver<'m, 's> {
             StatementKind::Call(call) | StatementKind::ConstAssert(call) => self.expr(*call),
             StatementKind::Assign { target, operator, value } => {
                 self.expr(*value);
-                let Some(target) = target else {
-                    let ty = self.program.ty(*value).concrete();
-                    self.check_conversion(*value, &ty);
-                    return;
-                };
+                let Some(target) = target else { return };
                 self.expr(*target);
                 let stored = self.program.ty(*target).value();
+                if operator.is_none() {
+                    self.swizzle_assignment(*target, *value);
+                }
                 match operator {
                     None => self.check_conversion(*value, &stored),
                     Some(operator) => {
@@ -443,6 +442,29 @@ impl<'m, 's> Resolver<'m, 's> {
             | StatementKind::Continue
             | StatementKind::Return(None)
             | StatementKind::Discard => {}
+        }
+    }
+
+    /// An assignment to several components of a vector: they differ, and the value fits.
+    fn swizzle_assignment(&mut self, target: ExprId, value: ExprId) {
+        let module = self.program.module;
+        let ExprKind::Member(_, member) = &module.expr(module.inner(target)).kind else { return };
+        let Type::Vector(size, scalar) = self.program.ty(target).clone() else { return };
+        let letters = member.name.as_bytes();
+        if (1..letters.len()).any(|at| letters[..at].contains(&letters[at])) {
+            let message = format!("{} names a component twice", member.name);
+            self.error("assignment-type", member.span.clone(), message);
+        }
+        let fits = match self.program.ty(value).value() {
+            Type::Vector(count, of) => count == size && of.common(scalar) == Some(scalar),
+            Type::Unknown => true,
+            _ => false,
+        };
+        if !fits {
+            let message =
+                format!("the value is no vector of {size} components of {}", scalar.name());
+            let span = self.program.span(value);
+            self.error("assignment-type", span, message);
         }
     }
 

@@ -253,6 +253,15 @@ impl<'s> Type<'s> {
         }
     }
 
+    /// The scalar of an atomic, or of an array of them.
+    pub fn leaf_atomic(&self) -> Option<Scalar> {
+        match self {
+            Type::Atomic(scalar) => Some(*scalar),
+            Type::Array(element, _) => element.leaf_atomic(),
+            _ => None,
+        }
+    }
+
     /// The type of a variable with this initialiser.
     pub fn concrete(&self) -> Type<'s> {
         match self.leaf() {
