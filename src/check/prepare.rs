@@ -6,7 +6,8 @@ use super::{
     rules::{ENABLE, REQUIRES},
     semantics::{Program, types::Type},
     syntax::tree::{
-        Attribute, Block, Bytes, DeclarationKind, DirectiveKind, ExprKind, Statement, StatementKind,
+        Attribute, Block, Bytes, DeclarationKind, DirectiveKind, ExprId, ExprKind, Statement,
+        StatementKind,
     },
 };
 
@@ -27,6 +28,8 @@ pub struct Prepared {
     pub text: String,
     /// What naga refuses.
     pub gaps: Vec<Diagnostic>,
+    /// Bytes of `const_assert` that hold.
+    pub asserts: Vec<Bytes>,
 }
 
 /// A finding that only concerns targets that use naga.
@@ -38,15 +41,25 @@ pub fn gap(message: &str, span: Option<Bytes>) -> Diagnostic {
 
 /// The text for naga.
 pub fn prepare(wgsl: &str, program: &Program<'_, '_>) -> Prepared {
-    let mut prepare = Prepare { wgsl, program, text: wgsl.as_bytes().to_vec(), gaps: Vec::new() };
+    let mut prepare = Prepare {
+        wgsl,
+        program,
+        text: wgsl.as_bytes().to_vec(),
+        gaps: Vec::new(),
+        asserts: Vec::new(),
+    };
     prepare.directives();
     for declaration in &program.module.declarations {
-        if let DeclarationKind::Function(function) = &declaration.kind {
-            prepare.block(&function.body);
+        match &declaration.kind {
+            DeclarationKind::Function(function) => prepare.block(&function.body),
+            DeclarationKind::ConstAssert(condition) => {
+                prepare.assertion(*condition, &declaration.span);
+            }
+            _ => {}
         }
     }
     let text = String::from_utf8(prepare.text).unwrap_or_else(|_| wgsl.to_owned());
-    Prepared { text, gaps: prepare.gaps }
+    Prepared { text, gaps: prepare.gaps, asserts: prepare.asserts }
 }
 
 struct Prepare<'a, 'm, 's> {
@@ -54,6 +67,7 @@ struct Prepare<'a, 'm, 's> {
     program: &'a Program<'m, 's>,
     text: Vec<u8>,
     gaps: Vec<Diagnostic>,
+    asserts: Vec<Bytes>,
 }
 
 impl<'s> Prepare<'_, '_, 's> {
@@ -71,6 +85,23 @@ impl<'s> Prepare<'_, '_, 's> {
                 None if self.text[at] == b'\n' || self.text[at] == b'\r' => self.text[at],
                 None => b' ',
             };
+        }
+    }
+
+    fn assertion(&mut self, condition: ExprId, span: &Bytes) {
+        if self.program.value(condition).and_then(|value| value.first()).is_some_and(|n| n.truth())
+        {
+            self.asserts.push(span.clone());
+        }
+    }
+
+    fn is_swizzle_of_memory(&self, id: ExprId) -> bool {
+        match &self.program.module.expr(id).kind {
+            ExprKind::Member(base, _) => {
+                matches!(self.program.ty(*base), Type::Reference(..) | Type::Pointer(..))
+                    || self.is_swizzle_of_memory(self.program.module.inner(*base))
+            }
+            _ => false,
         }
     }
 
@@ -154,6 +185,9 @@ impl<'s> Prepare<'_, '_, 's> {
                 self.block(body);
             }
             StatementKind::While { body, .. } => self.block(body),
+            StatementKind::ConstAssert(condition) => {
+                self.assertion(*condition, &statement.span);
+            }
             StatementKind::Assign { target: Some(target), value, .. } => {
                 let module = self.program.module;
                 let ExprKind::Member(base, _) = &module.expr(module.inner(*target)).kind else {
@@ -166,8 +200,11 @@ impl<'s> Prepare<'_, '_, 's> {
                     }
                     _ => false,
                 };
-                let swizzle = matches!(self.program.ty(*target), Type::Vector(..)) && of_memory;
-                if swizzle {
+                // A part of such a swizzle is a value; a member in memory is a reference.
+                let part = !matches!(self.program.ty(*target), Type::Reference(..) | Type::Unknown);
+                let base_part = matches!(self.program.ty(*base), Type::Vector(..))
+                    && self.is_swizzle_of_memory(module.inner(*base));
+                if part && (of_memory || base_part) {
                     let span = self.program.span(*target);
                     self.gaps.push(gap("an assignment to several components", Some(span.clone())));
                     let end = self.program.span(*value).start;

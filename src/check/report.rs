@@ -150,6 +150,19 @@ impl ShaderReport {
                 Outcome::Fail { message, line, column } => (Severity::Error, message, line, column),
                 _ => continue,
             };
+            // What a limit needs is listed in `needs`; a rule's finding is there already.
+            let known = |one: &Diagnostic| {
+                one.message == *message
+                    || (one.severity == Severity::Error
+                        && severity == Severity::Error
+                        && line.is_some()
+                        && one.line == *line
+                        && ["syntax", "validation"].contains(&rule))
+            };
+            let is_need = rule == "limit" && self.user;
+            if is_need || self.diagnostics.iter().any(known) {
+                continue;
+            }
             let same = found
                 .iter_mut()
                 .find(|one| one.rule == rule && one.message == *message && one.line == *line);

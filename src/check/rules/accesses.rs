@@ -8,7 +8,7 @@ use crate::check::{
     diagnostic::Diagnostic,
     semantics::{
         FunctionId, Kind, Meaning, Program, Stage, VariableId,
-        builtins::DERIVATIVES,
+        builtins::{DERIVATIVES, is_subgroup},
         types::{Space, TextureKind, Type},
     },
     syntax::tree::{Block, Bytes, ExprId, ExprKind, Statement, StatementKind, UnaryOp},
@@ -272,10 +272,8 @@ impl<'s> Walk<'_, '_, 's> {
             self.stage_call(known, StageCall::Fragment, &span);
         } else if let Some(known) = COMPUTE.iter().find(|known| **known == name) {
             self.stage_call(known, StageCall::Compute, &span);
-        } else if name.starts_with("subgroup") {
+        } else if is_subgroup(name) {
             self.stage_call("a subgroup operation", StageCall::NotVertex, &span);
-        } else if super::declarations::is_quad(name) {
-            self.stage_call("a quad operation", StageCall::NotVertex, &span);
         }
     }
 

@@ -14,10 +14,11 @@ const RETURN: u8 = 8;
 
 /// The findings of a program.
 pub fn check(program: &Program<'_, '_>) -> Vec<Diagnostic> {
-    let mut check = Check { program, found: Vec::new() };
+    let mut check = Check { program, returns: false, found: Vec::new() };
     for function in &program.functions {
-        let behaviour = check.statements(&function.syntax.body.statements);
         let returns = function.syntax.result.is_some();
+        check.returns = returns;
+        let behaviour = check.statements(&function.syntax.body.statements);
         if returns && behaviour & NEXT != 0 && function.stage != Some(Stage::Other) {
             let name = function.syntax.name.name;
             let end = function.syntax.body.span.end;
@@ -30,6 +31,8 @@ pub fn check(program: &Program<'_, '_>) -> Vec<Diagnostic> {
 
 struct Check<'a, 'm, 's> {
     program: &'a Program<'m, 's>,
+    /// Whether the function has a result.
+    returns: bool,
     found: Vec<Diagnostic>,
 }
 
@@ -92,7 +95,13 @@ impl<'s> Check<'_, '_, 's> {
             }
             StatementKind::Break => BREAK,
             StatementKind::Continue => CONTINUE,
-            StatementKind::Return(_) => RETURN,
+            StatementKind::Return(value) => {
+                if value.is_none() && self.returns {
+                    let message = "this return has no value, and the function has a result";
+                    self.report("missing-return", statement.span.clone(), message.to_owned());
+                }
+                RETURN
+            }
             _ => NEXT,
         }
     }

@@ -1,11 +1,12 @@
 //! Declarations: attributes, extensions, and the limits that the specification fixes.
 
-use super::{accesses::Effects, calls::Calls};
+use super::accesses::Effects;
 use crate::check::{
-    diagnostic::{Diagnostic, Severity},
+    diagnostic::Diagnostic,
     semantics::{
         Kind, Meaning, Program, Stage,
-        layout::{Layouts, number},
+        builtins::is_subgroup,
+        layout::Layouts,
         types::{Access, Length, Scalar, Space, Type},
     },
     syntax::tree::{
@@ -47,7 +48,8 @@ pub const ENABLE: [&str; 6] = [
 ];
 
 /// Extensions of `requires` that the reference implementation has.
-pub const REQUIRES: [&str; 15] = [
+pub const REQUIRES: [&str; 16] = [
+    "texel_buffers",
     "readonly_and_readwrite_storage_textures",
     "packed_4x8_integer_dot_product",
     "unrestricted_pointer_parameters",
@@ -66,12 +68,7 @@ pub const REQUIRES: [&str; 15] = [
 ];
 
 /// The findings of a program.
-pub fn check(
-    program: &Program<'_, '_>,
-    layouts: &Layouts,
-    calls: &Calls,
-    effects: &[Effects],
-) -> Vec<Diagnostic> {
+pub fn check(program: &Program<'_, '_>, layouts: &Layouts, effects: &[Effects]) -> Vec<Diagnostic> {
     let mut check = Check { program, layouts, found: Vec::new() };
     check.directives();
     check.declarations();
@@ -79,7 +76,6 @@ pub fn check(
     check.functions();
     check.private_memory(effects);
     check.arrays();
-    let _ = calls;
     check.found
 }
 
@@ -431,8 +427,9 @@ impl<'s> Check<'_, '_, 's> {
         let program = self.program;
         for function in &program.functions {
             self.block(&function.syntax.body, 1);
-            if function.stage == Some(Stage::Other) {
-                continue;
+            if let (Some(Stage::Compute), Some(result)) = (function.stage, function.syntax.result) {
+                let span = program.span(result);
+                self.report("attribute", &span, "a compute shader has no result".to_owned());
             }
         }
     }
@@ -507,7 +504,7 @@ impl<'s> Check<'_, '_, 's> {
             for (id, expression) in module.expressions.iter().enumerate() {
                 if let ExprKind::Call { callee, .. } = &expression.kind
                     && self.program.meanings[id] == Meaning::Builtin
-                    && (callee.name.starts_with("subgroup") || is_quad(callee.name))
+                    && is_subgroup(callee.name)
                 {
                     let message = format!("{} needs `enable subgroups;` at the top", callee.name);
                     self.report("extension", &callee.span, message);
@@ -536,14 +533,7 @@ impl<'s> Check<'_, '_, 's> {
                 self.report("const-overflow", &expression.span, message);
             }
         }
-        let _ = Severity::Error;
-        let _ = number(self.program, &[], "");
     }
-}
-
-/// Whether a function works on quads.
-pub fn is_quad(name: &str) -> bool {
-    matches!(name, "quadBroadcast" | "quadSwapX" | "quadSwapY" | "quadSwapDiagonal")
 }
 
 /// All `@builtin` attributes of a file.

@@ -42,7 +42,7 @@ pub fn analyse(wgsl: &str) -> Result<Analysis, syntax::Failure> {
     let (accesses, effects) = accesses::check(&program, &calls);
     found.extend(accesses);
     found.extend(uniformity::check(&program, &calls, &filters));
-    found.extend(declarations::check(&program, &layouts, &calls, &effects));
+    found.extend(declarations::check(&program, &layouts, &effects));
     for (span, inner, outer) in &module.mixed_operators {
         let (inner, outer) = (inner.symbol(), outer.symbol());
         let message = format!("{inner} and {outer} are mixed without parentheses");

@@ -224,6 +224,14 @@ pub const RULES: &[Rule] = &[
                  fn g() { var x = 1u; _ = f(&x, &x); }",
     },
     Rule {
+        id: "redeclaration",
+        summary: "A scope declares a name once.",
+        text: "The parameters and the body of a function are one scope; each block in it is \
+               another, in which a name may be declared anew.",
+        fails: "fn f() { let x = 1; let x = 2; }",
+        passes: "fn f() { let x = 1; { let x = 2; } }",
+    },
+    Rule {
         id: "shift-amount",
         summary: "A constant shift is smaller than the width of the value.",
         text: "A shift by 32 or more of a value of 32 bits is an error if the amount is known.",

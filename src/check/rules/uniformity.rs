@@ -9,6 +9,7 @@ use crate::check::{
     diagnostic::{Diagnostic, Severity},
     semantics::{
         FunctionId, Kind, Meaning, Program, Stage, VariableId,
+        builtins::is_subgroup,
         types::{Access, Space, TextureKind, Type},
     },
     syntax::tree::{Attribute, Block, Bytes, ExprId, ExprKind, Statement, StatementKind, UnaryOp},
@@ -631,7 +632,12 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
             "subgroup-uniformity" => ("subgroup_uniformity", Severity::Error),
             _ => ("", Severity::Error),
         };
-        let Some(severity) = self.filters.severity(filter, span.start, default) else { return };
+        let severity = match self.filters.severity(filter, span.start, default) {
+            None => return,
+            // The shader's author knows of it.
+            Some(Severity::Warning) => Severity::Info,
+            Some(severity) => severity,
+        };
         let message = what.to_owned();
         self.record(Requirement { rule, severity, number, message, span, causes });
     }
@@ -681,7 +687,7 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
                 self.require(id, 0, "derivative-uniformity", flow, &what);
                 NON_UNIFORM
             }
-            _ if name.starts_with("subgroup") || super::declarations::is_quad(name) => {
+            _ if is_subgroup(name) => {
                 let what = format!("{name} is called where control flow is not uniform");
                 self.require(id, 0, "subgroup-uniformity", flow, &what);
                 if matches!(

@@ -82,6 +82,38 @@ pub const DERIVATIVES: &[&str] = &[
     "fwidthFine",
 ];
 
+/// Whether a function is one of subgroups or quads.
+pub fn is_subgroup(name: &str) -> bool {
+    matches!(
+        name,
+        "subgroupAdd"
+            | "subgroupExclusiveAdd"
+            | "subgroupInclusiveAdd"
+            | "subgroupAll"
+            | "subgroupAnd"
+            | "subgroupAny"
+            | "subgroupBallot"
+            | "subgroupBroadcast"
+            | "subgroupBroadcastFirst"
+            | "subgroupElect"
+            | "subgroupMax"
+            | "subgroupMin"
+            | "subgroupMul"
+            | "subgroupExclusiveMul"
+            | "subgroupInclusiveMul"
+            | "subgroupOr"
+            | "subgroupShuffle"
+            | "subgroupShuffleDown"
+            | "subgroupShuffleUp"
+            | "subgroupShuffleXor"
+            | "subgroupXor"
+            | "quadBroadcast"
+            | "quadSwapX"
+            | "quadSwapY"
+            | "quadSwapDiagonal"
+    )
+}
+
 impl<'s> Resolver<'_, 's> {
     pub(super) fn builtin_call(
         &mut self,
@@ -109,6 +141,7 @@ impl<'s> Resolver<'_, 's> {
             return;
         };
         if let Some(ty) = self.runtime_type(name, &first, &types) {
+            self.subgroup_arguments(name, arguments);
             self.texture_arguments(name, &first, arguments);
             self.set(id, ty, Phase::Runtime, None);
             return;
@@ -190,6 +223,47 @@ impl<'s> Resolver<'_, 's> {
         })
     }
 
+    /// Values have a type that the operation takes. Lanes that are constants are in range; those of
+    /// a broadcast must be constants.
+    fn subgroup_arguments(&mut self, name: &str, arguments: &[ExprId]) {
+        if !is_subgroup(name) {
+            return;
+        }
+        if let Some(scalar) = arguments.first().and_then(|one| self.program.ty(*one).scalar()) {
+            let fits = match name {
+                "subgroupAll" | "subgroupAny" | "subgroupBallot" => scalar == Scalar::Bool,
+                "subgroupAnd" | "subgroupOr" | "subgroupXor" => scalar.is_integer(),
+                _ => scalar != Scalar::Bool,
+            };
+            if !fits {
+                let span = self.program.span(arguments[0]);
+                let message = format!("{name} takes no value of {}", scalar.name());
+                self.error("builtin-argument", span, message);
+                return;
+            }
+        }
+        let most = match name {
+            "subgroupBroadcast"
+            | "subgroupShuffle"
+            | "subgroupShuffleUp"
+            | "subgroupShuffleDown"
+            | "subgroupShuffleXor" => 127,
+            "quadBroadcast" => 3,
+            _ => return,
+        };
+        let Some(lane) = arguments.get(1) else { return };
+        let span = self.program.span(*lane);
+        if name.ends_with("Broadcast") && self.program.phase(*lane) != Phase::Const {
+            let message = format!("the lane of {name} must be a constant expression");
+            self.error("builtin-argument", span, message);
+        } else if let Some(value) = self.program.integer(*lane)
+            && !(0..=most).contains(&value)
+        {
+            let message = format!("the lane of {name} is 0 to {most}, not {value}");
+            self.error("builtin-argument", span, message);
+        }
+    }
+
     fn texture_result(&self, name: &str, first: &Type<'s>, types: &[Type<'s>]) -> Type<'s> {
         // Gathering names a component before the texture.
         let texture = match (first, types.get(1)) {
@@ -233,6 +307,17 @@ impl<'s> Resolver<'_, 's> {
             let message = format!("the component of textureGather is 0 to 3, not {component}");
             self.error("texture-argument", span, message);
         }
+        let depth = matches!(texture.kind, TextureKind::Depth | TextureKind::DepthMultisampled);
+        let no_form = (texture_at == 1 && depth)
+            || (name == "textureSampleGrad" && depth)
+            || (texture.dimension == 1
+                && matches!(name, "textureSampleBias" | "textureSampleGrad" | "textureGather"));
+        if no_form {
+            let span = self.program.span(arguments[texture_at]);
+            let message = format!("{name} has no form for this texture");
+            self.error("texture-argument", span, message);
+            return;
+        }
         let takes_offset = match name {
             "textureSample"
             | "textureSampleBias"
@@ -254,7 +339,18 @@ impl<'s> Resolver<'_, 's> {
             "textureSampleGrad" => 2,
             _ => 0,
         };
-        let offset_at = texture_at + 3 + usize::from(texture.arrayed) + extra;
+        let offset_at = texture_at + 2 + 1 + usize::from(texture.arrayed) + extra;
+        let sampling = name.starts_with("textureSample") || name.starts_with("textureGather");
+        if sampling
+            && !takes_offset
+            && name != "textureSampleBaseClampToEdge"
+            && let Some(offset) = arguments.get(offset_at)
+        {
+            let span = self.program.span(*offset);
+            let message = format!("{name} takes no offset for this texture");
+            self.error("texture-argument", span, message);
+            return;
+        }
         if takes_offset && let Some(offset) = arguments.get(offset_at) {
             let span = self.program.span(*offset);
             if self.program.phase(*offset) != Phase::Const {
@@ -467,10 +563,26 @@ impl<'s> Resolver<'_, 's> {
                 }
             }
             "determinant" => {
-                let Type::Matrix(2, 2, _) = common else { return None };
+                let Type::Matrix(size, ..) = common else { return None };
+                if *size != 2 {
+                    let all: Vec<f64> = first.iter().map(|n| n.float()).collect();
+                    let result = determinant(&all, usize::from(*size));
+                    numbers.push(self.float(&span, result, scalar)?);
+                    return self.bounded(numbers);
+                }
                 let x = self.operate_lane(&span, BinaryOp::Multiply, first[0], first[3], scalar)?;
                 let y = self.operate_lane(&span, BinaryOp::Multiply, first[1], first[2], scalar)?;
                 numbers.push(self.operate_lane(&span, BinaryOp::Subtract, x, y, scalar)?);
+            }
+            "reflect" => {
+                let normal = values.get(1)?.clone();
+                let terms: Vec<_> = first.iter().copied().zip(normal.iter().copied()).collect();
+                let dot = self.dot(&span, terms.into_iter(), scalar)?;
+                let twice = self.operate_lane(&span, BinaryOp::Add, dot, dot, scalar)?;
+                for (x, n) in first.iter().zip(&normal) {
+                    let part = self.operate_lane(&span, BinaryOp::Multiply, twice, *n, scalar)?;
+                    numbers.push(self.operate_lane(&span, BinaryOp::Subtract, *x, part, scalar)?);
+                }
             }
             "transpose" => {
                 let Type::Matrix(columns, rows, _) = common else { return None };
@@ -503,7 +615,7 @@ impl<'s> Resolver<'_, 's> {
             "pack4x8snorm" | "pack4x8unorm" | "pack2x16snorm" | "pack2x16unorm" | "pack4xI8"
             | "pack4xU8" | "pack4xI8Clamp" | "pack4xU8Clamp" | "unpack4x8snorm"
             | "unpack4x8unorm" | "unpack2x16snorm" | "unpack2x16unorm" | "unpack4xI8"
-            | "unpack4xU8" | "refract" | "faceForward" | "reflect" => return None,
+            | "unpack4xU8" | "refract" | "faceForward" => return None,
             _ => {
                 for at in 0..first.len() {
                     let number = self.lane_of(id, name, scalar, |index| lane(index, at))?;
@@ -687,7 +799,13 @@ impl<'s> Resolver<'_, 's> {
         let argument = *arguments.first()?;
         let from = self.program.ty(argument).value().concrete();
         self.check_conversion(argument, &from);
+        let shape = (self.lanes(&from), self.lanes(ty));
         let (from, to) = (from.scalar()?, ty.scalar()?);
+        if let (Some(a), Some(b)) = shape
+            && a * from.bits() as usize != b * to.bits() as usize
+        {
+            return self.fail(id, "the two sides of bitcast have different sizes");
+        }
         let value = self.program.value(argument).cloned()?;
         if from.bits() != 32 || to.bits() != 32 || self.lanes(ty) != Some(value.len()) {
             return None;
@@ -723,4 +841,21 @@ fn unified(name: &str, count: usize) -> usize {
         _ if name.starts_with("unpack") => count.min(1),
         _ => count,
     }
+}
+
+/// The determinant of a square matrix in columns.
+fn determinant(numbers: &[f64], size: usize) -> f64 {
+    if size == 1 {
+        return numbers[0];
+    }
+    let mut sum = 0.0;
+    for column in 0..size {
+        let mut minor = Vec::with_capacity((size - 1) * (size - 1));
+        for other in (0..size).filter(|other| *other != column) {
+            minor.extend_from_slice(&numbers[other * size + 1..(other + 1) * size]);
+        }
+        let sign = if column % 2 == 0 { 1.0 } else { -1.0 };
+        sum += sign * numbers[column * size] * determinant(&minor, size - 1);
+    }
+    sum
 }

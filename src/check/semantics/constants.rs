@@ -3,7 +3,7 @@
 use super::{
     Phase,
     resolve::{Resolver, convert_quietly},
-    types::{Number, Scalar, Type, Value, holds, rounded, wrapped},
+    types::{Number, Scalar, Type, Value, holds, in_range, rounded, wrapped},
 };
 use crate::check::syntax::tree::{BinaryOp, Bytes, ExprId, UnaryOp};
 
@@ -32,8 +32,8 @@ impl<'s> Resolver<'_, 's> {
         for number in value.iter() {
             let fits = match *number {
                 Number::Int(whole) if to.is_integer() => holds(to, whole),
-                Number::Int(whole) if to.is_float() => rounded(whole as f64, to).is_some(),
-                Number::Float(float) if to.is_float() => rounded(float, to).is_some(),
+                Number::Int(whole) if to.is_float() => in_range(whole as f64, to),
+                Number::Float(float) if to.is_float() => in_range(float, to),
                 _ => true,
             };
             if !fits {
@@ -84,13 +84,15 @@ impl<'s> Resolver<'_, 's> {
                     }
                     Number::Int(wrapped(to, whole))
                 }
-                (number, _) => match rounded(number.float(), to) {
-                    Some(float) => Number::Float(float),
-                    None => {
-                        self.too_large(span, number, to);
-                        return None;
+                (number, _) => {
+                    match rounded(number.float(), to).filter(|_| in_range(number.float(), to)) {
+                        Some(float) => Number::Float(float),
+                        None => {
+                            self.too_large(span, number, to);
+                            return None;
+                        }
                     }
-                },
+                }
             });
         }
         self.bounded(numbers)
@@ -131,6 +133,10 @@ impl<'s> Resolver<'_, 's> {
             let mut numbers = Vec::with_capacity(value.len());
             for number in value.iter() {
                 numbers.push(match (operator, *number) {
+                    // The least number stays itself.
+                    (UnaryOp::Negate, Number::Int(whole)) if whole == i128::from(i64::MIN) => {
+                        Number::Int(whole)
+                    }
                     (UnaryOp::Negate, Number::Int(whole)) => {
                         self.whole(&span, whole.checked_neg(), scalar)?
                     }

@@ -49,6 +49,10 @@ pub(super) struct Resolver<'m, 's> {
     /// Names in the order of their declarations, to leave scopes.
     declared_locals: Vec<&'s str>,
     function: Option<FunctionId>,
+    /// The scope that is open, and those of local variables.
+    scope: usize,
+    scopes: usize,
+    scope_of: HashMap<VariableId, usize>,
     chain: u32,
     numbers: usize,
     /// Whether errors of constants are kept: not behind a `&&` or `||` that is decided.
@@ -80,6 +84,9 @@ pub fn resolve<'m, 's>(module: &'m Module<'s>) -> Program<'m, 's> {
         locals: HashMap::new(),
         declared_locals: Vec::new(),
         function: None,
+        scope: 0,
+        scopes: 0,
+        scope_of: HashMap::new(),
         chain: 0,
         numbers: 0,
         silent: 0,
@@ -93,6 +100,10 @@ impl<'m, 's> Resolver<'m, 's> {
         let module = self.program.module;
         for (index, declaration) in module.declarations.iter().enumerate() {
             if let Some(name) = declaration.name() {
+                if self.globals.contains_key(name.name) {
+                    let message = format!("{} is declared already", name.name);
+                    self.error("redeclaration", name.span.clone(), message);
+                }
                 self.globals.entry(name.name).or_insert(index);
             }
             if let DeclarationKind::Function(function) = &declaration.kind {
@@ -163,6 +174,13 @@ impl<'m, 's> Resolver<'m, 's> {
                         self.attribute(attribute);
                     }
                     resolved.push((member.name.name, self.type_of(member.ty)));
+                }
+                let mut names = std::collections::HashSet::new();
+                for member in members {
+                    if !names.insert(member.name.name) {
+                        let message = format!("{} is declared already", member.name.name);
+                        self.error("redeclaration", member.name.span.clone(), message);
+                    }
                 }
                 let id = self.program.structs.len();
                 let lanes = resolved.iter().map(|(_, ty)| self.lanes(ty)).sum::<Option<usize>>();
@@ -325,16 +343,24 @@ impl<'m, 's> Resolver<'m, 's> {
     fn function_body(&mut self, id: FunctionId) {
         self.function = Some(id);
         let syntax = self.program.functions[id].syntax;
+        // Parameters and body are one scope.
+        let depth = self.open();
         for parameter in self.program.functions[id].parameters.clone() {
             self.enter(parameter);
         }
-        self.block(&syntax.body);
-        self.leave(0);
+        self.statements(&syntax.body.statements);
+        self.close(depth);
         self.function = None;
     }
 
     fn enter(&mut self, id: VariableId) {
         let name = self.program.variables[id].name;
+        let known = self.locals.get(name).and_then(|found| found.last());
+        if known.is_some_and(|known| self.scope_of.get(known) == Some(&self.scope)) {
+            let span = self.program.variables[id].span.clone();
+            self.error("redeclaration", span, format!("{name} is declared here already"));
+        }
+        self.scope_of.insert(id, self.scope);
         self.locals.entry(name).or_default().push(id);
         self.declared_locals.push(name);
     }
@@ -348,10 +374,21 @@ impl<'m, 's> Resolver<'m, 's> {
         }
     }
 
-    fn block(&mut self, block: &'m Block<'s>) {
-        let depth = self.declared_locals.len();
-        self.statements(&block.statements);
+    /// Opens a scope; [`Self::close`] takes what it returns.
+    fn open(&mut self) -> (usize, usize) {
+        self.scopes += 1;
+        (self.declared_locals.len(), std::mem::replace(&mut self.scope, self.scopes))
+    }
+
+    fn close(&mut self, (depth, scope): (usize, usize)) {
         self.leave(depth);
+        self.scope = scope;
+    }
+
+    fn block(&mut self, block: &'m Block<'s>) {
+        let depth = self.open();
+        self.statements(&block.statements);
+        self.close(depth);
     }
 
     fn statements(&mut self, statements: &'m [Statement<'s>]) {
@@ -380,20 +417,20 @@ impl<'m, 's> Resolver<'m, 's> {
                 }
             }
             StatementKind::Loop { body, continuing } => {
-                let depth = self.declared_locals.len();
+                let depth = self.open();
                 self.statements(&body.statements);
                 if let Some(continuing) = continuing {
-                    let depth = self.declared_locals.len();
+                    let depth = self.open();
                     self.statements(&continuing.block.statements);
                     if let Some(condition) = continuing.break_if {
                         self.expr(condition);
                     }
-                    self.leave(depth);
+                    self.close(depth);
                 }
-                self.leave(depth);
+                self.close(depth);
             }
             StatementKind::For { initializer, condition, update, body } => {
-                let depth = self.declared_locals.len();
+                let depth = self.open();
                 if let Some(initializer) = initializer {
                     self.statement(initializer);
                 }
@@ -404,7 +441,7 @@ impl<'m, 's> Resolver<'m, 's> {
                     self.statement(update);
                 }
                 self.block(body);
-                self.leave(depth);
+                self.close(depth);
             }
             StatementKind::While { condition, body } => {
                 self.expr(*condition);

@@ -344,6 +344,15 @@ pub fn rounded(value: f64, scalar: Scalar) -> Option<f64> {
     rounded.is_finite().then_some(rounded)
 }
 
+/// Whether a number that converts by itself is in the range of the float type.
+pub fn in_range(value: f64, scalar: Scalar) -> bool {
+    match scalar {
+        Scalar::F32 => value.abs() <= f64::from(f32::MAX),
+        Scalar::F16 => value.abs() <= 65_504.0,
+        _ => value.is_finite(),
+    }
+}
+
 /// Whether a whole number is one of the type.
 pub fn holds(scalar: Scalar, value: i128) -> bool {
     match scalar {
