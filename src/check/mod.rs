@@ -23,6 +23,7 @@ mod diagnostic;
 mod files;
 mod guard;
 mod limits;
+mod mistranslations;
 mod options;
 #[cfg(feature = "cli")]
 mod own;
@@ -35,6 +36,7 @@ mod rules;
 mod semantics;
 mod spirv;
 mod syntax;
+mod tools;
 mod translate;
 
 pub use args::{CheckArgs, CheckFormat};

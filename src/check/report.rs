@@ -170,6 +170,8 @@ impl ShaderReport {
                 one.targets.extend(targets);
                 continue;
             }
+            // A validator that is installed judged what was written.
+            let rule = if message.contains(" refuses what naga wrote") { "tool" } else { rule };
             let mut one = Diagnostic::new(rule, severity, message.clone()).on(targets);
             (one.file, one.line, one.column) = (self.name.clone(), *line, *column);
             found.push(one);

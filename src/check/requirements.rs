@@ -28,6 +28,9 @@ pub struct RequirementArgs {
     /// Needs (features, and names of limits) that a shader may have; any other one fails it
     #[arg(long, value_delimiter = ',', num_args = 0.., value_name = "NEED,…")]
     pub allow_needs: Option<Vec<String>>,
+    /// Let spirv-val, glslangValidator, dxc and metal judge what is written, where they are installed
+    #[arg(long)]
+    pub tools: bool,
     /// Explain a rule by its id, or list all rules with `all`, and check nothing
     #[arg(long, value_name = "RULE")]
     pub explain: Option<String>,
@@ -44,6 +47,7 @@ impl RequirementArgs {
         if !self.targets.is_empty() {
             options.targets.clone_from(&self.targets);
         }
+        options.tools = self.tools;
         options.features.clone_from(&self.features);
         options.allowed_needs.clone_from(&self.allow_needs);
         if !self.limits.is_empty() {

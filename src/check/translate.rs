@@ -2,12 +2,13 @@
 
 use super::{
     diagnostic::{Diagnostic, Platform, Severity},
-    guard, limits,
+    guard, limits, mistranslations,
     options::CheckOptions,
     place::Region,
     prepare::gap,
     report::{Outcome, ShaderReport, ShaderSource},
     rules,
+    tools::{self, Written},
 };
 use crate::panics::caught_saying;
 use naga::back::{self, PipelineConstants, pipeline_constants::PipelineConstantError};
@@ -298,6 +299,10 @@ impl Check<'_> {
             return;
         }
 
+        if self.source.user {
+            let warnings = mistranslations::warnings(&module, &info, |span| self.bytes(span));
+            report.diagnostics.extend(warnings);
+        }
         let translate = |backend: Backend| {
             if !self.translates_for(backend) {
                 return Outcome::skipped(format!("{} is no target", backend.name()));
@@ -565,7 +570,18 @@ impl Check<'_> {
         let entry = target.name().map(|name| format!(", entry point {name}")).unwrap_or_default();
         let backend_name = backend.name();
         match caught_saying(|| write(backend, module, &info, target, self.source.user)) {
-            Ok(Ok(())) => Outcome::Pass,
+            Ok(Ok(written)) => {
+                let stage = target.key().map(|(stage, _)| stage);
+                let said = stage
+                    .filter(|_| self.options.tools && self.source.user)
+                    .and_then(|stage| tools::judge(backend.platform(), &written, stage));
+                match said {
+                    None => Outcome::Pass,
+                    Some((tool, said)) => Outcome::fail(format!(
+                        "{tool} refuses what naga wrote for {backend_name}{entry}: {said}"
+                    )),
+                }
+            }
             Ok(Err(Unwritten::Skipped(reason))) => Outcome::skipped(reason),
             // Direct3D has immediates in structures only; they are a need already.
             Ok(Err(Unwritten::Failed(message))) if message.contains("has non-struct type") => {
@@ -650,6 +666,7 @@ fn is_gap(message: &str) -> bool {
         "not yet supported",
         "Subgroup operation is invalid: Operand has invalid type",
         "identifier: `subgroupElect`",
+        "Workgroup size is out of range",
     ]
     .iter()
     .any(|known| message.contains(known))
@@ -740,7 +757,7 @@ fn write(
     info: &ModuleInfo,
     target: &Target,
     user: bool,
-) -> Result<(), Unwritten> {
+) -> Result<Written, Unwritten> {
     let failed = |error: &dyn std::fmt::Display| Unwritten::Failed(error.to_string());
     let owned_key = || target.key().map(|(stage, name)| (stage, name.to_owned()));
     match backend {
@@ -748,8 +765,9 @@ fn write(
             let pipeline = owned_key().map(|(shader_stage, entry_point)| {
                 back::spv::PipelineOptions { shader_stage, entry_point }
             });
-            back::spv::write_vec(module, info, &spirv_options(user), pipeline.as_ref())
+            let words = back::spv::write_vec(module, info, &spirv_options(user), pipeline.as_ref())
                 .map_err(|e| failed(&e))?;
+            Ok(Written::Words(words))
         }
         Backend::Msl => {
             let options = back::msl::Options {
@@ -760,13 +778,14 @@ fn write(
             };
             let pipeline =
                 back::msl::PipelineOptions { entry_point: owned_key(), ..Default::default() };
-            let (_, translation) = back::msl::write_string(module, info, &options, &pipeline)
+            let (text, translation) = back::msl::write_string(module, info, &options, &pipeline)
                 .map_err(|e| failed(&e))?;
-            translation
+            let names = translation
                 .entry_point_names
                 .into_iter()
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|e| failed(&e))?;
+            Ok(Written::Text(text, names.into_iter().next().unwrap_or_default()))
         }
         Backend::Hlsl => {
             // The registers are arbitrary, as in wgpu's own layouts, because nothing is linked
@@ -784,11 +803,12 @@ fn write(
             let mut text = String::new();
             let mut writer = back::hlsl::Writer::new(&mut text, &options, &pipeline);
             let reflection = writer.write(module, info, None).map_err(|e| failed(&e))?;
-            reflection
+            let names = reflection
                 .entry_point_names
                 .into_iter()
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|e| failed(&e))?;
+            Ok(Written::Text(text, names.into_iter().next().unwrap_or_default()))
         }
         Backend::Glsl => {
             let Some((shader_stage, entry_point)) = owned_key() else {
@@ -818,9 +838,9 @@ fn write(
             )
             .and_then(|mut writer| writer.write())
             .map_err(|e| Unwritten::Skipped(e.to_string()))?;
+            Ok(Written::Text(text, "main".to_owned()))
         }
     }
-    Ok(())
 }
 
 fn spirv_options(user: bool) -> back::spv::Options<'static> {

@@ -4,7 +4,7 @@ use super::accesses::Effects;
 use crate::check::{
     diagnostic::Diagnostic,
     semantics::{
-        Kind, Meaning, Program, Stage,
+        Kind, Meaning, Phase, Program, Stage,
         builtins::is_subgroup,
         layout::Layouts,
         types::{Access, Length, Scalar, Space, Type},
@@ -197,6 +197,7 @@ impl<'s> Check<'_, '_, 's> {
                 self.report("attribute", &attribute.span, format!("@{name} stands here twice"));
             }
         }
+        self.attribute_range(attributes, "location");
         self.filter_attributes(attributes);
     }
 
@@ -287,6 +288,14 @@ impl<'s> Check<'_, '_, 's> {
             .flatten()
             .filter_map(|argument| self.program.ty(*argument).scalar())
             .collect();
+        for argument in size.arguments.iter().flatten() {
+            if self.program.phase(*argument) == Phase::Const
+                && let Some(value) = self.program.integer(*argument).filter(|value| *value <= 0)
+            {
+                let message = format!("a workgroup of size {value}");
+                self.report("attribute", &self.program.span(*argument), message);
+            }
+        }
         if scalars.contains(&Scalar::I32) && scalars.contains(&Scalar::U32) {
             let message = "the arguments of @workgroup_size have two types, i32 and u32".to_owned();
             self.report("attribute", &size.span, message);
@@ -320,17 +329,35 @@ impl<'s> Check<'_, '_, 's> {
                 let message = format!("{name} has atomics; declare it var<storage, read_write>");
                 self.report("atomic-access", span, message);
             }
-            let own_memory =
-                matches!(variable.space, Space::Function | Space::Private | Space::Workgroup);
+            if variable.space == Space::Uniform && self.is_runtime_sized(&variable.ty) {
+                let message = format!("{} is uniform and has no fixed size", variable.name);
+                self.report("address-space", span, message);
+            }
+            let own_memory = matches!(
+                variable.space,
+                Space::Function | Space::Private | Space::Workgroup | Space::Uniform
+            );
             if let (true, Type::Array(_, Length::Fixed(count))) = (own_memory, &variable.ty)
                 && *count >= limit::ARRAY
             {
                 let message = format!(
-                    "an array of {count} elements; outside buffers there are less than {}",
+                    "an array of {count} elements; outside storage there are less than {}",
                     limit::ARRAY
                 );
                 self.report("language-limit", span, message);
             }
+        }
+    }
+
+    fn is_runtime_sized(&self, ty: &Type<'_>) -> bool {
+        match ty {
+            Type::Array(_, Length::Runtime) => true,
+            // Only the last member may be so.
+            Type::Struct(id) => match self.program.structs[*id].members.last() {
+                Some((_, Type::Array(_, length))) => *length == Length::Runtime,
+                _ => false,
+            },
+            _ => false,
         }
     }
 

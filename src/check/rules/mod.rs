@@ -7,6 +7,8 @@ mod declarations;
 mod filters;
 mod needs;
 mod table;
+#[cfg(test)]
+mod tests;
 mod uniformity;
 
 use std::collections::BTreeSet;

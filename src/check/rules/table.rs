@@ -20,6 +20,13 @@ pub struct Rule {
 /// Every rule, in the order of their ids.
 pub const RULES: &[Rule] = &[
     Rule {
+        id: "address-space",
+        summary: "A variable has a type that its address space holds.",
+        text: "A uniform variable has a fixed size: an array without a length is for storage.",
+        fails: "@group(0) @binding(0) var<uniform> a: array<vec4f>;",
+        passes: "@group(0) @binding(0) var<storage> a: array<vec4f>;",
+    },
+    Rule {
         id: "assignment-type",
         summary: "An assignment to several components needs a vector of as many, each named once.",
         text: "`v.xy = …` takes a vector of two components of the same type; `v.xx = …` has no \
@@ -76,6 +83,13 @@ pub const RULES: &[Rule] = &[
                i32 and u32 wraps around; that of numbers without a suffix does not.",
         fails: "const a: f32 = 1e38f * 10f;",
         passes: "const a: f32 = 1e37f * 10f;",
+    },
+    Rule {
+        id: "constructor",
+        summary: "The elements of an array without a named type have one in common.",
+        text: "`array(1, 2.5)` has elements of one type; `array(1u, 2i)` has none.",
+        fails: "const a = array(1, 2.5, 3u);",
+        passes: "const a = array(1, 2.5, 3);",
     },
     Rule {
         id: "continue-past-declaration",

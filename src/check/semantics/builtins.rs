@@ -1,11 +1,9 @@
 //! Functions of the language: types of their results, values of constant calls and their errors.
 
-use std::rc::Rc;
-
 use super::{
     Phase,
     resolve::Resolver,
-    types::{Length, Number, Scalar, TextureKind, Type, Value, wrapped},
+    types::{Number, Scalar, TextureKind, Type, Value, wrapped},
 };
 use crate::check::syntax::tree::{BinaryOp, ExprId, Ident};
 

@@ -10,8 +10,8 @@ use super::{
 use crate::check::{
     diagnostic::Diagnostic,
     syntax::tree::{
-        Attribute, BinaryOp, Block, Bytes, DeclarationKind, ExprId, ExprKind, Ident, Literal,
-        Module, Statement, StatementKind, UnaryOp, VariableKind,
+        Attribute, Block, Bytes, DeclarationKind, ExprId, ExprKind, Ident, Literal, Module,
+        Statement, StatementKind, UnaryOp, VariableKind,
     },
 };
 
@@ -976,8 +976,16 @@ impl<'m, 's> Resolver<'m, 's> {
         }
         if name == "array" {
             let mut element = self.program.ty(*arguments.first()?).value();
+            let mut known = !element.is_unknown();
             for argument in &arguments[1..] {
-                element = element.common(&self.program.ty(*argument).value());
+                let next = self.program.ty(*argument).value();
+                known &= !next.is_unknown();
+                element = element.common(&next);
+                if known && element.is_unknown() {
+                    let message = "the elements of this array have no common type".to_owned();
+                    self.error("constructor", self.program.span(*argument), message);
+                    known = false;
+                }
             }
             let count = u32::try_from(arguments.len()).ok()?;
             return Some(Type::Array(Rc::new(element), Length::Fixed(count)));
