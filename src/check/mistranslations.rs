@@ -114,12 +114,12 @@ impl Search<'_> {
                         self.report(*span, message, Platform::Vulkan);
                     }
                 }
-                Statement::Atomic { fun: AtomicFunction::Subtract, value, .. } => {
-                    if is_negative(function, *value) {
-                        let message = "naga 30 writes atomicSub of a negative constant as `--`, \
-                                       which GLSL does not take";
-                        self.report(*span, message, Platform::Gles);
-                    }
+                Statement::Atomic { fun: AtomicFunction::Subtract, value, .. }
+                    if is_negative(function, *value) =>
+                {
+                    let message = "naga 30 writes atomicSub of a negative constant as `--`, which \
+                                   GLSL does not take";
+                    self.report(*span, message, Platform::Gles);
                 }
                 _ => {}
             }

@@ -307,13 +307,15 @@ impl Check<'_> {
             if !self.translates_for(backend) {
                 return Outcome::skipped(format!("{} is no target", backend.name()));
             }
-            let first = self.portable(backend, &module);
-            if !matches!(first, Outcome::Pass) {
-                return first;
-            }
-            targets.iter().zip(&resolved).fold(first, |worst, (target, resolved)| {
+            let info = match self.portable(backend, &module) {
+                Ok(info) => info,
+                Err(outcome) => return outcome,
+            };
+            targets.iter().zip(&resolved).fold(Outcome::Pass, |worst, (target, resolved)| {
                 worst.worse(match resolved {
                     Err(outcome) => outcome.clone(),
+                    // Without overrides it is the module that is validated already.
+                    Ok((Cow::Borrowed(module), _)) => self.written(backend, module, &info, target),
                     Ok((module, _)) => self.translated(backend, module, target),
                 })
             })
@@ -524,11 +526,11 @@ impl Check<'_> {
     }
 
     /// Validation of the whole module with one backend's capabilities.
-    fn portable(&self, backend: Backend, module: &Module) -> Outcome {
+    fn portable(&self, backend: Backend, module: &Module) -> Result<ModuleInfo, Outcome> {
         let capabilities = backend.capabilities();
-        let Err(error) = Validator::new(ValidationFlags::all(), capabilities).validate(module)
-        else {
-            return Outcome::Pass;
+        let error = match Validator::new(ValidationFlags::all(), capabilities).validate(module) {
+            Ok(info) => return Ok(info),
+            Err(error) => error,
         };
         // saliq's kernels for cooperative matrices are alternatives for adapters that have them;
         // Direct3D has none.
@@ -536,10 +538,10 @@ impl Check<'_> {
         if !self.source.user
             && Validator::new(ValidationFlags::all(), with_matrices).validate(module).is_ok()
         {
-            return Outcome::skipped(format!(
+            return Err(Outcome::skipped(format!(
                 "{} has no cooperative matrices; the kernel is not used there",
                 backend.name()
-            ));
+            )));
         }
         // A feature of WebGPU that a device may lack is a need, and no fault.
         let with_features = capabilities | OPTIONAL;
@@ -547,9 +549,10 @@ impl Check<'_> {
             && Validator::new(ValidationFlags::all(), with_features).validate(module).is_ok()
         {
             let text = plain_words(&chain(error.as_inner()));
-            return Outcome::skipped(format!("{} lacks what it needs: {text}", backend.name()));
+            let reason = format!("{} lacks what it needs: {text}", backend.name());
+            return Err(Outcome::skipped(reason));
         }
-        self.validation_failure(&format!("{} cannot do this: ", backend.name()), &error)
+        Err(self.validation_failure(&format!("{} cannot do this: ", backend.name()), &error))
     }
 
     /// Validates the resolved module for the backend again, because sizes are known now, and
@@ -564,12 +567,23 @@ impl Check<'_> {
                 return self.validation_failure(&prefix, &error);
             }
         };
+        self.written(backend, module, &info, target)
+    }
+
+    /// Writes a module that is valid for the backend.
+    fn written(
+        &self,
+        backend: Backend,
+        module: &Module,
+        info: &ModuleInfo,
+        target: &Target,
+    ) -> Outcome {
         if let Some(value) = limits::oversized_value(module) {
             return Outcome::skipped(format!("not translated: {value}"));
         }
         let entry = target.name().map(|name| format!(", entry point {name}")).unwrap_or_default();
         let backend_name = backend.name();
-        match caught_saying(|| write(backend, module, &info, target, self.source.user)) {
+        match caught_saying(|| write(backend, module, info, target, self.source.user)) {
             Ok(Ok(written)) => {
                 let stage = target.key().map(|(stage, _)| stage);
                 let said = stage

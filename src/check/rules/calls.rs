@@ -36,19 +36,6 @@ impl Calls {
         let (order, circular) = ordered(&callees);
         Calls { callees, order, circular }
     }
-
-    /// Every function that `from` reaches, itself included.
-    pub fn reached(&self, from: FunctionId) -> Vec<FunctionId> {
-        let mut seen = vec![false; self.callees.len()];
-        let (mut stack, mut found) = (vec![from], Vec::new());
-        while let Some(id) = stack.pop() {
-            if !std::mem::replace(&mut seen[id], true) {
-                found.push(id);
-                stack.extend(&self.callees[id]);
-            }
-        }
-        found
-    }
 }
 
 /// Functions by the bytes of their declarations.

@@ -296,6 +296,16 @@ impl<'s> Check<'_, '_, 's> {
                 self.report("attribute", &self.program.span(*argument), message);
             }
         }
+        let product = size
+            .arguments
+            .iter()
+            .flatten()
+            .filter_map(|argument| self.program.integer(*argument))
+            .fold(1i128, i128::saturating_mul);
+        if product > i128::from(u32::MAX) {
+            let message = format!("a workgroup of {product} invocations");
+            self.report("attribute", &size.span, message);
+        }
         if scalars.contains(&Scalar::I32) && scalars.contains(&Scalar::U32) {
             let message = "the arguments of @workgroup_size have two types, i32 and u32".to_owned();
             self.report("attribute", &size.span, message);

@@ -306,8 +306,7 @@ impl<'s> Resolver<'_, 's> {
             self.error("texture-argument", span, message);
         }
         let depth = matches!(texture.kind, TextureKind::Depth | TextureKind::DepthMultisampled);
-        let no_form = (texture_at == 1 && depth)
-            || (name == "textureSampleGrad" && depth)
+        let no_form = (depth && (texture_at == 1 || name == "textureSampleGrad"))
             || (texture.dimension == 1
                 && matches!(name, "textureSampleBias" | "textureSampleGrad" | "textureGather"));
         if no_form {

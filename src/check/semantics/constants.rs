@@ -185,7 +185,7 @@ impl<'s> Resolver<'_, 's> {
             return;
         }
         let span = self.program.span(id);
-        let ty = self.check_operands(span.clone(), operator, left, right);
+        let ty = self.check_operands(operator, left, right);
         let value = self.operate(&span, operator, left, right, &ty);
         let ty = if operator.is_comparison() {
             match ty {
@@ -202,7 +202,6 @@ impl<'s> Resolver<'_, 's> {
     /// certain. Reports operands that are constants and wrong whatever the other one is.
     pub(super) fn check_operands(
         &mut self,
-        span: Bytes,
         operator: BinaryOp,
         left: ExprId,
         right: ExprId,
@@ -247,8 +246,7 @@ impl<'s> Resolver<'_, 's> {
             self.error("division-by-zero", at, "an integer is divided by zero".into());
             return Type::Unknown;
         }
-        let _ = span;
-        let ty = match (operator, &a, &b) {
+        match (operator, &a, &b) {
             (_, Type::Scalar(_), Type::Scalar(_)) => Type::Scalar(scalar),
             (_, Type::Vector(n, _), Type::Vector(m, _)) if n == m => Type::Vector(*n, scalar),
             (_, Type::Vector(n, _), Type::Scalar(_)) | (_, Type::Scalar(_), Type::Vector(n, _))
@@ -274,9 +272,8 @@ impl<'s> Resolver<'_, 's> {
             (BinaryOp::Multiply, Type::Matrix(k, r, _), Type::Matrix(c, s, _)) if k == s => {
                 Type::Matrix(*c, *r, scalar)
             }
-            _ => return Type::Unknown,
-        };
-        ty
+            _ => Type::Unknown,
+        }
     }
 
     fn operate(

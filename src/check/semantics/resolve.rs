@@ -466,7 +466,7 @@ impl<'m, 's> Resolver<'m, 's> {
                 match operator {
                     None => self.check_conversion(*value, &stored),
                     Some(operator) => {
-                        self.check_operands(statement.span.clone(), *operator, *target, *value);
+                        self.check_operands(*operator, *target, *value);
                     }
                 }
             }

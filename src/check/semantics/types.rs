@@ -145,10 +145,6 @@ impl Access {
     pub fn writes(self) -> bool {
         self != Access::Read
     }
-
-    pub fn reads(self) -> bool {
-        self != Access::Write
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -426,7 +426,6 @@ impl<'s> Parser<'s> {
         self.expect("{")?;
         let mut cases = Vec::new();
         while !self.is("}") {
-            let start = self.start();
             let mut selectors = Vec::new();
             if self.eat_word("default") {
                 selectors.push(None);
@@ -446,7 +445,7 @@ impl<'s> Parser<'s> {
             }
             self.eat(":");
             let body = self.block()?;
-            cases.push(Case { selectors, body, span: start..self.end() });
+            cases.push(Case { selectors, body });
         }
         self.expect("}")?;
         Ok(StatementKind::Switch { selector, body_attributes, cases })

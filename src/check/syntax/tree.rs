@@ -210,7 +210,6 @@ pub struct Case<'s> {
     /// Selectors; `None` is `default`.
     pub selectors: Vec<Option<ExprId>>,
     pub body: Block<'s>,
-    pub span: Bytes,
 }
 
 #[derive(Debug)]
