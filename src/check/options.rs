@@ -11,8 +11,8 @@ pub struct CheckOptions {
     pub targets: Vec<Platform>,
     /// Names of the features that a device has; `None` if every need of one is only listed.
     pub features: Option<Vec<String>>,
-    /// Limits of the device, by the names of the WebGPU specification; `None` if a need of more than
-    /// the defaults is only listed. A limit that is not named has its default.
+    /// Limits of the device, by the names of the WebGPU specification; `None` if a need of more
+    /// than the defaults is only listed. A limit that is not named has its default.
     pub limits: Option<BTreeMap<String, u64>>,
     /// Needs that a shader may have; `None` if it may have any.
     pub allowed_needs: Option<Vec<String>>,
