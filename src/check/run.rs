@@ -34,7 +34,7 @@ pub fn run_files(
 ) -> Result<()> {
     let format = if is_json { CheckFormat::Json } else { args.format };
     let files = args.file_options()?;
-    let options = CheckOptions::default();
+    let options = args.requirements.options()?;
     loop {
         let seen = args.files.watch.then(|| times(&args.paths));
         let verdict = once(args, format, &files, &options, &mut print);
