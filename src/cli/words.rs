@@ -1,6 +1,5 @@
 //! Error messages for the command line: they add the flag that solves the problem.
 
-use crate::config::PixelNormalization;
 use crate::{Error, KnownNormalization, Phrase, Remedy, Setting, Shortage};
 
 /// `error` with advice.
@@ -79,24 +78,24 @@ fn advice(remedy: &Remedy) -> String {
 
 /// The possible values of `--normalize`.
 fn suggestion(known: &KnownNormalization) -> String {
-    let pair = |own: PixelNormalization| format!("--normalize {own}");
+    let pair = |own: &str| format!("--normalize {own}");
     match known {
         KnownNormalization::OfKnown { name, published } => {
-            format!("for {name} it would be {}", pair(*published))
+            format!("for {name} it would be {}", pair(published))
         }
         KnownNormalization::OfFolder { name, own, alike } => {
-            let alike = alike.map_or_else(String::new, |published| {
+            let alike = alike.as_deref().map_or_else(String::new, |published| {
                 format!(
                     "; a folder is no set known by name: if it is {name}, say {} or --dataset \
                      {name}",
                     pair(published)
                 )
             });
-            format!("of the training images of {name} it would be {}{alike}", pair(*own))
+            format!("of the training images of {name} it would be {}{alike}", pair(own))
         }
         KnownNormalization::OfAny(sets) => {
             let sets: Vec<_> =
-                sets.iter().map(|(name, own)| format!("{} for {name}", pair(*own))).collect();
+                sets.iter().map(|(name, own)| format!("{} for {name}", pair(own))).collect();
             sets.join(", ")
         }
     }
@@ -112,12 +111,12 @@ mod tests {
         let error =
             |remedy| Error::Unsaid { file: "m".into(), what: "does not say".into(), remedy };
         let any = KnownNormalization::OfAny(vec![
-            ("a".into(), PixelNormalization::uniform(0.5, 0.25)),
-            ("b".into(), PixelNormalization::uniform(0.0, 1.0)),
+            ("a".into(), "0.5,0.25".into()),
+            ("b".into(), "0,1".into()),
         ]);
         let folder = |alike| KnownNormalization::OfFolder {
             name: "mnist".into(),
-            own: PixelNormalization::uniform(0.5, 0.25),
+            own: "0.5,0.25".into(),
             alike,
         };
         for (remedy, words) in [
@@ -131,7 +130,7 @@ mod tests {
                 "images of mnist it would be --normalize 0.5,0.25)",
             ),
             (
-                Remedy::Normalization(folder(Some(PixelNormalization::uniform(0.1, 0.3))).into()),
+                Remedy::Normalization(folder(Some("0.1,0.3".into())).into()),
                 "say --normalize 0.1,0.3 or --dataset mnist)",
             ),
             (Remedy::NetworkOrImages, "--dataset, or the network with --network FILE.toml"),

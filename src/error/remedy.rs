@@ -1,8 +1,6 @@
 //! What a user can do about a model that cannot be used as it is. How it is done, by which flag, is
 //! the program's to say.
 
-use crate::config::PixelNormalization;
-
 /// What would help.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Remedy {
@@ -30,7 +28,8 @@ pub enum Remedy {
     Training,
 }
 
-/// What is known of how the pixels of a model's images may be normalised: means and deviations.
+/// What is known of how the pixels of a model's images may be normalised: means and deviations, as they
+/// are written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum KnownNormalization {
     /// Those of a set that is known by name.
@@ -38,17 +37,17 @@ pub enum KnownNormalization {
         /// Its name.
         name: String,
         /// What is published.
-        published: PixelNormalization,
+        published: String,
     },
     /// Those of the training images of a folder.
     OfFolder {
         /// Its name.
         name: String,
         /// What they have.
-        own: PixelNormalization,
+        own: String,
         /// What is published of the known set that is called alike, where there is one.
-        alike: Option<PixelNormalization>,
+        alike: Option<String>,
     },
     /// The images are not known: those of the sets that there are.
-    OfAny(Vec<(String, PixelNormalization)>),
+    OfAny(Vec<(String, String)>),
 }

@@ -48,15 +48,17 @@ impl Images<'_> {
                 let alike = CATALOG.iter().find(|entry| entry.name == dataset.name);
                 KnownNormalization::OfFolder {
                     name: dataset.name.clone(),
-                    own: dataset.normalization(&Normalize::Standard),
-                    alike: alike.map(|entry| entry.normalization),
+                    own: dataset.normalization(&Normalize::Standard).to_string(),
+                    alike: alike.map(|entry| entry.normalization.to_string()),
                 }
             }
             _ => match self.published() {
-                Some((name, published)) => KnownNormalization::OfKnown { name, published },
+                Some((name, own)) => {
+                    KnownNormalization::OfKnown { name, published: own.to_string() }
+                }
                 None => {
                     let sets = CATALOG.iter().filter(|entry| entry.embedded.is_none());
-                    let pair = |entry: &Entry| (entry.name.into(), entry.normalization);
+                    let pair = |entry: &Entry| (entry.name.into(), entry.normalization.to_string());
                     KnownNormalization::OfAny(sets.map(pair).collect())
                 }
             },
