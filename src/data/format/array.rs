@@ -219,7 +219,7 @@ impl Array {
                 (false, true) => Ok((shape([last, first, middle]), true)),
                 (true, true) => Err(format!(
                     "{}: sizes {sizes:?}: channels may be first ({first}) or last ({last}); \
-                     add rows or columns (NumPy: numpy.pad), or leave the axis out if it is 1",
+                     a folder of pictures leaves no doubt, nor do N×H×W arrays of one channel",
                     self.name
                 )),
                 (false, false) => Err(format!(
