@@ -1,7 +1,7 @@
 // The gradient of a batch norm's scale γ with running statistics, where its input is a direction
 // and not a value: gradients[γ] += Σ g · z / σ over all rows. The derivative of y = γ/σ · (x − μ) +
-// β along a direction z is γ/σ · z; g is the gradient of what it is used for. `factors` are those of
-// `batch_norm_inference`. One workgroup per group of 4 channels.
+// β along a direction z is γ/σ · z; g is the gradient of what it is used for. `factors` are those
+// of `batch_norm_inference`. One workgroup per group of 4 channels.
 
 import constants::WORKGROUP;
 import package::common::images::Images;

@@ -250,8 +250,8 @@ settings! {
         sgt_warmup_epochs: i64 = whole("N"),
     }
     "Teacher" {
-        /// Trained model whose predictions (--distill) and explanations (--align) are learned too: a
-        /// .safetensors file or a run folder
+        /// Trained model whose predictions (--distill) and explanations (--align) are learned too:
+        /// a .safetensors file or a run folder
         #[cfg_attr(feature = "cli", arg(value_name = "MODEL"))]
         teacher: PathBuf,
         /// Weight of the KL divergence of the predictions from the teacher's, for whole and masked

@@ -293,7 +293,8 @@ fn teaching_for(
         if let Some((layer, what)) = network.bent_layer() {
             return refused(phrase!(
                 "<align>: layer {} is {}, which is not linear between kinks, so that the gradient \
-                 of maps has a second derivative; use relu, relu6 or leaky-relu, or <distill> alone",
+                 of maps has a second derivative; use relu, relu6 or leaky-relu, or <distill> \
+                 alone",
                 layer,
                 what
             ));
@@ -415,7 +416,8 @@ mod tests {
         let normalize = PixelNormalization::uniform(0.5, 0.5);
         let said = run.model_metadata(normalize, &[]).to_string();
         assert!(
-            said.contains("\"teaching\":{\"align\":5") && !said.contains("teacher\":"),
+            said.contains("\"teaching\":{\"distill\":0.25,\"align\":5")
+                && !said.contains("teacher\":"),
             "{said}"
         );
     }

@@ -83,8 +83,8 @@ impl Tangents {
     }
 }
 
-/// Places for the derivatives of the outputs of `nodes` of `bytes`: of each from where it is made to
-/// where it is read last.
+/// Places for the derivatives of the outputs of `nodes` of `bytes`: of each from where it is made
+/// to where it is read last.
 fn values(gpu: &Gpu, nodes: &[Node], bytes: impl Fn(&Node) -> u64) -> Result<Vec<Option<Buffer>>> {
     // The nodes whose places are read, none for the images' direction.
     let mut owners: Vec<Option<usize>> = Vec::new();

@@ -1095,8 +1095,8 @@ mod tests {
         }
     }
 
-    /// The distance of maps from a teacher's, differentiated by the parameters: against
-    /// differences to both sides wherever these agree. Rounding is left out, so that the straight-through
+    /// The distance of maps from a teacher's, differentiated by the parameters: against differences
+    /// to both sides wherever these agree. Rounding is left out, so that the straight-through
     /// derivative is the true one, and learned steps are; see [`check_network`].
     fn check_alignment(config: &NetworkConfig, quantization: &QuantizationConfig) {
         const STEP: f64 = 1e-6;

@@ -161,8 +161,8 @@ impl Teaching {
         self.config.aligns()
     }
 
-    /// Asks the teacher about all images of `data` once and keeps what it says, for batches that are
-    /// drawn by `gather`. `images` is room for a part. Without augmentation alone are these the
+    /// Asks the teacher about all images of `data` once and keeps what it says, for batches that
+    /// are drawn by `gather`. `images` is room for a part. Without augmentation alone are these the
     /// images of the steps.
     ///
     /// # Errors
@@ -367,7 +367,8 @@ impl Teaching {
         student.record_map_gradient(gpu, recording, images, &own)
     }
 
-    /// Adds what the teacher says of the masked images, which lie behind the clean ones in `images`.
+    /// Adds what the teacher says of the masked images, which lie behind the clean ones in
+    /// `images`.
     pub fn record_masked_answers(
         &self,
         gpu: &Gpu,

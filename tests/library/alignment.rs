@@ -1,5 +1,5 @@
-//! Teachers: the kernels of distillation and alignment against their references, whole steps against
-//! PyTorch's double backward, and what a run with a teacher must keep to.
+//! Teachers: the kernels of distillation and alignment against their references, whole steps
+//! against PyTorch's double backward, and what a run with a teacher must keep to.
 
 use saliq::{
     batch::{Batch, GatherOptions, ResidentData},

@@ -711,8 +711,8 @@ fn check_in(
     }
 }
 
-/// The derivative of the maps by the parameters along a random direction, of three images behind one
-/// that is not to be touched.
+/// The derivative of the maps by the parameters along a random direction, of three images behind
+/// one that is not to be touched.
 fn compare_map_gradients(
     case: &Case,
     what: &str,

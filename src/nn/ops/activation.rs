@@ -84,8 +84,8 @@ pub fn tangent(
     Ok(())
 }
 
-/// Adds multiplying `gradient`, in place, by the derivative of the activation of `node`; returns the
-/// number of parts of the gradient of what it learns.
+/// Adds multiplying `gradient`, in place, by the derivative of the activation of `node`; returns
+/// the number of parts of the gradient of what it learns.
 fn derivative(
     recorder: &mut Recorder<'_>,
     label: String,

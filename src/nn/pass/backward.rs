@@ -69,8 +69,8 @@ pub fn backward<'a>(
     way.go(gpu, recording, images).map(|(result, _)| result)
 }
 
-/// Adds the backward pass of `images` in inference mode to the buffers of `tangents`, which keep the
-/// gradients of all layers.
+/// Adds the backward pass of `images` in inference mode to the buffers of `tangents`, which keep
+/// the gradients of all layers.
 ///
 /// # Errors
 /// As [`backward`].
@@ -379,8 +379,8 @@ impl<'a> Way<'a, '_> {
 }
 
 /// Adds the gradient with respect to the weights of `node`, and to its bias where `shape` has one,
-/// to the flat array `gradients`; `from` are what the weights are multiplied by, and the gradient of
-/// the sums.
+/// to the flat array `gradients`; `from` are what the weights are multiplied by, and the gradient
+/// of the sums.
 pub fn weight_gradient(
     body: &Body,
     recorder: &mut Recorder<'_>,

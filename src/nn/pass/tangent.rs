@@ -2,10 +2,10 @@
 //!
 //! For a network that is linear in the images between kinks, ⟨∇ₓs, v⟩ is the derivative of s along
 //! v. With the decisions of the forward pass as constants (which side of a kink, which pixel of a
-//! window) it is what a linear network makes of v, so that the gradient of a layer's weights is that
-//! of the layer with the derivatives along v in the place of its input: ∂⟨∇ₓs, v⟩/∂W = δ ⊗ ȧ, δ the
-//! gradients of the pass that made the map, ȧ what v becomes on its way forward. Biases and what
-//! activations learn have none.
+//! window) it is what a linear network makes of v, so that the gradient of a layer's weights is
+//! that of the layer with the derivatives along v in the place of its input: ∂⟨∇ₓs, v⟩/∂W = δ ⊗ ȧ,
+//! δ the gradients of the pass that made the map, ȧ what v becomes on its way forward. Biases and
+//! what activations learn have none.
 
 use super::backward::weight_gradient;
 use crate::{
