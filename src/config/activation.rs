@@ -122,6 +122,17 @@ impl ActivationFunction {
         matches!(self, ActivationFunction::Relu | ActivationFunction::Relu6)
     }
 
+    /// Whether it is linear between kinks.
+    pub fn is_piecewise_linear(self) -> bool {
+        matches!(
+            self,
+            ActivationFunction::Identity
+                | ActivationFunction::Relu
+                | ActivationFunction::Relu6
+                | ActivationFunction::LeakyRelu { .. }
+        )
+    }
+
     /// Whether its value at 0 is 0.
     pub fn keeps_zero(self) -> bool {
         self != ActivationFunction::Sigmoid

@@ -94,6 +94,21 @@ impl Graph {
         })
     }
 
+    /// Whether it is linear in the images between kinks.
+    pub fn is_piecewise_linear(&self) -> bool {
+        self.bent().is_none()
+    }
+
+    /// The first operation that is not linear in what it reads between kinks: a product of two
+    /// values, or a function like tanh.
+    pub fn bent(&self) -> Option<&Op> {
+        self.ops.iter().find(|op| match &op.kind {
+            OpKind::Multiply => true,
+            OpKind::Activation(activation) => !activation.function.is_piecewise_linear(),
+            _ => false,
+        })
+    }
+
     /// The operation that reads what `op` makes, where it is the only one.
     pub fn behind(&self, op: &Op) -> Option<&Op> {
         match self.value(op.output).consumers[..] {

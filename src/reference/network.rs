@@ -15,6 +15,7 @@ use super::{
     batch_norm_input_gradient::batch_norm_input_gradient,
     batch_norm_moments::batch_norm_moments,
     batch_norm_parameter_gradient::batch_norm_parameter_gradient,
+    batch_norm_scale_gradient::batch_norm_scale_gradient,
     batch_norm_update::batch_norm_update,
     convolution::{Convolution, convolution},
     convolution_input_gradient::convolution_input_gradient,
@@ -34,6 +35,7 @@ use super::{
     matrix_product::{matrix_product, matrix_product_input_gradient},
     max_pool::{max_pool, windows},
     max_pool_gradient::max_pool_gradient,
+    max_pool_tangent::max_pool_tangent,
     multiply::multiply,
     prepare_weights::{clip, level_range, position, quantize},
     product_sum::product_sum,
@@ -441,18 +443,7 @@ impl ReferenceNetwork {
                     let other = &pass.values[op.inputs[1].index()];
                     if x.len() < other.len() { multiply(other, x) } else { multiply(x, other) }
                 }
-                OpKind::Concat => {
-                    let shape = self.graph.output_of(op);
-                    let mut all = vec![0.0; images * shape.elements() as usize];
-                    let mut first = 0;
-                    for id in &op.inputs {
-                        let own = self.graph.value(*id).shape;
-                        let values = &pass.values[id.index()];
-                        copy_channels((values, own), (&mut all, shape), [0, first], own.channels);
-                        first += own.channels;
-                    }
-                    all
-                }
+                OpKind::Concat => self.side_by_side(op, images, &pass.values),
             };
             let stored = self.halved(op.output) && !self.merged(op);
             pass.values.push(if stored { output.into_iter().map(f16).collect() } else { output });
@@ -471,6 +462,91 @@ impl ReferenceNetwork {
         pass: &Forward,
         logit_gradient: &[f64],
     ) -> (Vec<f64>, Vec<f64>) {
+        self.backward_of(parameters, scales, (pass, None), logit_gradient)
+    }
+
+    /// ∂/∂θ flat of ⟨∂L/∂X, `direction`⟩, ∂L/∂X as [`Self::backward`] computes it, with the
+    /// decisions of `pass` (which side of a kink, which pixel of a window) as constants: the map is
+    /// the derivative along the direction of a function that is linear then, so that the gradient
+    /// of every weight is that of its layer with the derivatives of values in the place of values.
+    /// Biases and what activations learn have none. For networks of
+    /// [`Graph::is_piecewise_linear`](graph::Graph::is_piecewise_linear), in inference.
+    pub fn map_gradient(
+        &self,
+        parameters: &[f64],
+        scales: &Scales,
+        pass: &Forward,
+        logit_gradient: &[f64],
+        direction: &[f64],
+    ) -> Vec<f64> {
+        let tangents = self.tangents(parameters, pass, direction);
+        self.backward_of(parameters, scales, (pass, Some(&tangents)), logit_gradient).1
+    }
+
+    /// Of every value of the graph: its derivative along `direction` of the images.
+    fn tangents(&self, parameters: &[f64], pass: &Forward, direction: &[f64]) -> Vec<Vec<f64>> {
+        let images = pass.values[0].len() / self.graph.input().elements() as usize;
+        let mut tangents = vec![direction.to_vec()];
+        for (index, op) in self.graph.ops.iter().enumerate() {
+            let (x, along) = (op.inputs[0].index(), &tangents[op.inputs[0].index()]);
+            let weights = &pass.weights[index];
+            let no_bias = vec![0.0; self.graph.output_of(op).channels as usize];
+            let output = match &op.kind {
+                OpKind::Convolution { .. } => self
+                    .convolution(op, images)
+                    .map(|sums| sums.forward(along, weights, &no_bias))
+                    .unwrap_or_default(),
+                OpKind::Linear { .. } => matrix_product(images, along, weights, &no_bias),
+                OpKind::BatchNorm(own) => {
+                    let norm = self.norm(parameters, own);
+                    let (_, coefficients) = batch_norm_inference(&norm, self.folds(op));
+                    let pixels = self.graph.output_of(op).pixels() as usize;
+                    let scale = |at: usize| coefficients[at / pixels % coefficients.len()].scale;
+                    along.iter().enumerate().map(|(at, z)| scale(at) * z).collect()
+                }
+                OpKind::Activation(own) => {
+                    let kind = self.activation(parameters, own);
+                    activation_gradient(kind, &pass.values[x], along).0
+                }
+                OpKind::MaxPool(_) => max_pool_tangent(&pass.choices[index], along),
+                &OpKind::AveragePool(pool) => {
+                    average_pool(images, self.graph.input_of(op), pool, along)
+                }
+                OpKind::Dropout { .. } | OpKind::Flatten => along.clone(),
+                OpKind::Add => {
+                    let others = op.inputs[1..].iter().map(|id| &tangents[id.index()]);
+                    others.fold(along.clone(), |sum, other| add(&sum, other))
+                }
+                OpKind::Multiply => Vec::new(),
+                OpKind::Concat => self.side_by_side(op, images, &tangents),
+            };
+            tangents.push(output);
+        }
+        tangents
+    }
+
+    /// The inputs of the concatenation `op`, of `values`, one after another.
+    fn side_by_side(&self, op: &Op, images: usize, values: &[Vec<f64>]) -> Vec<f64> {
+        let shape = self.graph.output_of(op);
+        let mut all = vec![0.0; images * shape.elements() as usize];
+        let mut first = 0;
+        for id in &op.inputs {
+            let own = self.graph.value(*id).shape;
+            let part = &values[id.index()];
+            copy_channels((part, own), (&mut all, shape), [0, first], own.channels);
+            first += own.channels;
+        }
+        all
+    }
+
+    /// [`Self::backward`], or with `tangents` [`Self::map_gradient`].
+    fn backward_of(
+        &self,
+        parameters: &[f64],
+        scales: &Scales,
+        (pass, tangents): (&Forward, Option<&[Vec<f64>]>),
+        logit_gradient: &[f64],
+    ) -> (Vec<f64>, Vec<f64>) {
         let images = pass.values[0].len() / self.graph.input().elements() as usize;
         let mut gradients = vec![0.0; self.graph.layout.length as usize];
         // Added, not set: γ's gradient has two parts where weights are scaled by it.
@@ -483,16 +559,18 @@ impl ReferenceNetwork {
         of_values[self.graph.output.index()] = logit_gradient.to_vec();
         for (index, op) in self.graph.ops.iter().enumerate().rev() {
             let (x, weights) = (&pass.values[op.inputs[0].index()], &pass.weights[index]);
+            // What weights are multiplied by.
+            let factor = tangents.map_or(x, |tangents| &tangents[op.inputs[0].index()]);
             let gradient = std::mem::take(&mut of_values[op.output.index()]);
             let gradient = match &op.kind {
                 OpKind::Convolution { weights: own, .. } | OpKind::Linear { weights: own } => {
                     let ((weight, bias), input) = match self.convolution(op, images) {
                         Some(sums) => (
-                            sums.weight_gradient(x, &gradient),
+                            sums.weight_gradient(factor, &gradient),
                             sums.input_gradient(&gradient, weights),
                         ),
                         None => (
-                            fully_connected_weight_gradient(images, x, &gradient),
+                            fully_connected_weight_gradient(images, factor, &gradient),
                             matrix_product_input_gradient(images, &gradient, weights),
                         ),
                     };
@@ -506,6 +584,9 @@ impl ReferenceNetwork {
                     let mut weight =
                         reduce_weight_gradient(&[weight], latent, &scales[index], levels, None);
                     let mut bias = bias;
+                    if tangents.is_some() {
+                        bias.fill(0.0);
+                    }
                     if let Some((norm, factors)) = self.folding(parameters, own) {
                         let both = [(&mut weight, Some(own.weight)), (&mut bias, own.bias)];
                         for (gradient, id) in both {
@@ -531,7 +612,7 @@ impl ReferenceNetwork {
                     let state: Vec<f64> =
                         if is_stored { x.iter().copied().map(f16).collect() } else { x.clone() };
                     let (input, learned) = activation_gradient(kind, &state, &gradient);
-                    if let Some(id) = own.learned {
+                    if let Some(id) = own.learned.filter(|_| tangents.is_none()) {
                         let scale = match kind {
                             Activation::Lsq { levels, .. }
                             | Activation::LsqPlus(_, LsqPlus { levels, .. }) => {
@@ -553,8 +634,17 @@ impl ReferenceNetwork {
                         .map_or(&[][..], |(coefficients, _)| coefficients);
                     let (input, scale, shift) =
                         self.norm_gradient(parameters, (op, own), coefficients, x, &gradient);
-                    store(own.scale, &scale);
-                    store(own.shift, &shift);
+                    if tangents.is_none() {
+                        store(own.scale, &scale);
+                        store(own.shift, &shift);
+                    } else if !self.folds(op) {
+                        let factors = batch_norm_inference(&self.norm(parameters, own), false).0;
+                        let shape = self.graph.input_of(op);
+                        store(
+                            own.scale,
+                            &batch_norm_scale_gradient(shape, factor, &gradient, &factors),
+                        );
+                    }
                     input
                 }
                 OpKind::MaxPool(_) => max_pool_gradient(x.len(), &pass.choices[index], &gradient),
@@ -712,6 +802,7 @@ pub struct Margin {
 
 #[cfg(test)]
 mod tests {
+    use super::super::align_maps::align_maps;
     use super::*;
     use crate::{
         config::{
@@ -1001,6 +1092,127 @@ mod tests {
             let quantization =
                 QuantizationConfig { bits, weight_quant, per_channel, ..Default::default() };
             check_network(&convolutions(), &quantization, 1.25);
+        }
+    }
+
+    /// The distance of maps from a teacher's, differentiated by the parameters: against differences
+    /// to both sides wherever these agree. Rounding is left out, so that the straight-through
+    /// derivative is the true one, and learned steps are; see [`check_network`].
+    fn check_alignment(config: &NetworkConfig, quantization: &QuantizationConfig) {
+        const STEP: f64 = 1e-6;
+        let network = ReferenceNetwork::new(config, quantization, false).unwrap();
+        assert!(network.graph.is_piecewise_linear());
+        let layout = &network.graph.layout;
+        let (images, classes) = (3, config.classes as usize);
+        let elements = config.input.elements() as usize;
+        let input = wave(images * elements, 100.7, 1.5);
+        let teacher = wave(images * elements, 40.1, 1.0);
+        let mut seed = vec![0.0; images * classes];
+        (0..images).for_each(|image| seed[image * classes + image % classes] = 1.0);
+        let maps = |parameters: &[f64], scales: &Scales| {
+            let pass = network.forward(parameters, scales, &input);
+            let (maps, _) = network.backward(parameters, scales, &pass, &seed);
+            (pass, maps)
+        };
+        let aligned = |maps: &[f64]| -> (f64, Vec<f64>) {
+            let of = |(own, other): (&[f64], &[f64])| align_maps(own, other, 1.0 / images as f64);
+            let all: Vec<(f64, Vec<f64>)> =
+                maps.chunks(elements).zip(teacher.chunks(elements)).map(of).collect();
+            let distance: f64 = all.iter().map(|(distance, _)| distance).sum();
+            (distance / images as f64, all.into_iter().flat_map(|(_, gradient)| gradient).collect())
+        };
+        let (parameters, scales, gradient) = (0..100)
+            .map(|attempt| {
+                let mut parameters = wave(layout.stored as usize, f64::from(attempt), 0.4);
+                for parameter in &layout.parameters {
+                    for value in &mut parameters[parameter.range()] {
+                        match parameter.role {
+                            ParameterRole::Alpha => *value = 1.25,
+                            ParameterRole::WeightStep { .. } => *value = 0.11,
+                            ParameterRole::Scale => *value += 0.9,
+                            ParameterRole::RunningVariance => *value = value.abs() + 0.3,
+                            _ => {}
+                        }
+                    }
+                }
+                let scales = network.scales(&parameters);
+                let (pass, maps) = maps(&parameters, &scales);
+                let (_, direction) = aligned(&maps);
+                let gradient = network.map_gradient(&parameters, &scales, &pass, &seed, &direction);
+                (parameters, scales, gradient)
+            })
+            .find(|(.., gradient)| gradient.iter().filter(|value| value.abs() > 1e-3).count() > 30)
+            .unwrap();
+        let loss = |parameters: &[f64]| aligned(&maps(parameters, &scales).1).0;
+        let middle = loss(&parameters);
+        let (mut kinks, mut compared) = (0, 0);
+        for parameter in &layout.parameters {
+            let is_step = matches!(parameter.role, ParameterRole::WeightStep { .. });
+            if is_step || parameter.offset >= layout.length {
+                continue;
+            }
+            for index in parameter.range() {
+                let moved = |by: f64| {
+                    let mut moved = parameters.clone();
+                    moved[index] += by;
+                    loss(&moved)
+                };
+                let [below, above] = [-STEP, STEP].map(|by| (moved(by) - middle) / by);
+                // Only the ends of `affine`'s range and of a clip are known to be kinks.
+                if (below - above).abs() > 2e-5 {
+                    kinks += 1;
+                    continue;
+                }
+                let near = (below + above) / 2.0;
+                compared += usize::from(near.abs() > 1e-3);
+                let (name, own) = (&parameter.name, gradient[index]);
+                assert!((own - near).abs() < 1e-6, "{name} {index}: {own} {near} {quantization:?}");
+            }
+        }
+        assert!(kinks <= 10 && compared > 20, "{kinks} kinks, {compared}: {quantization:?}");
+    }
+
+    /// A value that is read twice, sums, concatenations and every piecewise linear function.
+    fn joins() -> NetworkConfig {
+        let act = LayerConfig::activation_of;
+        NetworkConfig {
+            input: Shape::new(2, 6, 5),
+            classes: 3,
+            layers: vec![
+                LayerConfig::conv("conv1", 3, [3, 1, 1]),
+                act("act1", ActivationFunction::Relu6),
+                LayerConfig::conv("conv2", 3, [3, 1, 1]),
+                LayerConfig::add("add1", &["conv2", "act1"]),
+                act("act2", ActivationFunction::LeakyRelu { slope: 0.2 }),
+                LayerConfig::concat("cat1", &["act2", "input", "act1"]),
+                LayerConfig::conv("conv3", 4, [2, 1, 0]),
+                LayerConfig::batch_norm("bn1"),
+                LayerConfig::activation("act3"),
+                LayerConfig::batch_norm("bn2"),
+                LayerConfig::global_average_pool("gap"),
+                LayerConfig::linear("fc1", 3),
+            ],
+        }
+    }
+
+    #[test]
+    fn gradients_of_aligned_maps_are_central_differences() {
+        use WeightQuantizer::{Affine, Dorefa, Lsq, Sawb};
+        let with_norms = small().with_batch_norm();
+        for config in [small(), with_norms, convolutions(), joins()] {
+            check_alignment(&config, &QuantizationConfig::default());
+            for (weight_quant, pact) in [
+                (Sawb, PactKind::Unsigned),
+                (Affine, PactKind::Signed),
+                (Dorefa, PactKind::SignedAfterRelu),
+                (Lsq, PactKind::Unsigned),
+            ] {
+                let bits = LayerBits::parse_list("4,2,4").unwrap();
+                check_alignment(
+                    &config,
+                    &QuantizationConfig { bits, weight_quant, pact, ..Default::default() },
+                );
+            }
         }
     }
 

@@ -6,8 +6,8 @@ use crate::{
     gpu::{Binding, Buffer, Gpu, Launcher, Recording},
     kernels::{
         self, BatchGradient, BatchNormGradientSums, BatchNormInference, BatchNormInputGradient,
-        BatchNormMoments, BatchNormParameterGradient, BatchNormUpdate, BatchStatistics,
-        FoldBatchNorm, FoldBatchNormGradient,
+        BatchNormMoments, BatchNormParameterGradient, BatchNormScaleGradient, BatchNormUpdate,
+        BatchStatistics, FoldBatchNorm, FoldBatchNormGradient, WeightShape,
     },
     nn::{
         nodes::{BatchNorm, Node, Weights},
@@ -70,14 +70,14 @@ pub fn fold(
 pub fn fold_gradient(
     recorder: &mut Recorder<'_>,
     norm: &BatchNorm,
-    (front, weights): (&Node, &Weights),
+    (front, shape): (&Node, WeightShape),
     gradients: &Buffer,
 ) -> Result<()> {
     let fold = FoldBatchNormGradient {
         parameters: recorder.parameters,
         factors: &norm.factors,
         gradients,
-        shape: weights.shape,
+        shape,
         scale_index: norm.indices.scale,
     };
     recorder.add(format!("{} folded weight gradient", front.name), &fold)
@@ -203,4 +203,44 @@ pub fn backward(
         pass.batch = Some(BatchGradient { input, means: &buffers.means, current, batches });
     }
     recorder.add(format!("{} input gradient", node.name), &pass)
+}
+
+/// Adds the derivative of the batch norm in inference along the direction `along` of its input, in
+/// place.
+pub fn tangent(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    norm: &BatchNorm,
+    along: Binding<'_>,
+) -> Result<()> {
+    let pass = BatchNormInputGradient {
+        images: recorder.images,
+        coefficients: &norm.inference,
+        gradient: along,
+        batch: None,
+        shape: node.output,
+        storage: node.parameter_gradient_storage(),
+    };
+    recorder.add(format!("{} tangent", node.name), &pass)
+}
+
+/// Adds to `gradients`, flat, that of γ where the input is the direction `along` and `gradient` that
+/// of the output. Where the weights in front are scaled, γ's whole gradient comes from these.
+pub fn scale_gradient(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    norm: &BatchNorm,
+    [along, gradient]: [Binding<'_>; 2],
+    gradients: &Buffer,
+) -> Result<()> {
+    let pass = BatchNormScaleGradient {
+        images: recorder.images,
+        input: along,
+        gradient,
+        factors: &norm.factors,
+        gradients,
+        shape: node.output,
+        scale_index: norm.indices.scale,
+    };
+    recorder.add(format!("{} scale gradient", node.name), &pass)
 }

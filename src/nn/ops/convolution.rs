@@ -8,10 +8,10 @@ use crate::{
     Error, Result,
     gpu::{Binding, Buffer, Gpu},
     kernels::{
-        Convolution, ConvolutionInputGradient, ConvolutionInputGradientNarrow, ConvolutionTiled,
+        Activated, Convolution, ConvolutionInputGradient, ConvolutionInputGradientNarrow, ConvolutionTiled,
         ConvolutionWeightGradient, ConvolutionWeightGradientTiled, DepthwiseConvolution,
         DepthwiseInputGradient, DepthwiseWeightGradient, Epilogue, Gradient, GroupedConvolution,
-        GroupedConvolutionInputGradient, GroupedConvolutionWeightGradient,
+        GroupedConvolutionInputGradient, GroupedConvolutionWeightGradient, WeightShape,
     },
     layout::groups,
     nn::{
@@ -61,10 +61,36 @@ pub fn forward(
     input: &Buffer,
 ) -> Result<()> {
     let label = format!("{} forward", node.name);
+    let is_strips = node.family() != ConvolutionFamily::Dense || weights.forward_slices.is_some();
+    if !is_strips && let Some(product) = cooperative(recorder, node, weights, input.into()) {
+        return recorder.add(label, &product);
+    }
+    let end = end(node, weights, recorder.parameters);
+    sums(recorder, (label, node, weights), [input.into(), (&node.value).into()], end)
+}
+
+/// Adds `to` = weights · `from`: the derivative of the sums along a direction.
+pub fn tangent(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    weights: &Weights,
+    way: [Binding<'_>; 2],
+    no_bias: &Buffer,
+) -> Result<()> {
+    let label = format!("{} tangent", node.name);
+    let end = weights::no_end(no_bias, recorder.parameters);
+    sums(recorder, (label, node, weights), way, end)
+}
+
+/// Adds `output` = the `end` of weights · `input`.
+fn sums<'a>(
+    recorder: &mut Recorder<'a>,
+    (label, node, weights): (String, &'a Node, &'a Weights),
+    [input, output]: [Binding<'a>; 2],
+    end: Activated<'a>,
+) -> Result<()> {
     let (images, geometry, storage) = (recorder.images, node.geometry(), node.value_storage());
     let work = work(node, weights, images.most);
-    let end = end(node, weights, recorder.parameters);
-    let (input, output) = (input.into(), Binding::from(&node.value));
     match (node.family(), node.grouped()) {
         (ConvolutionFamily::Depthwise, _) => {
             let (weight, tiles) = (&weights.forward, recorder.tiles.depthwise(geometry));
@@ -115,9 +141,6 @@ pub fn forward(
             };
             recorder.add(label.as_str(), &slice)
         });
-    }
-    if let Some(product) = cooperative(recorder, node, weights, input) {
-        return recorder.add(label, &product);
     }
     let product = ConvolutionTiled {
         images,
@@ -226,11 +249,11 @@ pub fn input_gradient(
 }
 
 /// Adds the gradient with respect to the node's weights and bias, in both stages, to the flat array
-/// `gradients`.
+/// `gradients`; `shape` says which of them there are.
 pub fn weight_gradient(
     recorder: &mut Recorder<'_>,
     node: &Node,
-    weights: &Weights,
+    (weights, shape): (&Weights, WeightShape),
     [input, output_gradient]: [Binding<'_>; 2],
     gradients: &Buffer,
 ) -> Result<()> {
@@ -252,21 +275,21 @@ pub fn weight_gradient(
                 work,
             };
             recorder.add(label, &own)?;
-            return weights::reduce(recorder, &node.name, weights, gradients);
+            return weights::reduce(recorder, &node.name, (weights, shape), gradients);
         }
-        (ConvolutionFamily::Grouped, Some(shape)) => {
+        (ConvolutionFamily::Grouped, Some(grouped)) => {
             let own = GroupedConvolutionWeightGradient {
                 images,
                 input,
                 output_gradient,
                 parts: buffer.into(),
                 part_count,
-                shape,
+                shape: grouped,
                 storage,
                 work,
             };
             recorder.add(label, &own)?;
-            return weights::reduce(recorder, &node.name, weights, gradients);
+            return weights::reduce(recorder, &node.name, (weights, shape), gradients);
         }
         _ => {}
     }
@@ -305,5 +328,5 @@ pub fn weight_gradient(
             )?;
         }
     }
-    weights::reduce(recorder, &node.name, weights, gradients)
+    weights::reduce(recorder, &node.name, (weights, shape), gradients)
 }

@@ -7,7 +7,10 @@ use super::{
 use crate::{
     Result,
     gpu::{Binding, Buffer},
-    kernels::{ConvolutionWeightGradientTiled, Epilogue, FullyConnectedWeightGradient, Gradient},
+    kernels::{
+        Activated, ConvolutionWeightGradientTiled, Epilogue, FullyConnectedWeightGradient, Gradient,
+        WeightShape,
+    },
     nn::{
         nodes::{Node, Weights},
         recorder::Recorder,
@@ -25,13 +28,37 @@ pub fn forward(
     if let Some(product) = cooperative(recorder, node, weights, input.into()) {
         return recorder.add(label, &product);
     }
+    let end = end(node, weights, recorder.parameters);
+    sums(recorder, (label, node, weights), [input.into(), (&node.value).into()], end)
+}
+
+/// Adds `to` = weights · `from`: the derivative of the sums along a direction.
+pub fn tangent(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    weights: &Weights,
+    way: [Binding<'_>; 2],
+    no_bias: &Buffer,
+) -> Result<()> {
+    let label = format!("{} tangent", node.name);
+    let end = weights::no_end(no_bias, recorder.parameters);
+    sums(recorder, (label, node, weights), way, end)
+}
+
+/// Adds `output` = the `end` of weights · `input`.
+fn sums(
+    recorder: &mut Recorder<'_>,
+    (label, node, weights): (String, &Node, &Weights),
+    [input, output]: [Binding<'_>; 2],
+    end: Activated<'_>,
+) -> Result<()> {
     let product = Product {
         images: recorder.images,
-        vectors: input.into(),
+        vectors: input,
         matrix: (&weights.forward).into(),
         transposed: false,
-        product: (&node.value).into(),
-        end: Epilogue::Activated(end(node, weights, recorder.parameters)),
+        product: output,
+        end: Epilogue::Activated(end),
         sizes: [node.input_elements(), node.output_elements()],
         storage: node.value_storage(),
         work: work(node, weights, recorder.images.most),
@@ -65,11 +92,11 @@ pub fn input_gradient(
 }
 
 /// Adds the gradient with respect to the node's weights and bias, in both stages, to the flat array
-/// `gradients`.
+/// `gradients`; `shape` says which of them there are.
 pub fn weight_gradient(
     recorder: &mut Recorder<'_>,
     node: &Node,
-    weights: &Weights,
+    (weights, shape): (&Weights, WeightShape),
     [input, output_gradient]: [Binding<'_>; 2],
     gradients: &Buffer,
 ) -> Result<()> {
@@ -112,5 +139,5 @@ pub fn weight_gradient(
             )?;
         }
     }
-    weights::reduce(recorder, &node.name, weights, gradients)
+    weights::reduce(recorder, &node.name, (weights, shape), gradients)
 }

@@ -4,7 +4,7 @@ use super::activation::{LearnedGradient, learned_gradient};
 use crate::{
     Result,
     gpu::{Binding, Buffer},
-    kernels::{MaxPool, MaxPoolGradient, MaxPoolRescale, PoolShape},
+    kernels::{MaxPool, MaxPoolGradient, MaxPoolRescale, MaxPoolTangent, PoolShape},
     nn::{nodes::Node, recorder::Recorder},
     quant::ActivationPlan,
     storage::{Format, Storage},
@@ -81,4 +81,21 @@ pub fn rescale(
         shape,
     };
     recorder.add(format!("{} multipliers", node.name), &rule)
+}
+
+/// Adds the derivative of the maxima along a direction, `to`, from that at the input, `from`.
+pub fn tangent(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    (shape, choice): (PoolShape, &Buffer),
+    [from, to]: [Binding<'_>; 2],
+) -> Result<()> {
+    let pass = MaxPoolTangent {
+        images: recorder.images,
+        input: from,
+        choice: choice.into(),
+        output: to,
+        shape,
+    };
+    recorder.add(format!("{} tangent", node.name), &pass)
 }

@@ -6,13 +6,14 @@ use crate::{
     gpu::{Binding, Buffer, Gpu, Launcher, Recording, Work},
     kernels::{
         Activated, FavorPositive, LearnedStep, LearnedStepGradient, PositivePart, PrepareWeights,
-        ReduceWeightGradient, WeightRange, WeightScale,
+        ReduceWeightGradient, WeightRange, WeightScale, WeightShape,
     },
     layout::GROUP,
     nn::{
         nodes::{Node, NodeKind, Weights},
         recorder::Recorder,
     },
+    quant::ActivationPlan,
     storage::Format,
 };
 
@@ -118,6 +119,12 @@ pub fn end<'a>(node: &'a Node, weights: &'a Weights, parameters: &'a Buffer) -> 
     }
 }
 
+/// Nothing at the end of sums: no bias, of which `no_bias` has the zeros, and no activation.
+pub fn no_end<'a>(no_bias: &'a Buffer, parameters: &'a Buffer) -> Activated<'a> {
+    let activation = ActivationPlan::NONE;
+    Activated { bias: no_bias, activation, pre_activation: None, parameters }
+}
+
 /// Where the parts of a node's weight gradient go, and their number.
 ///
 /// # Errors
@@ -128,11 +135,11 @@ pub fn parts(weights: &Weights) -> Result<(&Buffer, u32)> {
 }
 
 /// Adds the sum of the parts of a node's weight gradient into the flat array `gradients`, through
-/// the quantizer's derivative.
+/// the quantizer's derivative; of its bias too, where `shape` has one.
 pub fn reduce(
     recorder: &mut Recorder<'_>,
     name: &str,
-    weights: &Weights,
+    (weights, shape): (&Weights, WeightShape),
     gradients: &Buffer,
 ) -> Result<()> {
     let (buffer, part_count) = parts(weights)?;
@@ -145,7 +152,7 @@ pub fn reduce(
         gradients,
         terms: weights.step_terms.as_ref(),
         part_count,
-        shape: weights.shape,
+        shape,
         plan,
     };
     recorder.add(format!("{name} weight gradient sum"), &sum)?;
