@@ -36,6 +36,7 @@ impl Trial {
             gradients: true,
             precision: config.precision,
             masked: false,
+            tangents: 0,
         };
         let network =
             Network::with_tiles(gpu, &config.network, &config.quantization, options, tiles)?;

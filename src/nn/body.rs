@@ -4,8 +4,9 @@ use super::{
     TileTable,
     nodes::{BatchNorm, Node, NodeKind, Source},
     ops::products::wanted_parts,
-    plan::{BackwardPlan, RouteOptions, Routes},
+    plan::{BackwardPlan, GradientBuffers, RouteOptions, Routes},
     recorder::Recorder,
+    tangents::Tangents,
 };
 use crate::{
     Error, Result,
@@ -15,17 +16,6 @@ use crate::{
     quant::ActivationPlan,
     storage::Format,
 };
-
-/// Buffers for the gradients on their way through the network.
-pub(super) struct GradientBuffers {
-    pub plan: BackwardPlan,
-    pub routes: Routes,
-    /// With respect to the logits.
-    pub logits: Buffer,
-    pub partial_sums: Buffer,
-    /// As many, of offsets' gradients; the same buffer where there are none.
-    pub offset_sums: Buffer,
-}
 
 /// What a network's passes work on.
 pub(super) struct Body {
@@ -37,6 +27,7 @@ pub(super) struct Body {
     pub input: Buffer,
     pub nodes: Vec<Node>,
     pub backward: Option<GradientBuffers>,
+    pub tangents: Option<Tangents>,
     pub slots: u32,
     pub tiles: TileTable,
     pub layer_by_layer: bool,
@@ -51,6 +42,19 @@ impl Body {
             self.allocate_parts(gpu, plan)?;
         }
         self.backward = Some(self.gradient_buffers(gpu, plan, (training, masked))?);
+        Ok(())
+    }
+
+    /// Makes room for the derivatives of maps of up to `images` images.
+    ///
+    /// # Errors
+    /// As [`Tangents::new`].
+    pub fn allocate_tangents(&mut self, gpu: &Gpu, images: u32) -> Result<()> {
+        let plan = BackwardPlan::whole(images);
+        let routes = Routes::apart(gpu, &self.nodes, plan)?;
+        let backward = self.buffers_of(gpu, plan, routes)?;
+        let parameters = self.gradients.size();
+        self.tangents = Some(Tangents::new(gpu, &self.nodes, backward, parameters)?);
         Ok(())
     }
 
@@ -105,6 +109,18 @@ impl Body {
         plan: BackwardPlan,
         (training, masked): (bool, bool),
     ) -> Result<GradientBuffers> {
+        let options = RouteOptions { input: &self.input, training, masked };
+        let routes = Routes::new(gpu, &self.nodes, plan, options)?;
+        self.buffers_of(gpu, plan, routes)
+    }
+
+    /// Buffers for passes of `plan` along `routes`.
+    pub fn buffers_of(
+        &self,
+        gpu: &Gpu,
+        plan: BackwardPlan,
+        routes: Routes,
+    ) -> Result<GradientBuffers> {
         let elements = self
             .nodes
             .iter()
@@ -114,11 +130,10 @@ impl Body {
             elements.max().unwrap_or(1).div_ceil(ELEMENTWISE * self.tiles.elementwise_items());
         let group_bytes = Format::F32.group_bytes();
         let logits = u64::from(plan.slots * groups(self.classes())) * group_bytes;
-        let options = RouteOptions { input: &self.input, training, masked };
         let partial_sums = gpu.buffer("partial sums of α's gradient", u64::from(blocks) * 4)?;
         Ok(GradientBuffers {
             plan,
-            routes: Routes::new(gpu, &self.nodes, plan, options)?,
+            routes,
             logits: gpu.buffer("logit gradients", logits)?,
             offset_sums: if self.nodes.iter().any(|node| node.activation.offset_index().is_some()) {
                 gpu.buffer("partial sums of offsets' gradients", u64::from(blocks) * 4)?
@@ -136,6 +151,15 @@ impl Body {
     pub fn backward_buffers(&self) -> Result<&GradientBuffers> {
         let missing = || Error::Gpu("this network was made without gradient buffers".into());
         self.backward.as_ref().ok_or_else(missing)
+    }
+
+    /// The buffers of derivatives of maps.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] in networks without.
+    pub fn tangents(&self) -> Result<&Tangents> {
+        let missing = || Error::Gpu("this network was made without tangents".into());
+        self.tangents.as_ref().ok_or_else(missing)
     }
 
     /// Groups of 4 values per image.

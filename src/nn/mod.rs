@@ -12,6 +12,7 @@ mod plan;
 mod recorder;
 mod requantized;
 mod slices;
+mod tangents;
 
 pub use crate::gpu::{ProductShape, ProductTiles, TunedProduct, Tuning};
 pub use choices::{ConvolutionFamily, StripShape, TileTable};
@@ -23,3 +24,4 @@ pub use ops::weights::RelevanceWeights;
 pub use optimizer::{ALPHA_FLOOR, Optimizer};
 pub use pass::{BackwardRule, Gradients};
 pub use requantized::{RequantizedLayer, RequantizedShape, RequantizedWeights};
+pub use tangents::GradientMap;

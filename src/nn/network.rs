@@ -12,17 +12,18 @@ use super::{
         weights::RelevanceWeights,
     },
     pass::{self, BackwardRule, Gradients, Walk},
+    tangents::GradientMap,
 };
 use crate::{
     Error, Result,
     batch::Chunked,
     config::{NetworkConfig, QuantizationConfig, Shape},
-    gpu::{Binding, Buffer, Gpu, Recording},
+    gpu::{Binding, Buffer, Gpu, Launcher, Recording},
     graph::Graph,
-    kernels::{ImageRange, WeightShape},
+    kernels::{Add, ImageRange, WeightShape},
     layout::groups,
-    quant::WeightQuantizerPlan,
-    storage::Format,
+    quant::{ActivationPlan, WeightQuantizerPlan},
+    storage::{Format, Storage},
 };
 
 /// A layer's weight quantizer with what it last computed.
@@ -115,12 +116,16 @@ impl Network {
             input,
             nodes,
             backward: None,
+            tangents: None,
             slots,
             tiles,
             layer_by_layer,
         };
         if options.gradients {
             body.allocate_backward(gpu, options.training, options.masked)?;
+        }
+        if options.tangents > 0 {
+            body.allocate_tangents(gpu, options.tangents)?;
         }
         Ok(Network { graph, body })
     }
@@ -246,6 +251,74 @@ impl Network {
         rule: RelevanceWeights,
     ) -> Result<Binding<'_>> {
         pass::relevance_backward(&self.body, &weighted.body, gpu, recording, images, rule)
+    }
+
+    /// Adds the map of gradients ∂s/∂X of `images` from what [`Self::map_logit_gradients`] holds,
+    /// after a forward pass in inference mode; all gradients on the way are kept.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] in networks without tangents; as [`Recording::launch`].
+    pub fn record_map(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        images: ImageRange<'_>,
+    ) -> Result<GradientMap<'_>> {
+        pass::kept_backward(&self.body, self.body.tangents()?, gpu, recording, images)
+    }
+
+    /// Adds ∂⟨∂s/∂X, v⟩/∂θ for the pass that made `map`, with the v that is in its place now. The
+    /// forward pass's values must be there still.
+    ///
+    /// # Errors
+    /// As [`Self::record_map`].
+    pub fn record_map_gradient(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        images: ImageRange<'_>,
+        map: &GradientMap<'_>,
+    ) -> Result<()> {
+        let tangents = self.body.tangents()?;
+        recording.clear(&tangents.gradients);
+        pass::tangent(&self.body, tangents, gpu, recording, images, map)
+    }
+
+    /// Adds adding what [`Self::record_map_gradient`] made to [`Self::gradients`].
+    ///
+    /// # Errors
+    /// As [`Self::record_map`].
+    pub fn record_adding_map_gradient(&self, gpu: &Gpu, recording: &mut Recording) -> Result<()> {
+        let tangents = self.body.tangents()?;
+        let sum = Add {
+            images: ImageRange { binding: (&tangents.one).into(), most: 1 },
+            left: (&tangents.gradients).into(),
+            right: None,
+            output: (&self.body.gradients).into(),
+            pre_activation: None,
+            parameters: (&self.body.parameters).into(),
+            elements: groups(self.graph.layout.length),
+            activation: ActivationPlan::NONE,
+            storage: Storage::new(Format::F32, Format::F32),
+        };
+        sum.record(gpu, recording, "gradients of maps")
+    }
+
+    /// Where the gradient of s with respect to the logits is to be written, of which
+    /// [`Self::record_map`] makes the map, [image, class (padded)].
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] in networks without tangents.
+    pub fn map_logit_gradients(&self) -> Result<&Buffer> {
+        Ok(&self.body.tangents()?.backward.logits)
+    }
+
+    /// ∂⟨∂s/∂X, v⟩/∂θ, flat, as [`Self::record_map_gradient`] made it.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] in networks without tangents.
+    pub fn map_gradients(&self) -> Result<&Buffer> {
+        Ok(&self.body.tangents()?.gradients)
     }
 
     /// All parameters, flat.

@@ -314,6 +314,17 @@ pub(super) struct Routes {
     pub images: Region,
 }
 
+/// Buffers for the gradients on their way through the network.
+pub(super) struct GradientBuffers {
+    pub plan: BackwardPlan,
+    pub routes: Routes,
+    /// With respect to the logits.
+    pub logits: Buffer,
+    pub partial_sums: Buffer,
+    /// As many, of offsets' gradients; the same buffer where there are none.
+    pub offset_sums: Buffer,
+}
+
 /// What a network's routes depend on.
 #[derive(Clone, Copy)]
 pub(super) struct RouteOptions<'a> {
@@ -389,6 +400,26 @@ impl Routes {
         }
         let images = image_gradient(gpu, nodes, plan, options)?;
         Ok(Routes { nodes: routes, images })
+    }
+}
+
+impl Routes {
+    /// Routes for passes over whole batches that keep every gradient: each has a buffer of its own.
+    pub fn apart(gpu: &Gpu, nodes: &[Node], plan: BackwardPlan) -> Result<Routes> {
+        let mut routes = vec![NodeRoutes::default(); nodes.len()];
+        let mut bytes = None;
+        for hop in hops(nodes, plan.seam) {
+            let size = u64::from(plan.slots) * nodes[hop.node].input_gradient_bytes(hop.input);
+            if hop.source == Source::Images {
+                bytes = Some(size);
+            }
+            let own = hop.turn().map(|_| gpu.buffer("kept gradients", size)).transpose()?;
+            let beside = own.map(|buffer| Region { buffer, offset: 0 });
+            let Hop { node, source, passing, .. } = hop;
+            routes[node].inputs.push(Route { source, passing, over_values: None, beside });
+        }
+        let buffer = gpu.buffer("gradient maps", bytes.unwrap_or(0))?;
+        Ok(Routes { nodes: routes, images: Region { buffer, offset: 0 } })
     }
 }
 

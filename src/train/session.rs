@@ -108,6 +108,7 @@ impl<'a> Session<'a> {
             gradients: true,
             precision: config.precision,
             masked: twins,
+            tangents: 0,
         };
         let network = Network::new(gpu, &config.network, &config.quantization, options)?;
         let parts_per_epoch =

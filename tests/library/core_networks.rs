@@ -12,7 +12,7 @@ use saliq::{
         Precision, QuantizationConfig, Shape, WeightQuantizer,
     },
     gpu::{Buffer, Recording},
-    graph::{Parameter, ParameterLayout, ParameterRole},
+    graph::{Graph, Parameter, ParameterLayout, ParameterRole},
     kernels::ImageRange,
     nn::{Gradients, Network, NetworkOptions, TileTable},
     reference::{
@@ -705,6 +705,76 @@ fn check_in(
     let case = Case::find(config, quantization, precision, 300);
     let case = case.unwrap_or_else(|| panic!("{what}: every seed is near a decision"));
     compare(&case, precision, what, config, quantization, tables);
+    let graph = Graph::new(config, quantization).unwrap();
+    if precision == Precision::F32 && graph.is_piecewise_linear() {
+        compare_map_gradients(&case, what, config, quantization, tables);
+    }
+}
+
+/// The derivative of the maps by the parameters along a random direction, of three images behind
+/// one that is not to be touched.
+fn compare_map_gradients(
+    case: &Case,
+    what: &str,
+    config: &NetworkConfig,
+    quantization: &QuantizationConfig,
+    tables: &[bool],
+) {
+    const SLOTS: u32 = 1 + IMAGES as u32;
+    let reference = ReferenceNetwork::new(config, quantization, true).unwrap();
+    let wide: Vec<f64> = case.parameters.iter().map(|&value| f64::from(value)).collect();
+    let scales = reference.scales(&wide);
+    let pass = reference.forward(&wide, &scales, &case.input);
+    let direction: Vec<f64> =
+        Random(77).vector(case.input.len()).into_iter().map(f64::from).collect();
+    let expected = reference.map_gradient(&wide, &scales, &pass, &case.logit_gradient, &direction);
+    let logit_shape = Shape::new(config.classes, 1, 1);
+    for &software in tables {
+        let what = format!("{what}, maps, {} tiles", if software { "software" } else { "GPU" });
+        let options = NetworkOptions {
+            slots: SLOTS,
+            training: true,
+            gradients: true,
+            tangents: SLOTS,
+            ..NetworkOptions::default()
+        };
+        let tiles = TileTable::for_kind(software);
+        let network = Network::with_tiles(gpu(), config, quantization, options, tiles).unwrap();
+        gpu().write(network.parameters(), 0, &case.parameters);
+        let (input_size, logit_size) =
+            (packed_elements(config.input), packed_elements(logit_shape));
+        gpu().write(network.input(), input_size as u64 * 4, &pack(&case.input, config.input));
+        let seed = pack(&case.logit_gradient, logit_shape);
+        gpu().write(network.map_logit_gradients().unwrap(), logit_size as u64 * 4, &seed);
+        let range = record([1, IMAGES as u32, IMAGES as u32, 0]);
+        let range = ImageRange { binding: (&range).into(), most: SLOTS };
+        let mut recording = Recording::new();
+        network.record_weights(gpu(), &mut recording).unwrap();
+        network.record_forward(gpu(), &mut recording, range, None).unwrap();
+        let map = network.record_map(gpu(), &mut recording, range).unwrap();
+        recording.submit(gpu()).unwrap();
+        let actual: Vec<f32> = read(map.map.buffer(), SLOTS as usize * input_size);
+        let own = unpack(&actual[input_size..], config.input);
+        assert_close(&what, &own, &case.input_gradient, 1e-4);
+
+        gpu().write(map.map.buffer(), input_size as u64 * 4, &pack(&direction, config.input));
+        // What was there must not matter.
+        let length = case.layout.padded_length() as usize;
+        gpu().write(network.map_gradients().unwrap(), 0, &vec![7f32; length]);
+        gpu().write(network.gradients(), 0, &vec![2f32; length]);
+        let mut recording = Recording::new();
+        network.record_map_gradient(gpu(), &mut recording, range, &map).unwrap();
+        network.record_adding_map_gradient(gpu(), &mut recording).unwrap();
+        recording.submit(gpu()).unwrap();
+        let actual: Vec<f32> = read(network.map_gradients().unwrap(), length);
+        for parameter in learned(&case.layout) {
+            let what = format!("{what}: derivative by {}", parameter.name);
+            let range = parameter.range();
+            assert_close(&what, &actual[range.clone()], &expected[range], 1e-4);
+        }
+        let both: Vec<f32> = read(network.gradients(), case.layout.length as usize);
+        assert!(both.iter().zip(&actual).all(|(sum, own)| *sum == 2.0 + own), "{what}");
+    }
 }
 
 /// Three images stand behind one that is not to be touched; gradients of parameters come in two
@@ -728,6 +798,7 @@ fn compare(
             gradients: true,
             precision,
             masked: false,
+            tangents: 0,
         };
         // Those that share loads within subgroups where the adapter has them; core_kernels.rs
         // runs both.
@@ -1136,6 +1207,7 @@ fn pools_in_convolutions_choose_as_pools_behind_them() {
                 gradients: true,
                 precision,
                 masked: false,
+                tangents: 0,
             };
             let network = Network::with_tiles(
                 gpu(),

@@ -30,13 +30,16 @@ pub struct NetworkOptions {
     /// Whether the second half of the slots is for masked images, which come after the gradients
     /// with respect to the first half's images were used: until then these lie there.
     pub masked: bool,
+    /// Images whose gradients with respect to the images will be differentiated by the weights; 0
+    /// for none.
+    pub tangents: u32,
 }
 
 impl NetworkOptions {
     /// Whether max-pools can be part of the convolutions in front of them: nobody else reads what a
-    /// network makes in between that trains.
+    /// network makes in between that trains, and tangents have a kernel each.
     fn keeps_windows_only(self) -> bool {
-        self.training && self.gradients
+        self.training && self.gradients && self.tangents == 0
     }
 }
 

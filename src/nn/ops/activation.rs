@@ -8,6 +8,7 @@ use crate::{
         SumPartials,
     },
     nn::{nodes::Node, recorder::Recorder},
+    quant::ActivationPlan,
     storage::{Format, Storage},
 };
 
@@ -37,6 +38,27 @@ pub fn forward(recorder: &mut Recorder<'_>, node: &Node, input: &Buffer) -> Resu
     recorder.add(format!("{} forward", node.name), &activation)
 }
 
+/// Adds copying `from` to `to`, both as large as what `node` puts out.
+pub fn copy(
+    recorder: &mut Recorder<'_>,
+    label: String,
+    node: &Node,
+    [from, to]: [Binding<'_>; 2],
+) -> Result<()> {
+    let format = node.gradient_storage().output;
+    let copy = Activation {
+        images: recorder.images,
+        input: from,
+        output: to,
+        parameters: recorder.parameters.into(),
+        elements: node.output_elements(),
+        channels: node.output.channels,
+        activation: ActivationPlan::NONE,
+        storage: Storage::new(format, format),
+    };
+    recorder.add(label, &copy)
+}
+
 /// Adds the backward pass of the activation of `node` to `gradient`, in place.
 pub fn gradient(
     recorder: &mut Recorder<'_>,
@@ -44,6 +66,33 @@ pub fn gradient(
     gradient: Binding<'_>,
     learned: LearnedGradient<'_>,
 ) -> Result<()> {
+    let label = format!("{} activation gradient", node.name);
+    let parts = derivative(recorder, label, node, gradient, learned)?;
+    learned_gradient(recorder, node, parts, learned)
+}
+
+/// Adds the derivative of the activation of `node` along the direction `along` of its input, in
+/// place: the factor is that of a gradient. `unused` is room for what it would learn.
+pub fn tangent(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    along: Binding<'_>,
+    unused: LearnedGradient<'_>,
+) -> Result<()> {
+    let label = format!("{} activation tangent", node.name);
+    derivative(recorder, label, node, along, unused)?;
+    Ok(())
+}
+
+/// Adds multiplying `gradient`, in place, by the derivative of the activation of `node`; returns
+/// the number of parts of the gradient of what it learns.
+fn derivative(
+    recorder: &mut Recorder<'_>,
+    label: String,
+    node: &Node,
+    gradient: Binding<'_>,
+    learned: LearnedGradient<'_>,
+) -> Result<u32> {
     let elements = node.output_elements();
     let pass = ActivationGradient {
         images: recorder.images,
@@ -61,8 +110,8 @@ pub fn gradient(
             ..node.gradient_storage()
         },
     };
-    recorder.add(format!("{} activation gradient", node.name), &pass)?;
-    learned_gradient(recorder, node, pass.blocks(), learned)
+    recorder.add(label, &pass)?;
+    Ok(pass.blocks())
 }
 
 /// Adds the sums of the `count` parts of the gradients of what the activation of `node` learns.

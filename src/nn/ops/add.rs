@@ -36,6 +36,35 @@ pub fn forward(
     })
 }
 
+/// Adds the sum of the derivatives `inputs` along a direction.
+pub fn tangent(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    inputs: &[Binding<'_>],
+    to: Binding<'_>,
+) -> Result<()> {
+    let &[left, right, ref others @ ..] = inputs else { return Ok(()) };
+    let format = node.storage.output;
+    let label = format!("{} tangent", node.name);
+    let sum = Add {
+        images: recorder.images,
+        left,
+        right: Some(right),
+        output: to,
+        pre_activation: None,
+        parameters: recorder.parameters.into(),
+        elements: node.output_elements(),
+        activation: ActivationPlan::NONE,
+        storage: Storage { input: format, output: format, state: format },
+    };
+    recorder.add(label.as_str(), &sum)?;
+    let storage = Storage::new(format, format);
+    let more = |&left: &Binding<'_>| {
+        recorder.add(label.as_str(), &Add { left, right: None, storage, ..sum })
+    };
+    others.iter().try_for_each(more)
+}
+
 /// Adds `part`, the share of `node` in the gradient of its input `input`, to `gradient`, which has
 /// the shares of the layers behind it. `formats` are those of both.
 pub fn share(

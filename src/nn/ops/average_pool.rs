@@ -15,15 +15,36 @@ pub fn forward(
     shape: AveragePoolShape,
     input: &Buffer,
 ) -> Result<()> {
+    let label = format!("{} forward", node.name);
+    means(recorder, (label, node), shape, [input.into(), (&node.value).into()])
+}
+
+/// Adds the derivative of the means along a direction, `to`, from that at the input, `from`.
+pub fn tangent(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    shape: AveragePoolShape,
+    way: [Binding<'_>; 2],
+) -> Result<()> {
+    means(recorder, (format!("{} tangent", node.name), node), shape, way)
+}
+
+/// Adds the means of the windows of `input`.
+fn means(
+    recorder: &mut Recorder<'_>,
+    (label, node): (String, &Node),
+    shape: AveragePoolShape,
+    [input, output]: [Binding<'_>; 2],
+) -> Result<()> {
     let pool = AveragePool {
         images: recorder.images,
-        input: input.into(),
-        output: (&node.value).into(),
+        input,
+        output,
         shape,
         integers: AverageOfIntegers { scale: 1.0, zero: 0.0 },
         storage: node.value_storage(),
     };
-    recorder.add(format!("{} forward", node.name), &pool)
+    recorder.add(label, &pool)
 }
 
 /// Adds the gradient with respect to the pool's input, `to`, from its output's, `from`.

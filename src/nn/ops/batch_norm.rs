@@ -224,8 +224,8 @@ pub fn tangent(
     recorder.add(format!("{} tangent", node.name), &pass)
 }
 
-/// Adds to `gradients`, flat, that of γ where the input is the direction `along` and `gradient` that
-/// of the output. Where the weights in front are scaled, γ's whole gradient comes from these.
+/// Adds to `gradients`, flat, that of γ where the input is the direction `along` and `gradient`
+/// that of the output. Where the weights in front are scaled, γ's whole gradient comes from these.
 pub fn scale_gradient(
     recorder: &mut Recorder<'_>,
     node: &Node,

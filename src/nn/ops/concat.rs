@@ -15,19 +15,43 @@ pub fn forward(
     node: &Node,
     inputs: &[(&Buffer, Format)],
 ) -> Result<()> {
-    for (number, (input, format)) in inputs.iter().enumerate() {
+    let label = format!("{} forward", node.name);
+    let inputs: Vec<_> = inputs.iter().map(|&(input, format)| (input.into(), format)).collect();
+    side_by_side(recorder, (label, node), &inputs, (&node.value).into())
+}
+
+/// Adds putting the derivatives `inputs` along a direction side by side.
+pub fn tangent(
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    inputs: &[Binding<'_>],
+    to: Binding<'_>,
+) -> Result<()> {
+    let label = format!("{} tangent", node.name);
+    let inputs: Vec<_> = inputs.iter().map(|&input| (input, node.storage.output)).collect();
+    side_by_side(recorder, (label, node), &inputs, to)
+}
+
+/// Adds putting `inputs` side by side.
+fn side_by_side(
+    recorder: &mut Recorder<'_>,
+    (label, node): (String, &Node),
+    inputs: &[(Binding<'_>, Format)],
+    to: Binding<'_>,
+) -> Result<()> {
+    for (number, &(from, format)) in inputs.iter().enumerate() {
         let own = node.inputs[number].0;
         let part = CopyChannels {
             images: recorder.images,
-            from: (*input).into(),
-            to: (&node.value).into(),
+            from,
+            to,
             pixels: own.pixels(),
             channels: [own.channels, node.output.channels],
             first: [0, node.channels_before(number)],
             count: own.channels,
-            storage: Storage::new(*format, node.storage.output),
+            storage: Storage::new(format, node.storage.output),
         };
-        recorder.add(format!("{} forward", node.name), &part)?;
+        recorder.add(label.as_str(), &part)?;
     }
     Ok(())
 }

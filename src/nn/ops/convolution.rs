@@ -8,10 +8,11 @@ use crate::{
     Error, Result,
     gpu::{Binding, Buffer, Gpu},
     kernels::{
-        Activated, Convolution, ConvolutionInputGradient, ConvolutionInputGradientNarrow, ConvolutionTiled,
-        ConvolutionWeightGradient, ConvolutionWeightGradientTiled, DepthwiseConvolution,
-        DepthwiseInputGradient, DepthwiseWeightGradient, Epilogue, Gradient, GroupedConvolution,
-        GroupedConvolutionInputGradient, GroupedConvolutionWeightGradient, WeightShape,
+        Activated, Convolution, ConvolutionInputGradient, ConvolutionInputGradientNarrow,
+        ConvolutionTiled, ConvolutionWeightGradient, ConvolutionWeightGradientTiled,
+        DepthwiseConvolution, DepthwiseInputGradient, DepthwiseWeightGradient, Epilogue, Gradient,
+        GroupedConvolution, GroupedConvolutionInputGradient, GroupedConvolutionWeightGradient,
+        WeightShape,
     },
     layout::groups,
     nn::{
@@ -83,11 +84,11 @@ pub fn tangent(
 }
 
 /// Adds `output` = the `end` of weights · `input`.
-fn sums<'a>(
-    recorder: &mut Recorder<'a>,
-    (label, node, weights): (String, &'a Node, &'a Weights),
-    [input, output]: [Binding<'a>; 2],
-    end: Activated<'a>,
+fn sums(
+    recorder: &mut Recorder<'_>,
+    (label, node, weights): (String, &Node, &Weights),
+    [input, output]: [Binding<'_>; 2],
+    end: Activated<'_>,
 ) -> Result<()> {
     let (images, geometry, storage) = (recorder.images, node.geometry(), node.value_storage());
     let work = work(node, weights, images.most);

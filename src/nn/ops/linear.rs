@@ -8,8 +8,8 @@ use crate::{
     Result,
     gpu::{Binding, Buffer},
     kernels::{
-        Activated, ConvolutionWeightGradientTiled, Epilogue, FullyConnectedWeightGradient, Gradient,
-        WeightShape,
+        Activated, ConvolutionWeightGradientTiled, Epilogue, FullyConnectedWeightGradient,
+        Gradient, WeightShape,
     },
     nn::{
         nodes::{Node, Weights},

@@ -4,19 +4,20 @@ use super::walk::{BackwardRule, Walk};
 use crate::{
     Error, Result,
     batch::Chunked,
-    gpu::{Binding, Gpu, Recording},
-    kernels::Gradient,
+    gpu::{Binding, Buffer, Gpu, Recording},
+    kernels::{Gradient, ImageRange, WeightShape},
     nn::{
         body::Body,
-        nodes::{Node, NodeKind, Source},
+        nodes::{Node, NodeKind, Source, Weights},
         ops::{
             activation::{self, LearnedGradient},
             add, average_pool,
             batch_norm::{self, TrainingPass},
             concat, convolution, dropout, linear, max_pool, multiply,
         },
-        plan::{Passing, Route},
+        plan::{GradientBuffers, Passing, Route},
         recorder::Recorder,
+        tangents::{GradientMap, Tangents},
     },
     quant::ActivationPlan,
     storage::Format,
@@ -34,6 +35,11 @@ pub enum Gradients {
 /// One way back through a network.
 struct Way<'a, 'b> {
     body: &'a Body,
+    /// Where gradients go.
+    buffers: &'a GradientBuffers,
+    /// Of nodes whose output's gradient is kept though its input's replaces it: where. Empty in
+    /// passes that keep none.
+    copies: &'a [Option<Buffer>],
     training: Option<TrainingPass<'b>>,
     wanted: Gradients,
     walk: Walk<'b>,
@@ -59,47 +65,87 @@ pub fn backward<'a>(
     walk: Walk<'_>,
 ) -> Result<Binding<'a>> {
     let buffers = body.backward_buffers()?;
-    let (seam, most) = (buffers.plan.seam, buffers.plan.chunk);
-    if images.size > most {
-        let asked = images.size;
-        return Err(Error::Gpu(format!(
-            "a backward pass takes {most} images at a time, not {asked}"
-        )));
-    }
-    let way = Way { body, training, wanted, walk };
-    // Of the outputs of nodes, where they are so far.
-    let mut gradients: Vec<Option<Binding<'_>>> = vec![None; body.nodes.len()];
-    if let Some(last) = gradients.last_mut() {
-        *last = Some((&buffers.logits).into());
-    }
-    let mut recorder = body.recorder(gpu, recording, images.whole, 0);
-    for index in (seam..body.nodes.len()).rev() {
-        let Some(gradient) = gradients[index] else { continue };
-        if walk.stop == Some(index) {
-            return Ok(gradient);
-        }
-        way.at_output(&mut recorder, index, gradient)?;
-        if index > seam {
-            way.to_inputs(&mut recorder, index, gradient, &mut gradients)?;
-        }
-    }
-    let Some(whole) = gradients[seam] else { return Ok(buffers.routes.images.after(0)) };
-    for (number, &range) in (0..).zip(&images.chunks) {
-        let mut recorder = body.recorder(gpu, recording, range, number * images.size);
-        gradients[..seam].fill(None);
-        gradients[seam] = Some(way.of_chunk(&recorder, seam, whole));
-        for index in (0..=seam).rev() {
-            let Some(gradient) = gradients[index] else { continue };
-            if index < seam {
-                way.at_output(&mut recorder, index, gradient)?;
-            }
-            way.to_inputs(&mut recorder, index, gradient, &mut gradients)?;
-        }
-    }
-    Ok(buffers.routes.images.after(0))
+    let way = Way { body, buffers, copies: &[], training, wanted, walk };
+    way.go(gpu, recording, images).map(|(result, _)| result)
+}
+
+/// Adds the backward pass of `images` in inference mode to the buffers of `tangents`, which keep
+/// the gradients of all layers.
+///
+/// # Errors
+/// As [`backward`].
+pub fn kept_backward<'a>(
+    body: &'a Body,
+    tangents: &'a Tangents,
+    gpu: &Gpu,
+    recording: &mut Recording,
+    images: ImageRange<'_>,
+) -> Result<GradientMap<'a>> {
+    let way = Way {
+        body,
+        buffers: &tangents.backward,
+        copies: &tangents.copies,
+        training: None,
+        wanted: Gradients::Input,
+        walk: Walk::GRADIENT,
+    };
+    let (map, gradients) = way.go(gpu, recording, images.into())?;
+    // What a copy was made of is that of the input now.
+    let copies = tangents.copies.iter().map(|copy| copy.as_ref().map(Binding::from));
+    let gradients = gradients.into_iter().zip(copies).map(|(own, copy)| copy.or(own)).collect();
+    Ok(GradientMap { map, gradients })
 }
 
 impl<'a> Way<'a, '_> {
+    /// Adds the whole pass. Returns the result, and where the gradients at the outputs of nodes
+    /// were: before their activations, of the last chunk.
+    fn go(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+        images: Chunked<'_>,
+    ) -> Result<(Binding<'a>, Vec<Option<Binding<'a>>>)> {
+        let (body, buffers, way) = (self.body, self.buffers, self);
+        let (seam, most) = (buffers.plan.seam, buffers.plan.chunk);
+        if images.size > most {
+            let asked = images.size;
+            return Err(Error::Gpu(format!(
+                "a backward pass takes {most} images at a time, not {asked}"
+            )));
+        }
+        // Of the outputs of nodes, where they are so far.
+        let mut gradients: Vec<Option<Binding<'a>>> = vec![None; body.nodes.len()];
+        if let Some(last) = gradients.last_mut() {
+            *last = Some((&buffers.logits).into());
+        }
+        let mut recorder = body.recorder(gpu, recording, images.whole, 0);
+        for index in (seam..body.nodes.len()).rev() {
+            let Some(gradient) = gradients[index] else { continue };
+            if self.walk.stop == Some(index) {
+                return Ok((gradient, gradients));
+            }
+            way.at_output(&mut recorder, index, gradient)?;
+            if index > seam {
+                way.to_inputs(&mut recorder, index, gradient, &mut gradients)?;
+            }
+        }
+        let result = buffers.routes.images.after(0);
+        let Some(whole) = gradients[seam] else { return Ok((result, gradients)) };
+        for (number, &range) in (0..).zip(&images.chunks) {
+            let mut recorder = body.recorder(gpu, recording, range, number * images.size);
+            gradients[..seam].fill(None);
+            gradients[seam] = Some(way.of_chunk(&recorder, seam, whole));
+            for index in (0..=seam).rev() {
+                let Some(gradient) = gradients[index] else { continue };
+                if index < seam {
+                    way.at_output(&mut recorder, index, gradient)?;
+                }
+                way.to_inputs(&mut recorder, index, gradient, &mut gradients)?;
+            }
+        }
+        Ok((result, gradients))
+    }
+
     /// `whole`, the gradient of the output of node `index` for all images, from the first image of
     /// the pass on.
     fn of_chunk(&self, recorder: &Recorder<'_>, index: usize, whole: Binding<'a>) -> Binding<'a> {
@@ -118,7 +164,7 @@ impl<'a> Way<'a, '_> {
         gradients: &mut [Option<Binding<'a>>],
     ) -> Result<()> {
         let node = &self.body.nodes[index];
-        let routes = &self.body.backward_buffers()?.routes.nodes[index].inputs;
+        let routes = &self.buffers.routes.nodes[index].inputs;
         for (number, route) in routes.iter().enumerate() {
             let front = match route.source {
                 Source::Images if self.wanted == Gradients::Parameters => continue,
@@ -159,7 +205,7 @@ impl<'a> Way<'a, '_> {
 
     /// Where the gradient with respect to what `route` is for goes, and what it is multiplied by.
     fn target(&self, recorder: &Recorder<'_>, route: &'a Route) -> Result<(Binding<'a>, Gradient)> {
-        let (body, routes) = (self.body, &self.body.backward_buffers()?.routes);
+        let (body, routes) = (self.body, &self.buffers.routes);
         let (Source::Node(source), Some(beside)) = (route.source, &route.beside) else {
             let bytes = u64::from(body.input_elements()) * Format::F32.group_bytes();
             return Ok((routes.images.after(u64::from(recorder.slot) * bytes), Gradient::Plain));
@@ -181,7 +227,7 @@ impl<'a> Way<'a, '_> {
 
     /// Where the gradient of what activations learn goes.
     fn learned(&self) -> Result<LearnedGradient<'a>> {
-        let buffers = self.body.backward_buffers()?;
+        let buffers = self.buffers;
         let (partial_sums, offset_sums) = (&buffers.partial_sums, &buffers.offset_sums);
         let gradients = (self.wanted == Gradients::Parameters).then_some(&self.body.gradients);
         Ok(LearnedGradient { partial_sums, offset_sums, gradients })
@@ -201,7 +247,7 @@ impl<'a> Way<'a, '_> {
         if let Some(weighted) = self.walk.weighted {
             self.weighted_ratio(recorder, node, gradient, weighted)?;
         }
-        let route = &body.backward_buffers()?.routes.nodes[index];
+        let route = &self.buffers.routes.nodes[index];
         let by_reader = node.gradient_by_pool && self.walk.joins_pools()
             || route.is_rectified && self.replaces_values();
         if node.activation != ActivationPlan::NONE && !by_reader {
@@ -216,6 +262,10 @@ impl<'a> Way<'a, '_> {
                 }
                 BackwardRule::Weighted(_) => {}
             }
+        }
+        if let Some(Some(copy)) = self.copies.get(index) {
+            let label = format!("{} gradient copy", node.name);
+            activation::copy(recorder, label, node, [gradient, copy.into()])?;
         }
         match (&node.kind, self.training) {
             (NodeKind::BatchNorm(_), None) if self.wanted == Gradients::Parameters => {
@@ -245,24 +295,9 @@ impl<'a> Way<'a, '_> {
     ) -> Result<()> {
         let body = self.body;
         let input = recorder.at(body.input_of(node), node.input_elements(), node.storage.input);
+        let Some(weights) = node.weights() else { return Ok(()) };
         let from = [input, gradient];
-        let weights = match &node.kind {
-            NodeKind::Convolution { weights, .. } => {
-                convolution::weight_gradient(recorder, node, weights, from, &body.gradients)?;
-                weights
-            }
-            NodeKind::FullyConnected { weights } => {
-                linear::weight_gradient(recorder, node, weights, from, &body.gradients)?;
-                weights
-            }
-            _ => return Ok(()),
-        };
-        match (&weights.folded, body.batch_norm_behind(node)) {
-            (Some(_), Some((_, norm))) => {
-                batch_norm::fold_gradient(recorder, norm, (node, weights), &body.gradients)
-            }
-            _ => Ok(()),
-        }
+        weight_gradient(body, recorder, node, (weights, weights.shape), from, &body.gradients)
     }
 
     /// The gradient with respect to input `number` of node `index`, which computes one, from that
@@ -340,5 +375,30 @@ impl<'a> Way<'a, '_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Adds the gradient with respect to the weights of `node`, and to its bias where `shape` has one,
+/// to the flat array `gradients`; `from` are what the weights are multiplied by, and the gradient
+/// of the sums.
+pub fn weight_gradient(
+    body: &Body,
+    recorder: &mut Recorder<'_>,
+    node: &Node,
+    (weights, shape): (&Weights, WeightShape),
+    from: [Binding<'_>; 2],
+    gradients: &Buffer,
+) -> Result<()> {
+    match &node.kind {
+        NodeKind::Convolution { .. } => {
+            convolution::weight_gradient(recorder, node, (weights, shape), from, gradients)?;
+        }
+        _ => linear::weight_gradient(recorder, node, (weights, shape), from, gradients)?,
+    }
+    match (&weights.folded, body.batch_norm_behind(node)) {
+        (Some(_), Some((_, norm))) => {
+            batch_norm::fold_gradient(recorder, norm, (node, shape), gradients)
+        }
+        _ => Ok(()),
     }
 }
