@@ -20,9 +20,9 @@ export XDG_RUNTIME_DIR ?= $(abspath target)
 
 # Modules of tests/library and tests/program that run a second time, on a device with WebGPU's
 # default limits and no optional feature.
-DEVICE_TESTS = core_kernels core_networks sgt_kernels goldens training commands judgement_kernels \
-               judgement_goldens attribution_kernels attributions batch_norm quantizers \
-               integer_kernels
+DEVICE_TESTS = core_kernels core_networks sgt_kernels goldens alignment training commands \
+               judgement_kernels judgement_goldens attribution_kernels attributions batch_norm \
+               quantizers integer_kernels
 
 # Long runs, one after the other; short forms of them are part of `make test`.
 soak: cargo driver

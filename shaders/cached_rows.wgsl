@@ -1,20 +1,22 @@
-// Rows of ELEMENTS groups of 4 values, one per image of the data set: the rows of a part's images
-// are read from `cache`, or with the feature `store` written to it. Image i of the part is number
-// `order(position + i)` of the data set, as in `gather_batch`. One invocation per group.
+// What is kept of every image of the data set, CHANNELS floats for each of PIXELS pixels: the rows
+// of a part's images are read from `cache`, or with the feature `store` written to it. Image i of
+// the part is number `order(position + i)` of the data set, as in `gather_batch`. `rows` has the
+// kernels' layout, channels padded to groups of 4, which is not kept. One invocation per float.
 
 import package::common::grid::linear_workgroup;
 import package::common::step::Step;
 import package::common::random::{permute, random_key};
 import kinds::stream::SHUFFLE as SHUFFLE_STREAM;
 
-override ELEMENTS: u32;
+override PIXELS: u32;
+override CHANNELS: u32;
 override SHUFFLE: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> current: Step;
-@if(!store) @group(0) @binding(1) var<storage, read> cache: array<vec4f>;
-@if(store) @group(0) @binding(1) var<storage, read_write> cache: array<vec4f>;
-@if(!store) @group(0) @binding(2) var<storage, read_write> rows: array<vec4f>;
-@if(store) @group(0) @binding(2) var<storage, read> rows: array<vec4f>;
+@if(!store) @group(0) @binding(1) var<storage, read> cache: array<f32>;
+@if(store) @group(0) @binding(1) var<storage, read_write> cache: array<f32>;
+@if(!store) @group(0) @binding(2) var<storage, read_write> rows: array<f32>;
+@if(store) @group(0) @binding(2) var<storage, read> rows: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -23,7 +25,8 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let element = linear_workgroup(workgroup, count) * 64u + lane;
-    let image = element / ELEMENTS;
+    let values = PIXELS * CHANNELS;
+    let image = element / values;
     if (image >= current.count) { return; }
     let place = current.position + image;
     var source = place;
@@ -31,7 +34,8 @@ fn main(
         source = permute(place, current.epoch_images,
             random_key(current.seed_low, current.seed_high, current.epoch, SHUFFLE_STREAM));
     }
-    let at = source * ELEMENTS + element % ELEMENTS;
-    @if(store) cache[at] = rows[element];
-    @if(!store) rows[element] = cache[at];
+    let at = source * values + element % values;
+    let row = element / CHANNELS * ((CHANNELS + 3u) / 4u * 4u) + element % CHANNELS;
+    @if(store) cache[at] = rows[row];
+    @if(!store) rows[row] = cache[at];
 }

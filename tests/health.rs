@@ -196,6 +196,7 @@ impl Judged {
             data: &data,
             batch: &batch,
             masking: Some(&masking),
+            teaching: None,
             metrics: &metrics,
             optimizer: &optimizer,
         };

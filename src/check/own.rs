@@ -8,7 +8,10 @@ use crate::{
     Error, Result,
     batch::ResidentData,
     bench::Peaks,
-    config::{DatasetInfo, ModelConfig, PartialRunConfig, RunConfig, Shape, WeightInit, resolve},
+    config::{
+        DatasetInfo, ModelConfig, PartialRunConfig, QuantizationConfig, RunConfig, Shape,
+        WeightInit, resolve,
+    },
     data::{Dataset, Split},
     deploy::{DeployableModel, IntegerPlan},
     gpu::{Abilities, Gpu, Kernel, numbers},
@@ -21,6 +24,7 @@ use crate::{
     metrics::Evaluator,
     model::Model,
     saliency::{ExplainedNetwork, Explainer, ImageSet, LrpRule, Method, MethodOptions, Output},
+    sgt::TeacherModel,
     shaders::{Specialization, kernel_names, link},
     train::Trainer,
 };
@@ -148,6 +152,13 @@ const SETTINGS: &[&str] = &[
     "WINDOWS\nbits = \"8\"\npact = \"signed\"\nsgt = false",
     "LARGE\nbits = \"8\"\nweight-quant = \"dorefa\"\nsgt = false",
     "LARGE\nbits = \"8\"\nweight-quant = \"dorefa\"\npact = \"signed\"\nsgt = false",
+    "teacher = \"-\"\ndistill = 1\nalign = 1\nalign-target = \"predicted\"",
+    "teacher = \"-\"\nalign = 1\nteacher-cache = true\nsgt = false\nbits = \"4,2\"",
+    "ODD\nteacher = \"-\"\nalign = 1\ndistill = 1\nbits = \"4,2,4\"\nweight-quant = \"lsq\"",
+    "SUMS\nteacher = \"-\"\nalign = 1\nsgt = false",
+    "WINDOWS\nteacher = \"-\"\nalign = 1\nsgt = false",
+    "WINDOWS\nteacher = \"-\"\nalign = 1\nbits = \"4,4,4,4,4,4\"\nsgt = false\nNORM",
+    "batch-norm = true\nteacher = \"-\"\nalign = 1\nsgt = false",
 ];
 
 /// Networks by the words that stand for them in [`SETTINGS`].
@@ -269,7 +280,7 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
         }
         let settings = PartialRunConfig::parse(&toml, "check")?;
         let config = resolve(settings, &info)?;
-        let trainer = Trainer::new(gpu, &config, &dataset)?;
+        let trainer = trainer(gpu, &config, &dataset)?;
         if number < 3 || text.starts_with("ODD") || ["FUNCTIONS", "JOINS"].contains(text) {
             let data = ResidentData::new(gpu, &dataset.test, shape)?;
             Evaluator::record(gpu, trainer.network(), &data, (0.5, 0.5), 1)?;
@@ -285,6 +296,22 @@ fn requests(gpu: &Gpu) -> Result<Vec<Arc<Kernel>>> {
     }
     Peaks::record(gpu)?;
     Ok(gpu.kernels_in_use())
+}
+
+/// A run of `config`; a teacher is the same network in float.
+fn trainer<'a>(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset) -> Result<Trainer<'a>> {
+    if config.teaching.is_none() {
+        return Trainer::new(gpu, config, dataset);
+    }
+    let quantization = QuantizationConfig::default();
+    let layout = Graph::new(&config.network, &quantization)?.layout;
+    let teacher = TeacherModel {
+        network: config.network.clone(),
+        quantization,
+        parameters: vec![0.0; layout.padded_length() as usize],
+        normalization: (0.5, 0.5),
+    };
+    Trainer::taught(gpu, config, dataset, &teacher)
 }
 
 /// Records every attribution method for the network of `config`.

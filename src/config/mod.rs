@@ -60,7 +60,8 @@ pub use run::RunConfig;
 pub use shape::Shape;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, LooseBits, NormalizeSpec};
 pub use training::{
-    Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig, OptimizerKind,
-    Precision, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant, WeightInit,
+    AlignTarget, Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig,
+    OptimizerKind, Precision, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant,
+    TeachingConfig, WeightInit,
 };
 pub use wiring::{Source, Wiring};

@@ -54,6 +54,11 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
+    /// The weights of a teacher's terms in its training, if it says so.
+    pub fn teaching(&self) -> Option<&Value> {
+        self.training.get("teaching")
+    }
+
     /// Parses and validates the metadata of a model file: it may come from anywhere.
     ///
     /// # Errors

@@ -227,6 +227,19 @@ impl NetworkConfig {
         self.layers.iter().any(|layer| layer.kind.is_batch_norm())
     }
 
+    /// The first layer that is not linear in what it reads between kinks, and what it is.
+    pub fn bent_layer(&self) -> Option<(String, &'static str)> {
+        let what = |layer: &LayerConfig| match layer.kind {
+            LayerKind::Activation(function) if !function.is_piecewise_linear() => {
+                Some(function.name())
+            }
+            LayerKind::Multiply {} => Some("a product of two values"),
+            _ => None,
+        };
+        let mut layers = self.names().into_iter().zip(&self.layers);
+        layers.find_map(|(name, layer)| Some((name, what(layer)?)))
+    }
+
     /// The first batch norm for which an image is a single value a channel, where there is one: a
     /// batch of one image has no variance for it (torch.nn refuses it too).
     ///

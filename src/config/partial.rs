@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use toml::de::{DeValue, ValueDeserializer};
 
 use super::{
-    ActivationQuantizer, AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerConfig,
-    LooseBits, MaskFill, MaskRank, NetworkOrigin, NormalizeSpec, OnNonFinite, OptimizerKind,
-    PactKind, PartialNetwork, PartialQuantization, Precision, SaliencyTarget, ScheduleKind,
-    SgtVariant, WeightInit, WeightQuantizer,
+    ActivationQuantizer, AlignTarget, AugmentList, Betas, BitsList, Cadence, DropoutRates,
+    LayerConfig, LooseBits, MaskFill, MaskRank, NetworkOrigin, NormalizeSpec, OnNonFinite,
+    OptimizerKind, PactKind, PartialNetwork, PartialQuantization, Precision, SaliencyTarget,
+    ScheduleKind, SgtVariant, WeightInit, WeightQuantizer,
     misfit::Misfit,
     pointers,
     quantization::refusal,
@@ -222,6 +222,28 @@ settings! {
         /// Epochs before masking begins: plain training until then [default: 1 with --sgt-variant
         /// hlgm, else 0]
         sgt_warmup_epochs: i64 = whole("N"),
+    }
+    "Teacher" {
+        /// Trained model whose predictions (--distill) and explanations (--align) are learned too:
+        /// a .safetensors file or a run folder
+        #[cfg_attr(feature = "cli", arg(value_name = "MODEL"))]
+        teacher: PathBuf,
+        /// Weight of the KL divergence of the predictions from the teacher's, for whole and masked
+        /// images [default: 0]
+        distill: f64 = real("W"),
+        /// Weight of 1 - cosine of the gradient maps of the network and the teacher [default: 0]
+        ///
+        /// The maps are those of inference: the gradients of one class's logit with respect to the
+        /// image. For networks that are linear between kinks: relu, relu6, leaky-relu, and all
+        /// layers but `multiply`.
+        align: f64 = real("W"),
+        /// The class whose logit's gradient is aligned: the label, or what the teacher predicts
+        /// [default: label]
+        #[cfg_attr(feature = "cli", arg(value_name = "CLASS"))]
+        align_target: AlignTarget,
+        /// Compute the teacher's logits and maps of the training images once and keep them, where
+        /// they fit the adapter [default: false]
+        teacher_cache: bool as switch("true|false"),
     }
     "Optimiser" {
         /// Update rule, with torch.optim's semantics [default: sgd; momentum where --momentum or
@@ -586,6 +608,8 @@ impl PartialRunConfig {
         check_real("validation-share", self.validation_share, share, below_one)?;
         check_real("mask-ratio", self.mask_ratio, |x| (0.0..=1.0).contains(&x), "from 0 to 1")?;
         check_real("lambda", self.lambda, not_negative, zero_or_more)?;
+        check_real("distill", self.distill, not_negative, zero_or_more)?;
+        check_real("align", self.align, not_negative, zero_or_more)?;
         check_real("lr", self.lr, positive, above_zero)?;
         check_real("momentum", self.momentum, share, below_one)?;
         check_real("weight-decay", self.weight_decay, not_negative, zero_or_more)?;
@@ -602,8 +626,12 @@ impl PartialRunConfig {
         for &rate in self.dropout.iter().flat_map(|rates| &rates.0) {
             check_real("dropout", Some(rate), share, below_one)?;
         }
-        for (key, path) in [("data-dir", &self.data_dir), ("init", &self.init), ("out", &self.out)]
-        {
+        for (key, path) in [
+            ("data-dir", &self.data_dir),
+            ("init", &self.init),
+            ("teacher", &self.teacher),
+            ("out", &self.out),
+        ] {
             if let Some(path) =
                 path.as_ref().filter(|path| path.to_str().is_none() || path.as_os_str().is_empty())
             {

@@ -5,10 +5,10 @@ use std::path::Path;
 use super::{
     ActivationQuantizer, Betas, BitsRequest, LayerConfig, LayerKind, MaskFill, MaskRank,
     NetworkConfig, Normalize, OptimizerConfig, OptimizerKind, PactKind, PartialRunConfig,
-    QuantizationConfig, RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig,
-    SgtVariant, Shape, WeightInit, WeightQuantizer, run::short_name,
+    Precision, QuantizationConfig, RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind,
+    SgtConfig, SgtVariant, Shape, TeachingConfig, WeightInit, WeightQuantizer, run::short_name,
 };
-use crate::{Error, Result, error::phrase, plain};
+use crate::{Error, Phrase, Result, error::phrase, plain};
 
 /// What the defaults and the network depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
     let stepped = schedule_kind == ScheduleKind::Step;
     let (paper_batch, paper_rate) = paper_settings(&dataset.name);
     let seed: u64 = narrow("seed", settings.seed.unwrap_or(0))?;
+    let teaching = teaching_for(&settings, &network)?;
     let sgt = SgtConfig::default();
     let variant = settings.sgt_variant.unwrap_or(sgt.variant);
     let warmup_epochs = if variant == SgtVariant::Hlgm { 1 } else { 0 };
@@ -109,6 +110,7 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
                 settings.sgt_warmup_epochs.unwrap_or(warmup_epochs),
             )?,
         },
+        teaching,
         quantization,
         optimizer,
         schedule: ScheduleConfig {
@@ -223,6 +225,71 @@ fn quantization_for(
     Ok(config)
 }
 
+/// The terms of a teacher; none where their weights are 0.
+fn teaching_for(
+    settings: &PartialRunConfig,
+    network: &NetworkConfig,
+) -> Result<Option<TeachingConfig>> {
+    let refused = |said: Phrase| Err(Error::Settings(said));
+    let weight = |value: Option<f64>| value.unwrap_or(0.0) as f32;
+    let (distill, align) = (weight(settings.distill), weight(settings.align));
+    let Some(teacher) = &settings.teacher else {
+        for (key, given) in [
+            ("distill", distill > 0.0),
+            ("align", align > 0.0),
+            ("align-target", settings.align_target.is_some()),
+            ("teacher-cache", settings.teacher_cache == Some(true)),
+        ] {
+            if given {
+                return refused(phrase!(
+                    "<{}>: there is no teacher; add <teacher MODEL>, a trained model",
+                    key
+                ));
+            }
+        }
+        return Ok(None);
+    };
+    if settings.distill.is_none() && settings.align.is_none() {
+        return refused(phrase!(
+            "<teacher>: has no effect on its own; add <distill W> for its predictions, <align W> \
+             for its explanations, or both"
+        ));
+    }
+    if align == 0.0 && settings.align_target.is_some() {
+        return refused(phrase!("<align-target>: has an effect with <align W> only"));
+    }
+    let cache = settings.teacher_cache.unwrap_or(false);
+    if cache && settings.augment.as_ref().is_some_and(|list| !list.0.is_empty()) {
+        return refused(phrase!(
+            "<teacher-cache>: images change with <augment>, and what the teacher says of them; \
+             leave out one of both"
+        ));
+    }
+    if align > 0.0 {
+        if settings.precision == Some(Precision::F16) {
+            return refused(phrase!(
+                "<align>: maps are differentiated in f32; leave out <precision f16>"
+            ));
+        }
+        if let Some((layer, what)) = network.bent_layer() {
+            return refused(phrase!(
+                "<align>: layer {} is {}, which is not linear between kinks, so that the gradient \
+                 of maps has a second derivative; use relu, relu6 or leaky-relu, or <distill> \
+                 alone",
+                layer,
+                what
+            ));
+        }
+    }
+    Ok((distill > 0.0 || align > 0.0).then(|| TeachingConfig {
+        teacher: teacher.clone(),
+        distill,
+        align,
+        align_target: settings.align_target.unwrap_or_default(),
+        cache,
+    }))
+}
+
 /// Constants of rules other than the chosen one have their defaults, whatever a file says.
 fn optimizer_settings(settings: &PartialRunConfig) -> OptimizerConfig {
     use OptimizerKind::{Adadelta, Adam, Adamw, Momentum};
@@ -281,6 +348,7 @@ mod tests {
     use super::*;
     use crate::config::{
         BitsList, Cadence, DropoutRates, LayerBits, NormalizeSpec, PartialNetwork,
+        PixelNormalization,
     };
 
     fn info(name: &str) -> DatasetInfo {
@@ -289,6 +357,50 @@ mod tests {
 
     fn resolve(text: &str, dataset: &str) -> Result<RunConfig> {
         super::resolve(PartialRunConfig::parse(text, "test")?, &info(dataset))
+    }
+
+    #[test]
+    fn a_teacher_needs_a_weight_and_a_weight_a_teacher() {
+        let error = |text: &str| resolve(text, "mnist").unwrap_err().to_string();
+        assert!(
+            error("teacher = \"a\"").contains("teacher: has no effect on its own; add distill")
+        );
+        for key in ["distill = 1", "align = 0.5", "teacher-cache = true"] {
+            let said = error(key);
+            assert!(said.contains("there is no teacher; add teacher = MODEL"), "{said}");
+        }
+        let with = |rest: &str| format!("teacher = \"a\"\nalign = 5\n{rest}");
+        for (rest, expected) in [
+            ("precision = \"f16\"", "maps are differentiated in f32"),
+            ("augment = \"shift\"\nteacher-cache = true", "images change with augment"),
+            ("align = -1", "must be 0 or more"),
+            (
+                "network.layers = [{ type = \"conv\", out_channels = 2, kernel = 3 },\n\
+                 { type = \"activation\", kind = \"silu\" },\n\
+                 { type = \"linear\", out_features = 10 }]",
+                "layer act1 is silu, which is not linear between kinks",
+            ),
+        ] {
+            let text = with(rest).replace("align = 5\nalign = -1", "align = -1");
+            assert!(error(&text).contains(expected), "{}", error(&text));
+        }
+        let only = "teacher = \"a\"\ndistill = 1\nalign-target = \"predicted\"";
+        assert!(error(only).contains("align-target: has an effect with align"));
+        // A weight that is given as 0 is none.
+        assert_eq!(resolve("teacher = \"a\"\nalign = 0", "mnist").unwrap().teaching, None);
+        let text = with("distill = 0.25\nalign-target = \"predicted\"\nteacher-cache = true");
+        let run = resolve(&text, "mnist").unwrap();
+        let teaching = run.teaching.as_ref().unwrap();
+        assert!(teaching.aligns() && teaching.distills() && teaching.cache);
+        let again = PartialRunConfig::parse(&run.to_toml(), "test").unwrap();
+        assert_eq!(super::resolve(again, &info("mnist")).unwrap(), run);
+        let normalize = PixelNormalization { mean: 0.5, deviation: 0.5 };
+        let said = run.model_metadata(normalize, &[]).to_string();
+        assert!(
+            said.contains("\"teaching\":{\"distill\":0.25,\"align\":5")
+                && !said.contains("teacher\":"),
+            "{said}"
+        );
     }
 
     #[test]

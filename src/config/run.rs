@@ -13,8 +13,8 @@ use super::{
     partial::PartialRunConfig,
     quantization::{ActivationQuantizer, QuantizationConfig},
     training::{
-        Augmentation, Normalize, OnNonFinite, OptimizerConfig, Precision, ScheduleConfig,
-        SgtConfig, WeightInit,
+        AlignTarget, Augmentation, Normalize, OnNonFinite, OptimizerConfig, Precision,
+        ScheduleConfig, SgtConfig, TeachingConfig, WeightInit,
     },
 };
 use crate::{Error, Result, error::phrase};
@@ -79,6 +79,9 @@ pub struct RunConfig {
     pub freeze_bn_after: Option<u64>,
     /// Saliency Guided Training.
     pub sgt: SgtConfig,
+    /// Terms of a teacher in the loss.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub teaching: Option<TeachingConfig>,
     /// Fake quantization.
     pub quantization: QuantizationConfig,
     /// Optimiser.
@@ -147,6 +150,11 @@ impl RunConfig {
             freeze_bn_after: self.freeze_bn_after,
             from_model: self.init.is_some(),
             sgt: self.sgt.enabled.then_some(&self.sgt),
+            teaching: self.teaching.as_ref().map(|own| TeachingRecord {
+                distill: own.distill,
+                align: own.align,
+                align_target: own.aligns().then_some(own.align_target),
+            }),
             optimizer: &self.optimizer,
             schedule: &self.schedule,
         })
@@ -203,8 +211,20 @@ struct TrainingRecord<'a> {
     from_model: bool,
     /// `null`: plain training.
     sgt: Option<&'a SgtConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    teaching: Option<TeachingRecord>,
     optimizer: &'a OptimizerConfig,
     schedule: &'a ScheduleConfig,
+}
+
+/// The part of a [`TeachingConfig`] that belongs to the numbers, but for the teacher itself.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct TeachingRecord {
+    distill: f32,
+    align: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    align_target: Option<AlignTarget>,
 }
 
 /// JSON by way of its text: directly, an f32 of 0.1 would become 0.10000000149011612.
@@ -229,6 +249,7 @@ impl From<&RunConfig> for PartialRunConfig {
         let stepped = run.schedule.kind == ScheduleKind::Step;
         let learns_alpha = run.quantization.act_quant == ActivationQuantizer::Pact;
         let adam = matches!(kind, Adam | Adamw);
+        let teaching = run.teaching.as_ref();
         PartialRunConfig {
             dataset: Some(run.dataset.clone()),
             data_dir: run.data_dir.as_deref().map(text_path),
@@ -265,6 +286,11 @@ impl From<&RunConfig> for PartialRunConfig {
             stop_gradient: Some(run.sgt.stop_gradient),
             sgt_variant: Some(run.sgt.variant),
             sgt_warmup_epochs: Some(i64::from(run.sgt.warmup_epochs)),
+            teacher: teaching.map(|own| text_path(&own.teacher)),
+            distill: teaching.map(|own| decimal(own.distill)),
+            align: teaching.map(|own| decimal(own.align)),
+            align_target: teaching.filter(|own| own.aligns()).map(|own| own.align_target),
+            teacher_cache: teaching.map(|own| own.cache),
             optimizer: Some(kind),
             lr: Some(decimal(run.learning_rate)),
             momentum: (kind == Momentum).then(|| decimal(run.optimizer.momentum)),

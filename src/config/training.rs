@@ -1,5 +1,7 @@
 //! Settings of training: data, optimiser, Saliency Guided Training.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::choices::choices;
@@ -192,6 +194,48 @@ impl Default for SgtConfig {
             variant: SgtVariant::Standard,
             warmup_epochs: 0,
         }
+    }
+}
+
+choices! {
+    /// The class whose logit's gradient is aligned with the teacher's, in both.
+    #[derive(Default)]
+    AlignTarget {
+        /// The label.
+        #[default]
+        Label,
+        /// The class that the teacher predicts.
+        Predicted,
+    }
+}
+
+/// What a trained network, the teacher, adds to the loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TeachingConfig {
+    /// Its model file or run folder.
+    pub teacher: PathBuf,
+    /// Weight of D_KL(teacher's predictions ‖ student's), of masked images too.
+    pub distill: f32,
+    /// Weight of 1 − cos of the gradient maps.
+    pub align: f32,
+    /// Whose gradient.
+    #[serde(default)]
+    pub align_target: AlignTarget,
+    /// Keep what it says of the training images.
+    #[serde(default)]
+    pub cache: bool,
+}
+
+impl TeachingConfig {
+    /// Whether gradient maps are aligned.
+    pub fn aligns(&self) -> bool {
+        self.align > 0.0
+    }
+
+    /// Whether predictions are distilled.
+    pub fn distills(&self) -> bool {
+        self.distill > 0.0
     }
 }
 

@@ -20,14 +20,16 @@ pub enum CacheAccess {
 pub struct CachedRows<'a> {
     /// The current step's record, which says which images these are.
     pub current: &'a Buffer,
-    /// [image of the data set, group] vec4.
-    pub cache: &'a Buffer,
-    /// [image of the part, group] vec4.
+    /// [image of the data set, pixel, channel] floats.
+    pub cache: Binding<'a>,
+    /// [image of the part, pixel, channel (padded)] floats.
     pub rows: Binding<'a>,
     /// Which way.
     pub access: CacheAccess,
-    /// Groups of 4 values per image.
-    pub elements: u32,
+    /// Pixels of an image.
+    pub pixels: u32,
+    /// Real channels of a pixel.
+    pub channels: u32,
     /// Largest number of images of a part.
     pub most: u32,
     /// Whether images come in the epoch's random order.
@@ -38,9 +40,10 @@ impl Launcher for CachedRows<'_> {
     fn launch(&self) -> Launch<'_> {
         let specialization = Specialization::new()
             .feature("store", self.access == CacheAccess::Store)
-            .constant("ELEMENTS", self.elements)
+            .constant("PIXELS", self.pixels)
+            .constant("CHANNELS", self.channels)
             .constant("SHUFFLE", u32::from(self.shuffle));
-        let items = u64::from(self.most) * u64::from(self.elements);
+        let items = u64::from(self.most) * u64::from(self.pixels * self.channels);
         Launch::new("cached_rows", specialization)
             .bind("current", self.current)
             .bind("cache", self.cache)

@@ -6,6 +6,7 @@ mod loss;
 mod masking;
 mod options;
 mod step;
+mod teaching;
 mod variant;
 
 pub use judgement::{Cause, record_judgement};
@@ -15,4 +16,5 @@ pub use loss::{
 pub use masking::{Masking, features_of};
 pub use options::{StepInputs, StepOptions};
 pub use step::TrainingStep;
+pub use teaching::{TeacherModel, Teaching, TeachingSetup};
 pub use variant::{MaskingProgress, MaskingSchedule, StepMasking};

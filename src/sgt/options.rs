@@ -1,6 +1,6 @@
 //! The inputs and options of a training step.
 
-use super::{Masking, Metrics};
+use super::{Masking, Metrics, Teaching};
 use crate::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{OnNonFinite, SgtConfig},
@@ -19,6 +19,8 @@ pub struct StepInputs<'a> {
     pub batch: &'a Batch,
     /// The selection and fill of masked features; `None` for plain training.
     pub masking: Option<&'a Masking>,
+    /// The terms of a teacher, if there is one.
+    pub teaching: Option<&'a Teaching>,
     /// Where the losses are stored.
     pub metrics: &'a Metrics,
     /// The update rule.

@@ -1,6 +1,8 @@
 //! Algorithm 1, recorded.
 
-use super::{StepInputs, StepOptions, record_judgement, record_loss, record_saliency_seed};
+use super::{
+    StepInputs, StepOptions, Teaching, record_judgement, record_loss, record_saliency_seed,
+};
 use crate::{
     Result,
     gpu::{Gpu, Recording},
@@ -25,7 +27,7 @@ impl TrainingStep {
         inputs: &StepInputs<'_>,
         options: &StepOptions<'_>,
     ) -> Result<TrainingStep> {
-        let StepInputs { network, data, batch, masking, metrics, optimizer } = *inputs;
+        let StepInputs { network, data, batch, masking, teaching, metrics, optimizer } = *inputs;
         let mut begin = Recording::new();
         network.record_weights(gpu, &mut begin)?; // fake-quantized, eq. (1)
 
@@ -41,15 +43,23 @@ impl TrainingStep {
         let training = options.inference_differs.then_some(pass);
 
         // f(X). Saliency and loss share it, unless inference differs from training. Saliency then
-        // has a pass of its own in inference mode.
-        if !options.inference_differs {
+        // has a pass of its own in inference mode, which alignment has of all clean images.
+        let aligns = teaching.is_some_and(Teaching::aligns);
+        if !options.inference_differs || aligns {
             network.record_forward(gpu, &mut part, batch.clean(), None)?;
+        }
+        if let Some(teaching) = teaching {
+            // What the teacher says of X, and W·(1 − cos(∇_X f, ∇_X teacher)) with its ∇_θ.
+            let maps = teaching.record_answers(gpu, &mut part, network.input(), batch)?;
+            if let Some(maps) = maps {
+                teaching.record_alignment(gpu, &mut part, network, batch, maps)?;
+            }
         }
         if let Some(masking) = masking {
             // I = Sort(∇_X f(X)): the k lowest features of every image. (A variant's entry may mask
             // the highest, or fewer images.)
             let images = batch.to_mask();
-            if options.inference_differs {
+            if options.inference_differs && !aligns {
                 network.record_forward(gpu, &mut part, images, None)?;
             }
             record_saliency_seed(
@@ -70,6 +80,9 @@ impl TrainingStep {
             masking.record_selection(gpu, &mut part, batch, saliency)?;
             // X̃ = M_k(I, X)
             masking.record_fill(gpu, &mut part, batch, network.input())?;
+            if let Some(teaching) = teaching {
+                teaching.record_masked_answers(gpu, &mut part, network.input(), batch)?;
+            }
             // f(X̃)
             if !options.inference_differs {
                 network.record_forward(gpu, &mut part, batch.masked(), None)?;
@@ -80,6 +93,10 @@ impl TrainingStep {
         }
         // L = CE(f(X), y) + λ·D_KL(f(X) ‖ f(X̃)) and ∇_θ L, through both branches as one batch.
         record_loss(gpu, &mut part, network, batch, options.sgt, metrics)?;
+        if let Some(teaching) = teaching {
+            // + W·D_KL(teacher ‖ f) of both
+            teaching.record_distillation(gpu, &mut part, network, batch)?;
+        }
         network.record_backward(
             gpu,
             &mut part,
@@ -87,6 +104,9 @@ impl TrainingStep {
             training,
             Gradients::Parameters,
         )?;
+        if aligns {
+            network.record_adding_map_gradient(gpu, &mut part)?;
+        }
 
         // θ ← θ − τ·∇_θ L, eq. (3), for the float weights, if all numbers are finite.
         let mut update = Recording::new();

@@ -30,6 +30,9 @@ pub struct Progressed {
     pub step: u64,
     /// Sums over the unfinished epoch: Σce, Σkl, Σcorrect, images.
     pub epoch_sums: [f64; 4],
+    /// Σ distances of predictions and of maps from a teacher's, likewise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub distances: Option<[f64; 2]>,
     /// The state that the masking of an SGT variant depends on.
     #[serde(default)]
     pub masking: MaskingProgress,
@@ -160,6 +163,7 @@ mod tests {
         let progress = Progressed {
             step,
             epoch_sums: [0.1, 0.2, 3.0, 4.0],
+            distances: None,
             masking: MaskingProgress::default(),
             skips: Skips::default(),
             epoch_seconds: 0.3,

@@ -28,6 +28,7 @@ pub(super) async fn request(
     if count > 0 {
         ranges.push((&session.metrics.sums, first * 16, count * 16));
         ranges.push((&session.metrics.verdicts, first * 8, count * 8));
+        ranges.extend(session.distances().map(|sums| (sums, first * 16, count * 16)));
     }
     let (sampled, samples) = running.quantizers.take();
     ranges.extend(samples.iter().map(|(buffer, bytes)| (buffer, 0, *bytes)));
@@ -73,6 +74,7 @@ pub(super) async fn take_in(
     let count = (harvest.step - running.collected) as usize;
     let (sums, words) = words.split_at(4 * count);
     let (verdicts, words) = words.split_at(2 * count);
+    let (distances, words) = words.split_at(if session.teaching.is_some() { 4 * count } else { 0 });
     let (samples, state) = words.split_at(running.quantizers.values(harvest.sampled.len()));
     let mut quantizers = running.quantizers.states(
         &session.network,
@@ -83,12 +85,17 @@ pub(super) async fn take_in(
         (bytemuck::cast_slice(sums), bytemuck::cast_slice(verdicts));
     let images: f32 = sums.iter().map(|[.., images]| images).sum();
     let rate = f64::from(images) / running.lap().max(1e-9);
-    for (sums, &verdict) in sums.iter().zip(verdicts) {
+    let distances: &[[f32; 4]] = bytemuck::cast_slice(distances);
+    let distances = distances
+        .iter()
+        .map(|&[predictions, maps, ..]| Some([f64::from(predictions), f64::from(maps)]));
+    let distances = distances.chain(std::iter::repeat(None));
+    for ((sums, &verdict), distances) in sums.iter().zip(verdicts).zip(distances) {
         let sums = sums.map(f64::from);
         match Cause::of(verdict) {
             None => {
                 let quantizers = quantizers.remove(&(running.collected + 1)).unwrap_or_default();
-                take_in_step(session, running, sums, quantizers, rate, observer)?
+                take_in_step(session, running, (sums, distances), quantizers, rate, observer)?
             }
             Some(cause) => {
                 take_in_bad_step(session, running, cause, verdict[1], sums[0] / sums[3], observer)
@@ -106,7 +113,7 @@ pub(super) async fn take_in(
 fn take_in_step(
     session: &Session<'_>,
     running: &mut Running<'_>,
-    sums: [f64; 4],
+    (sums, distances): ([f64; 4], Option<[f64; 2]>),
     quantizers: QuantizerState,
     rate: f64,
     observer: &mut dyn Observer,
@@ -118,14 +125,21 @@ fn take_in_step(
     for (sum, value) in running.epoch_sums.iter_mut().zip(sums) {
         *sum += value;
     }
+    if let Some(own) = distances {
+        let sums = running.distances.get_or_insert_default();
+        sums.iter_mut().zip(own).for_each(|(sum, value)| *sum += value);
+    }
     running.masking.add(ce, images);
     let lambda =
         if session.config.sgt.enabled { f64::from(session.config.sgt.lambda) } else { 0.0 };
+    let [distill, align] = session.asked_for(distances);
     let line = StepLine {
         step,
-        loss: (ce + lambda * kl) / images,
+        loss: (ce + lambda * kl + session.weighted(distances)) / images,
         ce: ce / images,
         kl: kl / images,
+        distill: distill.map(|sum| sum / images),
+        align: align.map(|sum| sum / images),
         accuracy: correct / images,
         lr: session.rate(step, running.skips),
         quantizers,

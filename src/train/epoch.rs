@@ -24,6 +24,7 @@ pub(super) async fn epoch_line(
     validation: Option<&Evaluation>,
 ) -> Result<EpochLine> {
     let [ce, kl, correct, images] = std::mem::take(&mut running.epoch_sums);
+    let distances = running.distances.take();
     let seconds = std::mem::take(&mut running.epoch_seconds);
     let mean = |sum: f64| sum / images.max(1.0);
     let lambda =
@@ -39,12 +40,15 @@ pub(super) async fn epoch_line(
     };
     let QuantizerState { alpha, step_size, offset, weight_range } =
         quantizers(session, &parameters).await?;
+    let [distill, align] = session.asked_for(distances);
     Ok(EpochLine {
         epoch: epoch + 1,
         step: running.step,
-        train_loss: mean(ce + lambda * kl),
+        train_loss: mean(ce + lambda * kl + session.weighted(distances)),
         train_ce: mean(ce),
         train_kl: mean(kl),
+        train_distill: distill.map(mean),
+        train_align: align.map(mean),
         train_accuracy: mean(correct),
         test_accuracy: test.accuracy,
         test_loss: test.loss,

@@ -11,12 +11,18 @@ use serde::{Deserialize, Serialize};
 pub struct StepLine {
     /// Number of the step, from 1.
     pub step: u64,
-    /// ce + λ·kl.
+    /// ce + λ·kl + the weighted terms of a teacher.
     pub loss: f64,
     /// Cross entropy.
     pub ce: f64,
     /// D_KL(p(X) ‖ p(X̃)); 0 without SGT.
     pub kl: f64,
+    /// D_KL(teacher's predictions ‖ the network's), where it has a weight.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub distill: Option<f64>,
+    /// 1 − cosine of the gradient maps of the network and the teacher, where it has a weight.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub align: Option<f64>,
     /// Share of the batch classified correctly, 0..=1.
     pub accuracy: f64,
     /// Learning rate.
@@ -34,12 +40,18 @@ pub struct EpochLine {
     pub epoch: u64,
     /// Steps taken so far.
     pub step: u64,
-    /// train_ce + λ·train_kl.
+    /// train_ce + λ·train_kl + the weighted terms of a teacher.
     pub train_loss: f64,
     /// Mean cross entropy.
     pub train_ce: f64,
     /// Mean KL term.
     pub train_kl: f64,
+    /// Mean divergence from the teacher's predictions, where it has a weight.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub train_distill: Option<f64>,
+    /// Mean distance of the gradient maps from the teacher's, where it has a weight.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub train_align: Option<f64>,
     /// Share of training images classified correctly during the epoch.
     pub train_accuracy: f64,
     /// Share of the test images classified correctly after the epoch.

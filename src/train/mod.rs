@@ -25,6 +25,7 @@ mod skips;
 mod snapshots;
 mod standstill;
 mod start;
+mod teacher;
 mod trainer;
 mod writer;
 

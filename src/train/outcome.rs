@@ -127,6 +127,8 @@ mod tests {
                 loss: 0.0,
                 ce: 0.0,
                 kl: 0.0,
+                distill: None,
+                align: None,
                 accuracy: 0.0,
                 lr: 0.0,
                 quantizers: Default::default(),

@@ -50,7 +50,8 @@ async fn on_another_device(
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
     let gpu = session.gpu.reopen().await?;
-    let next = Session::fitting(&gpu, &session.config, session.dataset, most_images)?;
+    let data = (session.dataset, session.teacher.as_ref());
+    let next = Session::fitting(&gpu, &session.config, data, most_images)?;
     attempt(&next, None, start, record, observer).await
 }
 

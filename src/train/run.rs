@@ -37,6 +37,9 @@ pub(super) async fn attempt(
     if let Some(said) = &session.cut {
         observer.note(said);
     }
+    if let Some(said) = &session.uncached {
+        observer.note(said);
+    }
     let cadence = session.config.checkpoint_cadence()?;
     let class_names = &session.dataset.class_names;
     let snapshot_images = snapshot_images(&session.dataset.test, session.dataset.classes);

@@ -25,6 +25,8 @@ pub(super) struct Running<'a> {
     pub collected: u64,
     /// Σce, Σkl, Σcorrect, images of the unfinished epoch.
     pub epoch_sums: [f64; 4],
+    /// Σ distances of predictions and of maps from a teacher's, where there is one.
+    pub distances: Option<[f64; 2]>,
     pub masking: MaskingProgress,
     pub skips: Skips,
     pub epoch_seconds: f64,
@@ -69,6 +71,7 @@ impl<'a> Running<'a> {
             step,
             collected: step,
             epoch_sums: progress.map_or([0.0; 4], |progress| progress.epoch_sums),
+            distances: progress.and_then(|progress| progress.distances),
             masking: progress.map_or_else(MaskingProgress::default, |progress| progress.masking),
             skips: progress.map_or_else(Skips::default, |progress| progress.skips),
             epoch_seconds: progress.map_or(0.0, |progress| progress.epoch_seconds),
@@ -90,6 +93,7 @@ impl<'a> Running<'a> {
         Progressed {
             step: self.collected,
             epoch_sums: self.epoch_sums,
+            distances: self.distances,
             masking: self.masking,
             skips: self.skips,
             epoch_seconds: self.epoch_seconds,

@@ -1,6 +1,7 @@
 //! The resources of a training run on one device: data, network, buffers and the recorded step.
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::{
     schedule::Schedule,
@@ -10,15 +11,17 @@ use super::{
 use crate::{
     Error, Result,
     batch::{Batch, GatherOptions, ResidentData},
-    config::{ModelConfig, PixelNormalization, RunConfig},
+    config::{ModelConfig, PixelNormalization, RunConfig, TeachingConfig},
     data::{Dataset, digest},
-    gpu::{Gpu, Staging},
+    digest::hex,
+    gpu::{Buffer, Gpu, Staging},
     layout::StepRecord,
     metrics::Evaluator,
     nn::{Network, NetworkOptions, Optimizer},
     pipelines,
     sgt::{
-        Masking, MaskingProgress, MaskingSchedule, Metrics, StepInputs, StepOptions, TrainingStep,
+        Masking, MaskingProgress, MaskingSchedule, Metrics, StepInputs, StepOptions, TeacherModel,
+        Teaching, TeachingSetup, TrainingStep,
     },
 };
 
@@ -45,6 +48,11 @@ pub(super) struct Session<'a> {
     pub total_steps: u64,
     pub schedule: Schedule,
     pub masking: MaskingSchedule,
+    /// The terms of a teacher.
+    pub teaching: Option<Teaching>,
+    pub teacher: Option<TeacherModel>,
+    /// A message about a cache that does not fit.
+    pub uncached: Option<String>,
 }
 
 impl<'a> Session<'a> {
@@ -56,11 +64,11 @@ impl<'a> Session<'a> {
     pub fn fitting(
         gpu: &'a Gpu,
         config: &RunConfig,
-        dataset: &'a Dataset,
+        (dataset, teacher): (&'a Dataset, Option<&TeacherModel>),
         mut most_images: u32,
     ) -> Result<Session<'a>> {
         loop {
-            match Session::in_parts(gpu, config, dataset, most_images) {
+            match Session::in_parts(gpu, config, (dataset, teacher), most_images) {
                 Err(Error::OutOfMemory(shortage)) => {
                     // The memory of the failed attempt is released before the next one.
                     gpu.wait()?;
@@ -85,7 +93,7 @@ impl<'a> Session<'a> {
     pub fn in_parts(
         gpu: &'a Gpu,
         config: &RunConfig,
-        dataset: &'a Dataset,
+        (dataset, teacher): (&'a Dataset, Option<&TeacherModel>),
         most_images: u32,
     ) -> Result<Session<'a>> {
         let (train_split, validation_split, test_split) = splits(config, dataset)?;
@@ -102,13 +110,14 @@ impl<'a> Session<'a> {
         let total_steps = config.steps.unwrap_or(u64::from(config.epochs) * steps_per_epoch);
         check_batch_norm(config, train.count, batch_size, part_images, total_steps)?;
         let slots = if twins { 2 * part_images } else { part_images };
+        let aligns = config.teaching.as_ref().is_some_and(TeachingConfig::aligns);
         let options = NetworkOptions {
             slots,
             training: true,
             gradients: true,
             precision: config.precision,
             masked: twins,
-            tangents: 0,
+            tangents: if aligns { part_images } else { 0 },
         };
         let network = Network::new(gpu, &config.network, &config.quantization, options)?;
         let parts_per_epoch =
@@ -135,6 +144,22 @@ impl<'a> Session<'a> {
             mean: normalization.0,
             deviation: normalization.1,
         };
+        let (mut teaching, mut uncached) = (None, None);
+        if let (Some(own), Some(teacher)) = (&config.teaching, teacher) {
+            let setup = TeachingSetup {
+                config: own,
+                teacher,
+                normalization,
+                most: part_images,
+                twins,
+                slots: steps_per_epoch,
+            };
+            let mut made = Teaching::new(gpu, setup)?;
+            if own.cache {
+                uncached = keep_answers(gpu, &mut made, (&train, &gather), network.input())?;
+            }
+            teaching = Some(made);
+        }
         let options = StepOptions {
             freeze_after: config.freeze_bn_after,
             on_non_finite: config.on_non_finite,
@@ -145,6 +170,7 @@ impl<'a> Session<'a> {
             data: &train,
             batch: &batch,
             masking: masking.as_ref(),
+            teaching: teaching.as_ref(),
             metrics: &metrics,
             optimizer: &optimizer,
         };
@@ -188,7 +214,33 @@ impl<'a> Session<'a> {
             total_steps,
             schedule: Schedule::new(config, steps_per_epoch, total_steps),
             masking: masking_schedule,
+            teaching,
+            teacher: teacher.cloned(),
+            uncached,
         })
+    }
+
+    /// Sums of all steps of an epoch beside those of the metrics, where there is a teacher.
+    pub fn distances(&self) -> Option<&Buffer> {
+        self.teaching.as_ref().map(|teaching| &teaching.sums)
+    }
+
+    /// What sums of distances from the teacher add to those of the loss.
+    pub fn weighted(&self, distances: Option<[f64; 2]>) -> f64 {
+        match (&self.config.teaching, distances) {
+            (Some(own), Some([predictions, maps])) => {
+                f64::from(own.distill) * predictions + f64::from(own.align) * maps
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// The distances of predictions and of maps, as far as they have a weight.
+    pub fn asked_for(&self, distances: Option<[f64; 2]>) -> [Option<f64>; 2] {
+        let (Some(own), Some([predictions, maps])) = (&self.config.teaching, distances) else {
+            return [None; 2];
+        };
+        [own.distills().then_some(predictions), own.aligns().then_some(maps)]
     }
 
     /// Number of parts that a full batch is cut into.
@@ -215,6 +267,10 @@ impl<'a> Session<'a> {
                 "images".into(),
                 digest([&train, &test].into_iter().chain(&validation)).into(),
             );
+            if let Some(teacher) = &self.teacher {
+                let parameters = bytemuck::cast_slice(&teacher.parameters);
+                training.insert("teacher".into(), hex(&Sha256::digest(parameters)).into());
+            }
         }
         Ok(config.to_metadata())
     }
@@ -298,5 +354,21 @@ impl<'a> Session<'a> {
             }
         }
         records
+    }
+}
+
+/// Keeps what the teacher says of `data`, where it fits; else says why not.
+fn keep_answers(
+    gpu: &Gpu,
+    teaching: &mut Teaching,
+    (data, gather): (&ResidentData, &GatherOptions),
+    images: &Buffer,
+) -> Result<Option<String>> {
+    match teaching.keep_all(gpu, data, gather, images) {
+        Err(Error::OutOfMemory(shortage)) => Ok(Some(format!(
+            "the teacher's answers are not kept, it is asked in every step: {}",
+            shortage.asked
+        ))),
+        other => other.map(|()| None),
     }
 }

@@ -4,6 +4,7 @@ use super::{
     outcome::{Observer, Outcome, Start},
     recovery,
     session::Session,
+    teacher::teacher,
 };
 use crate::{
     Result,
@@ -12,7 +13,7 @@ use crate::{
     gpu::Gpu,
     model::ModelFile,
     nn::Network,
-    sgt::{MaskingProgress, TrainingStep},
+    sgt::{MaskingProgress, TeacherModel, TrainingStep},
 };
 
 /// A training run.
@@ -32,7 +33,9 @@ impl<'a> Trainer<'a> {
     /// Errors for settings that do not fit: the data set and the network, or the batch and the
     /// adapter; [`crate::Error::OutOfMemory`] if not even one image at a time fits.
     pub fn new(gpu: &'a Gpu, config: &RunConfig, dataset: &'a Dataset) -> Result<Trainer<'a>> {
-        Ok(Trainer { session: Session::fitting(gpu, config, dataset, u32::MAX)?, init: None })
+        let teacher = teacher(config, dataset)?;
+        let data = (dataset, teacher.as_ref());
+        Ok(Trainer { session: Session::fitting(gpu, config, data, u32::MAX)?, init: None })
     }
 
     /// As [`Self::new`], with batches cut into parts of at most `most_images` (at least 1). This
@@ -44,7 +47,25 @@ impl<'a> Trainer<'a> {
         dataset: &'a Dataset,
         most_images: u32,
     ) -> Result<Trainer<'a>> {
-        Ok(Trainer { session: Session::in_parts(gpu, config, dataset, most_images)?, init: None })
+        let teacher = teacher(config, dataset)?;
+        let data = (dataset, teacher.as_ref());
+        Ok(Trainer { session: Session::in_parts(gpu, config, data, most_images)?, init: None })
+    }
+
+    /// As [`Self::new`], with the `teacher` in memory; the file that the configuration names is not
+    /// read.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; [`crate::Error::Model`] for a teacher of other images or classes.
+    pub fn taught(
+        gpu: &'a Gpu,
+        config: &RunConfig,
+        dataset: &'a Dataset,
+        teacher: &TeacherModel,
+    ) -> Result<Trainer<'a>> {
+        teacher.check(dataset.shape, dataset.classes)?;
+        let data = (dataset, Some(teacher));
+        Ok(Trainer { session: Session::fitting(gpu, config, data, u32::MAX)?, init: None })
     }
 
     /// Uses the model that the configuration starts from; it is then not read again.

@@ -11,6 +11,7 @@ mod common;
 mod support;
 
 mod adapters;
+mod alignment;
 mod attribution_kernels;
 mod attributions;
 mod attributions_of_networks;

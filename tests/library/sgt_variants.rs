@@ -85,6 +85,7 @@ impl Steps {
             data: &data,
             batch: &batch,
             masking: used,
+            teaching: None,
             metrics: &metrics,
             optimizer: &optimizer,
         };

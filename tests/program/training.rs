@@ -516,6 +516,7 @@ fn a_step_is_one_submission_and_nothing_else() {
         data: &data,
         batch: &batch,
         masking: Some(&masking),
+        teaching: None,
         metrics: &metrics,
         optimizer: &optimizer,
     };
