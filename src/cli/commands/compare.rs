@@ -211,8 +211,12 @@ impl CompareResult {
     }
 
     fn table(&self, judged: &[Judged]) -> Table {
+        let taught = judged.iter().any(|one| one.teaching().is_some());
         let mut headers: Vec<String> =
             ["model", "bits", "method", "accuracy %"].map(Into::into).into();
+        if taught {
+            headers.insert(2, "teacher".into());
+        }
         let shown = self.shown();
         headers.extend(shown.iter().map(|metric| {
             format!("{} {}", metric.name(), if metric.higher_is_better() { '↑' } else { '↓' })
@@ -228,6 +232,9 @@ impl CompareResult {
                 method.method.name().to_string(),
                 accuracy,
             ];
+            if taught {
+                row.insert(2, judged.teaching().unwrap_or_else(|| "–".into()));
+            }
             row.extend(shown.iter().map(|&metric| match method.scores.get(metric) {
                 Some(interval) => self.with_interval(interval, digits),
                 None => "–".into(),

@@ -44,6 +44,9 @@ pub(super) struct JudgedModel {
     bits: String,
     /// Accuracy on the judged images.
     accuracy: f64,
+    /// Weights of a teacher's terms in its training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    teaching: Option<serde_json::Value>,
 }
 
 impl Judged {
@@ -134,7 +137,18 @@ impl Judged {
             path: self.model.path.clone(),
             bits: self.bits.clone(),
             accuracy: self.evaluation.accuracy,
+            teaching: self.model.config.teaching().cloned(),
         }
+    }
+
+    /// What a teacher's terms weighed in its training, for people; none without a teacher.
+    pub fn teaching(&self) -> Option<String> {
+        let own = self.model.config.teaching()?;
+        let terms = ["distill", "align"].into_iter().filter_map(|term| {
+            let weight = own.get(term)?.as_f64().filter(|weight| *weight > 0.0)?;
+            Some(format!("{term} {weight}"))
+        });
+        Some(terms.collect::<Vec<_>>().join(", ")).filter(|said| !said.is_empty())
     }
 }
 
