@@ -284,10 +284,16 @@ impl ShaderReport {
             if is_need || self.diagnostics.iter().any(known) {
                 continue;
             }
-            let same = found
-                .iter_mut()
-                .find(|one| one.rule == rule && one.message == *message && one.line == *line);
+            // What several targets lack is said once.
+            let core = |text: &str| {
+                text.split_once(" cannot do this: ")
+                    .map_or(text.to_owned(), |(_, core)| core.into())
+            };
+            let same = found.iter_mut().find(|one| {
+                one.rule == rule && one.line == *line && core(&one.message) == core(message)
+            });
             if let Some(one) = same {
+                one.message = core(message);
                 one.targets.extend(targets);
                 continue;
             }

@@ -23,10 +23,10 @@ pub struct RequirementArgs {
     #[arg(long, value_delimiter = ',', value_name = "default|FILE|NAME=VALUE,…")]
     pub limits: Vec<String>,
     /// Features of the device, as `f16,subgroups`; without it, a need of one is only listed
-    #[arg(long, value_delimiter = ',', num_args = 0.., value_name = "FEATURE,…")]
+    #[arg(long, value_delimiter = ',', value_name = "FEATURE,…")]
     pub features: Option<Vec<String>>,
     /// Needs (features, and names of limits) that a shader may have; any other one fails it
-    #[arg(long, value_delimiter = ',', num_args = 0.., value_name = "NEED,…")]
+    #[arg(long, value_delimiter = ',', value_name = "NEED,…")]
     pub allow_needs: Option<Vec<String>>,
     /// Let spirv-val, glslangValidator, dxc and metal judge what is written, where they are there
     #[arg(long)]
@@ -48,8 +48,13 @@ impl RequirementArgs {
             options.targets.clone_from(&self.targets);
         }
         options.tools = self.tools;
-        options.features.clone_from(&self.features);
-        options.allowed_needs.clone_from(&self.allow_needs);
+        // An empty text names none.
+        let named = |names: &Option<Vec<String>>| -> Option<Vec<String>> {
+            let names = names.as_ref()?.iter().filter(|name| !name.is_empty());
+            Some(names.cloned().collect())
+        };
+        options.features = named(&self.features);
+        options.allowed_needs = named(&self.allow_needs);
         if !self.limits.is_empty() {
             let mut limits = BTreeMap::new();
             for one in &self.limits {

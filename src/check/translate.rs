@@ -473,6 +473,7 @@ impl Check<'_> {
                 }
             }
         }
+        self.untranslated(report);
         let located = |diagnostics: Vec<Diagnostic>| {
             diagnostics.into_iter().map(|mut one| {
                 one.locate(&self.source.name, &self.source.wgsl);
@@ -493,6 +494,28 @@ impl Check<'_> {
             }
         }
         report.keep_targets(&self.options.targets);
+    }
+
+    /// Says why a shader that passes was written for no target.
+    fn untranslated(&self, report: &mut ShaderReport) {
+        let outcomes = [
+            (Platform::Vulkan, &report.spirv),
+            (Platform::Metal, &report.msl),
+            (Platform::Dx12, &report.hlsl),
+        ];
+        let asked: Vec<_> =
+            outcomes.into_iter().filter(|(platform, _)| self.is_target(*platform)).collect();
+        let reasons = asked.iter().map(|(_, outcome)| match outcome {
+            Outcome::Skipped { reason } => Some(reason.clone()),
+            _ => None,
+        });
+        let Some(reasons) = reasons.collect::<Option<Vec<_>>>() else { return };
+        if let (Some(reason), Outcome::Pass) = (reasons.into_iter().next(), &report.validate) {
+            let message = format!("valid, and not translated: {reason}");
+            let one = Diagnostic::new("not-translated", Severity::Info, message)
+                .on(asked.into_iter().map(|(platform, _)| platform));
+            report.diagnostics.push(one);
+        }
     }
 
     fn resolve<'m>(
@@ -584,6 +607,10 @@ impl Check<'_> {
         }
         let entry = target.name().map(|name| format!(", entry point {name}")).unwrap_or_default();
         let backend_name = backend.name();
+        let at = |message: String| {
+            let place = target.name().map(|name| self.named_in(&format!("'{name}'")));
+            self.located(place.unwrap_or(Span::UNDEFINED), message)
+        };
         match caught_saying(|| write(backend, module, info, target, self.source.user)) {
             Ok(Ok(written)) => {
                 let stage = target.key().map(|(stage, _)| stage);
@@ -592,7 +619,7 @@ impl Check<'_> {
                     .and_then(|stage| tools::judge(backend.platform(), &written, stage));
                 match said {
                     None => Outcome::Pass,
-                    Some((tool, said)) => Outcome::fail(format!(
+                    Some((tool, said)) => at(format!(
                         "{tool} refuses what naga wrote for {backend_name}{entry}: {said}"
                     )),
                 }
@@ -603,11 +630,9 @@ impl Check<'_> {
                 Outcome::skipped(format!("{backend_name}{entry}: {message}"))
             }
             Ok(Err(Unwritten::Failed(message))) => {
-                Outcome::fail(format!("{backend_name}{entry}: {}", plain_words(&message)))
+                at(format!("{backend_name}{entry}: {}", plain_words(&message)))
             }
-            Err(said) => {
-                Outcome::fail(format!("{backend_name}{entry}: {CRASHED}: {}", plain_words(&said)))
-            }
+            Err(said) => at(format!("{backend_name}{entry}: {CRASHED}: {}", plain_words(&said))),
         }
     }
 

@@ -46,6 +46,7 @@ pub fn features(program: &Program<'_, '_>) -> BTreeSet<String> {
     for extension in enabled(program.module) {
         match extension {
             "f16" => add("shader-f16"),
+            "wgpu_binding_array" => add("binding-arrays"),
             other => add(&other.strip_prefix("wgpu_").unwrap_or(other).replace('_', "-")),
         }
     }

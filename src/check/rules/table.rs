@@ -171,8 +171,8 @@ pub const RULES: &[Rule] = &[
         id: "limit",
         summary: "With the option `limits`, the shader keeps to the limits of the device.",
         text: "Without the option `limits`, a need of more than WebGPU's defaults is listed in \
-               `needs` and passes. The value `default` makes it an error; `NAME=VALUE,…` sets limits by \
-               the names of the WebGPU specification.",
+               `needs` and passes. The value `default` makes it an error; `NAME=VALUE,…` sets \
+               limits by the names of the WebGPU specification.",
         fails: "",
         passes: "@compute @workgroup_size(64) fn main() { }",
     },
@@ -217,6 +217,14 @@ pub const RULES: &[Rule] = &[
         summary: "With the option `allow-needs`, the shader has no other needs.",
         text: "The value `shader-f16,maxStorageBuffersPerShaderStage` makes a new need in a pull \
                request visible: it fails until it is allowed.",
+        fails: "",
+        passes: "@compute @workgroup_size(64) fn main() { }",
+    },
+    Rule {
+        id: "not-translated",
+        summary: "The shader is valid, and was written for no target.",
+        text: "An information: an override has no default, its default makes no pipeline, or a \
+               value is too large to be written out element by element. Give values of overrides.",
         fails: "",
         passes: "@compute @workgroup_size(64) fn main() { }",
     },
@@ -342,7 +350,8 @@ pub fn explain(id: &str) -> Option<String> {
         return Some(text);
     }
     let rule = rule(id)?;
-    let mut text = format!("{}: {}\n\n{}\n", rule.id, rule.summary, rule.text);
+    let head = wrapped(&format!("{}: {}", rule.id, rule.summary));
+    let mut text = format!("{head}\n\n{}\n", wrapped(rule.text));
     for (what, example) in [("Refused", rule.fails), ("Passes", rule.passes)] {
         if !example.is_empty() && !rule.fails.is_empty() {
             let _ = write!(text, "\n{what}:\n\n");
