@@ -5,7 +5,7 @@ use super::{
     config::Config,
     diagnostic::{Diagnostic, Severity},
     find::{Job, LeftOut, jobs_of},
-    forms::{self, Form, Library, Prelude, Prepared, Request, Text, Values},
+    forms::{self, Library, Prelude, Prepared, Request, Text, Values},
     guard,
     options::CheckOptions,
     read::{STANDARD_INPUT, read_text, text_of},

@@ -331,7 +331,7 @@ impl<'a> Modules<'a> {
         let mut at = 0;
         while at < all.len() {
             let start = at;
-            let mut behind = behind_attributes(&self.texts, &all, at).min(all.len());
+            let mut behind = behind_attributes(&self.texts, &all, at);
             let word = |at: usize| all.get(at).map_or("", |token: &Token| self.texts.of(*token));
             // `@export` and `virtual` of dialects.
             let is_virtual = word(behind) == "virtual" && word(behind + 1) == "fn";

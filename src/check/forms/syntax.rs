@@ -13,7 +13,7 @@ pub(super) fn behind_attributes(texts: &Texts, tokens: &[Token], mut at: usize) 
             at = closing(tokens, at) + 1;
         }
     }
-    at
+    at.min(tokens.len())
 }
 
 /// The index behind the declaration, statement or case that starts at `at`.
@@ -52,7 +52,7 @@ pub(in crate::check) fn declaration_at(
     texts.add(Arc::new(Text::new("", text)));
     let mut at = 0;
     while at < all.len() {
-        let behind = behind_attributes(&texts, &all, at).min(all.len());
+        let behind = behind_attributes(&texts, &all, at);
         let end = statement_end(&texts, &all, behind).max(behind + 1).min(all.len());
         let range = all[at].start as usize..all[end - 1].end as usize;
         if range.end > offset {
