@@ -234,7 +234,7 @@ impl Dataset {
     pub fn channel_statistics(&self) -> Vec<(f64, f64)> {
         let (channels, plane) = (self.shape.channels as usize, self.shape.pixels() as usize);
         let mut histograms = vec![[0u64; 256]; channels];
-        for (index, values) in self.train.images.chunks_exact(plane.max(1)).enumerate() {
+        for (index, values) in self.train.images.chunks(plane.max(1)).enumerate() {
             let histogram = &mut histograms[index % channels];
             values.iter().for_each(|&value| histogram[usize::from(value)] += 1);
         }
