@@ -367,7 +367,7 @@ pub fn explain(id: &str) -> Option<String> {
 pub fn page() -> String {
     let mut text = String::from(
         "# Rules of `saliq check`\n\n\
-         Each finding names its rule. Ids are stable. `saliq check` with the option `explain` \
+         Each finding names its rule. Ids are stable. `saliq check` with the option `explain`\n\
          and an id prints what stands here.\n",
     );
     for rule in RULES {
