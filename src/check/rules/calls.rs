@@ -5,10 +5,8 @@ use crate::check::{
     syntax::tree::{DeclarationKind, ExprKind, Module},
 };
 
-/// Which functions each function calls.
+/// The order of functions by their calls.
 pub struct Calls {
-    /// By the caller, without repetitions.
-    pub callees: Vec<Vec<FunctionId>>,
     /// Every function behind those that it calls; one in a circle anywhere.
     pub order: Vec<FunctionId>,
     /// Functions that are part of a circle or call one.
@@ -34,7 +32,7 @@ impl Calls {
             found.dedup();
         }
         let (order, circular) = ordered(&callees);
-        Calls { callees, order, circular }
+        Calls { order, circular }
     }
 }
 

@@ -8,8 +8,5 @@ mod program;
 mod resolve;
 pub mod types;
 
-pub use program::{
-    FunctionId, FunctionInfo, Kind, Meaning, Phase, Program, Stage, StructInfo, Variable,
-    VariableId,
-};
+pub use program::{FunctionId, Kind, Meaning, Phase, Program, Stage, VariableId};
 pub use resolve::resolve;

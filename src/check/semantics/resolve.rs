@@ -1040,11 +1040,6 @@ impl<'m, 's> Resolver<'m, 's> {
         }
     }
 
-    /// A value whose phase is that of the arguments.
-    fn phase_of(&self, arguments: &[ExprId]) -> Phase {
-        arguments.iter().map(|id| self.program.phase(*id)).max().unwrap_or(Phase::Const)
-    }
-
     // ---- calls ----
 
     fn call(
