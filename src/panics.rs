@@ -29,10 +29,18 @@ pub fn pass_over_caught_panics() {
 
 /// Runs `work`, turning a panic into `None`.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    caught_saying(work).ok()
+}
+
+/// Runs `work`, turning a panic into what it says.
+pub(crate) fn caught_saying<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let before = IS_CAUGHT.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     IS_CAUGHT.set(before);
-    result.ok()
+    result.map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+    })
 }
 
 #[cfg(test)]

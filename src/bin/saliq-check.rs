@@ -36,11 +36,16 @@ fn main() -> ExitCode {
 
 fn run(args: &CheckArgs, is_json: bool) -> Result<()> {
     saliq::panics::pass_over_caught_panics();
+    if let Some(text) = args.requirements.explanation() {
+        return print(&text?);
+    }
     if args.paths.is_empty() {
         return Err(Error::Usage("name WGSL files, or folders with such files".into()));
     }
-    check::run_files(args, is_json, |text| {
-        let written = writeln!(std::io::stdout(), "{text}");
-        written.map_err(Error::io("cannot write", "standard output"))
-    })
+    check::run_files(args, is_json, print)
+}
+
+fn print(text: &str) -> Result<()> {
+    let written = writeln!(std::io::stdout(), "{}", text.trim_end());
+    written.map_err(Error::io("cannot write", "standard output"))
 }

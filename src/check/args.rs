@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::{
     config::{CONFIG_FILE, Config},
     files::FileOptions,
+    requirements::RequirementArgs,
 };
 use crate::{Error, Result};
 
@@ -39,6 +40,9 @@ pub struct CheckArgs {
     /// Also write the shaders as SPIR-V into this folder, for other validators
     #[arg(long, value_name = "DIR")]
     pub spirv: Option<PathBuf>,
+    /// Targets, features and limits.
+    #[command(flatten)]
+    pub requirements: RequirementArgs,
     #[command(flatten)]
     pub(super) files: FileArgs,
 }

@@ -1,60 +1,85 @@
 //! WebGPU's default limits, and bounds on the values that backends write out element by element.
 //! Source: WebGPU specification, "Limits", the default column; WGSL, "Limits".
 
-use super::{place::place, report::Outcome};
-use naga::{AddressSpace, Handle, ShaderStage, Type, TypeInner, valid::ModuleInfo};
+use naga::{
+    AddressSpace, Binding, Handle, ImageClass, ScalarKind, ShaderStage, Type, TypeInner,
+    valid::ModuleInfo,
+};
 
-/// Largest number of storage buffers of an entry point.
-const STORAGE_BUFFERS: usize = 8;
-/// Largest number of uniform buffers of an entry point.
-const UNIFORM_BUFFERS: usize = 12;
-/// Upper bound (exclusive) of the numbers of bind groups.
-const BIND_GROUPS: u32 = 4;
-/// Upper bound (exclusive) of the numbers of bindings.
-const BINDINGS: u32 = 1000;
-/// Largest size of a uniform buffer in bytes.
-const UNIFORM_BYTES: u64 = 64 << 10;
-/// Largest size of a storage buffer binding (its fixed part) in bytes.
-const STORAGE_BYTES: u64 = 128 << 20;
-/// Largest workgroup size along x, y, z.
-const WORKGROUP_SIZE: [u32; 3] = [256, 256, 64];
-/// Largest number of invocations in a workgroup.
-const INVOCATIONS: u64 = 256;
-/// Largest size of workgroup memory in bytes.
-const WORKGROUP_BYTES: u64 = 16 << 10;
+/// Names and defaults of WebGPU's limits that a shader shows.
+pub const DEFAULTS: [(&str, u64); 18] = [
+    ("maxBindGroups", 4),
+    ("maxBindingsPerBindGroup", 1000),
+    ("maxSampledTexturesPerShaderStage", 16),
+    ("maxSamplersPerShaderStage", 16),
+    ("maxStorageBuffersPerShaderStage", 8),
+    ("maxStorageTexturesPerShaderStage", 4),
+    ("maxUniformBuffersPerShaderStage", 12),
+    ("maxUniformBufferBindingSize", 64 << 10),
+    ("maxStorageBufferBindingSize", 128 << 20),
+    ("maxVertexAttributes", 16),
+    ("maxInterStageShaderVariables", 16),
+    ("maxColorAttachments", 8),
+    ("maxColorAttachmentBytesPerSample", 32),
+    ("maxComputeWorkgroupStorageSize", 16 << 10),
+    ("maxComputeInvocationsPerWorkgroup", 256),
+    ("maxComputeWorkgroupSizeX", 256),
+    ("maxComputeWorkgroupSizeY", 256),
+    ("maxComputeWorkgroupSizeZ", 64),
+];
 
 /// Largest size in bytes of a value in function, private or workgroup memory that is translated.
 /// GLSL and MSL initialise such values element by element, so a hostile size would become gigabytes
 /// of text.
 pub(super) const MAX_VALUE_BYTES: u64 = 1 << 20;
 
-/// Compares the entry point `name`, with resolved overrides, with WebGPU's default limits. A breach
-/// is [`Outcome::Warn`] for a user's shader and [`Outcome::Fail`] for saliq's own; only the first
-/// breach is reported.
-pub(super) fn check(
+/// What an entry point needs of a limit.
+#[derive(Debug, Clone)]
+pub(super) struct Need {
+    /// The limit's name in the WebGPU specification.
+    pub limit: &'static str,
+    /// What it must be at least.
+    pub value: u64,
+    /// What needs it, without the limit.
+    pub message: String,
+    pub span: naga::Span,
+}
+
+/// The default of a limit.
+pub(super) fn default_of(limit: &str) -> u64 {
+    DEFAULTS.iter().find(|(name, _)| *name == limit).map_or(u64::MAX, |(_, value)| *value)
+}
+
+/// What the entry point `name`, with resolved overrides, needs of limits, where `allowed` has less;
+/// `None` if there is no such entry point. One need for each limit, in the order of the source.
+pub(super) fn needs(
     module: &naga::Module,
     info: &ModuleInfo,
     name: Option<&str>,
-    wgsl: &str,
-    user: bool,
-) -> Outcome {
-    let Some(name) = name else { return Outcome::skipped("no entry point") };
-    let Some((index, entry)) =
-        module.entry_points.iter().enumerate().find(|(_, entry)| entry.name == name)
-    else {
-        return Outcome::skipped("no entry point");
-    };
-    let breach = |message: String, span: naga::Span| {
-        let (line, column) = place(wgsl, span);
-        let message = format!("{message}; WebGPU's defaults allow no more");
-        if user {
-            Outcome::Warn { message, line, column }
-        } else {
-            Outcome::Fail { message, line, column }
+    allowed: impl Fn(&str) -> u64,
+) -> Option<Vec<Need>> {
+    let name = name?;
+    let (index, entry) =
+        module.entry_points.iter().enumerate().find(|(_, entry)| entry.name == name)?;
+    let mut found: Vec<Need> = Vec::new();
+    let mut add = |limit: &'static str, value: u64, message: String, span: naga::Span| {
+        if value <= allowed(limit) {
+            return;
+        }
+        match found.iter_mut().find(|need| need.limit == limit) {
+            Some(known) => known.value = known.value.max(value),
+            None => found.push(Need { limit, value, message, span }),
         }
     };
 
-    let (mut storage, mut uniform, mut workgroup_bytes) = (0, 0, 0);
+    let mut workgroup_bytes = 0u64;
+    let mut counts = [
+        ("maxStorageBuffersPerShaderStage", "storage buffers", 0u64),
+        ("maxUniformBuffersPerShaderStage", "uniform buffers", 0),
+        ("maxSampledTexturesPerShaderStage", "sampled textures", 0),
+        ("maxStorageTexturesPerShaderStage", "storage textures", 0),
+        ("maxSamplersPerShaderStage", "samplers", 0),
+    ];
     let used = info.get_entry_point(index);
     for (handle, variable) in
         module.global_variables.iter().filter(|(handle, _)| !used[*handle].is_empty())
@@ -63,97 +88,148 @@ pub(super) fn check(
         let label = variable.name.as_deref().unwrap_or("a variable");
         let bytes = size_of(module, variable.ty);
         if let Some(binding) = variable.binding {
-            if binding.group >= BIND_GROUPS {
-                return breach(
-                    format!(
-                        "{label} is in @group({}); groups are 0 to {}",
-                        binding.group,
-                        BIND_GROUPS - 1
-                    ),
-                    span,
-                );
-            }
-            if binding.binding >= BINDINGS {
-                return breach(
-                    format!(
-                        "{label} is @binding({}); bindings are 0 to {}",
-                        binding.binding,
-                        BINDINGS - 1
-                    ),
-                    span,
-                );
-            }
+            let groups = u64::from(binding.group) + 1;
+            let message = format!(
+                "{label} is in @group({}); groups are 0 to {}",
+                binding.group,
+                default_of("maxBindGroups") - 1
+            );
+            add("maxBindGroups", groups, message, span);
+            let message = format!(
+                "{label} is @binding({}); bindings are 0 to {}",
+                binding.binding,
+                default_of("maxBindingsPerBindGroup") - 1
+            );
+            add("maxBindingsPerBindGroup", u64::from(binding.binding) + 1, message, span);
         }
-        match variable.space {
-            AddressSpace::Storage { .. } => {
-                storage += 1;
-                if storage > STORAGE_BUFFERS {
-                    return breach(
-                        format!(
-                            "{name} uses more than {STORAGE_BUFFERS} storage buffers ({label} is \
-                             one too many)"
-                        ),
-                        span,
-                    );
-                }
-                if bytes > STORAGE_BYTES {
-                    return breach(
-                        format!("{label} needs a binding of {bytes} bytes, above {STORAGE_BYTES}"),
-                        span,
-                    );
-                }
+        let kind = match (&variable.space, &module.types[variable.ty].inner) {
+            (AddressSpace::Storage { .. }, _) => {
+                let most = default_of("maxStorageBufferBindingSize");
+                let message = format!("{label} needs a binding of {bytes} bytes, above {most}");
+                add("maxStorageBufferBindingSize", bytes, message, span);
+                0
             }
-            AddressSpace::Uniform => {
-                uniform += 1;
-                if uniform > UNIFORM_BUFFERS {
-                    return breach(
-                        format!(
-                            "{name} uses more than {UNIFORM_BUFFERS} uniform buffers ({label} is \
-                             one too many)"
-                        ),
-                        span,
-                    );
-                }
-                if bytes > UNIFORM_BYTES {
-                    return breach(
-                        format!("uniform {label} has {bytes} bytes, above {UNIFORM_BYTES}"),
-                        span,
-                    );
-                }
+            (AddressSpace::Uniform, _) => {
+                let most = default_of("maxUniformBufferBindingSize");
+                let message = format!("uniform {label} has {bytes} bytes, above {most}");
+                add("maxUniformBufferBindingSize", bytes, message, span);
+                1
             }
-            AddressSpace::WorkGroup => {
+            (AddressSpace::WorkGroup, _) => {
                 // The specification counts each variable from a multiple of 16 bytes.
-                workgroup_bytes += bytes.next_multiple_of(16);
-                if workgroup_bytes > WORKGROUP_BYTES {
-                    let message = format!(
-                        "{name} uses {workgroup_bytes} bytes of workgroup memory, above \
-                         {WORKGROUP_BYTES}"
-                    );
-                    return breach(message, span);
-                }
+                workgroup_bytes = workgroup_bytes.saturating_add(bytes.next_multiple_of(16));
+                let most = default_of("maxComputeWorkgroupStorageSize");
+                let message = format!(
+                    "{name} uses {workgroup_bytes} bytes of workgroup memory, above {most}"
+                );
+                add("maxComputeWorkgroupStorageSize", workgroup_bytes, message, span);
+                continue;
             }
-            _ => {}
-        }
+            (AddressSpace::Handle, TypeInner::Image { class, .. }) => match class {
+                ImageClass::Storage { .. } => 3,
+                _ => 2,
+            },
+            (AddressSpace::Handle, TypeInner::Sampler { .. }) => 4,
+            _ => continue,
+        };
+        let (limit, what, count) = &mut counts[kind];
+        *count += 1;
+        let message =
+            format!("{name} uses more than {} {what} ({label} is one too many)", default_of(limit));
+        add(limit, *count, message, span);
     }
+    interface(module, entry, &mut add);
 
     if entry.stage == ShaderStage::Compute {
         let size = entry.workgroup_size;
         let invocations: u64 = size.iter().map(|&n| u64::from(n)).fold(1, u64::saturating_mul);
         let span = entry_span(module, index);
-        if size.iter().zip(WORKGROUP_SIZE).any(|(&n, most)| n > most) {
-            return breach(
-                format!("{name} has workgroup size {size:?}, above {WORKGROUP_SIZE:?}"),
-                span,
-            );
+        let axes =
+            ["maxComputeWorkgroupSizeX", "maxComputeWorkgroupSizeY", "maxComputeWorkgroupSizeZ"];
+        for (limit, value) in axes.into_iter().zip(size) {
+            let most = axes.map(default_of);
+            let message = format!("{name} has workgroup size {size:?}, above {most:?}");
+            add(limit, u64::from(value), message, span);
         }
-        if invocations > INVOCATIONS {
-            return breach(
-                format!("{name} has {invocations} invocations a workgroup, above {INVOCATIONS}"),
-                span,
+        let most = default_of("maxComputeInvocationsPerWorkgroup");
+        let message = format!("{name} has {invocations} invocations a workgroup, above {most}");
+        add("maxComputeInvocationsPerWorkgroup", invocations, message, span);
+    }
+    Some(found)
+}
+
+/// Vertex attributes, variables between stages and colour attachments.
+fn interface(
+    module: &naga::Module,
+    entry: &naga::EntryPoint,
+    add: &mut impl FnMut(&'static str, u64, String, naga::Span),
+) {
+    let name = &entry.name;
+    let mut inputs = Vec::new();
+    for argument in &entry.function.arguments {
+        locations(module, argument.ty, argument.binding.as_ref(), &mut inputs);
+    }
+    let mut outputs = Vec::new();
+    if let Some(result) = &entry.function.result {
+        locations(module, result.ty, result.binding.as_ref(), &mut outputs);
+    }
+    let slots = |list: &[(u32, Handle<Type>)]| {
+        list.iter().map(|(location, _)| u64::from(*location) + 1).max().unwrap_or(0)
+    };
+    let span = naga::Span::UNDEFINED;
+    let mut slot = |limit: &'static str, what: &str, list: &[(u32, Handle<Type>)]| {
+        let count = slots(list);
+        let message = format!("{name} has {count} {what}, above {}", default_of(limit));
+        add(limit, count, message, span);
+    };
+    match entry.stage {
+        ShaderStage::Vertex => {
+            slot("maxVertexAttributes", "vertex attributes", &inputs);
+            slot("maxInterStageShaderVariables", "inter-stage variables", &outputs);
+        }
+        ShaderStage::Fragment => {
+            slot("maxInterStageShaderVariables", "inter-stage variables", &inputs);
+            slot("maxColorAttachments", "colour attachments", &outputs);
+            // As if each attachment had the format of the shader's type: 8-bit formats have less.
+            let bytes: u64 = outputs.iter().map(|(_, ty)| attachment_bytes(module, *ty)).sum();
+            let limit = "maxColorAttachmentBytesPerSample";
+            let message = format!(
+                "the colour attachments of {name} have up to {bytes} bytes a sample, above {}",
+                default_of(limit)
             );
+            add(limit, bytes, message, span);
+        }
+        _ => {}
+    }
+}
+
+/// Locations with their types, also of the members of a structure.
+fn locations(
+    module: &naga::Module,
+    ty: Handle<Type>,
+    binding: Option<&Binding>,
+    found: &mut Vec<(u32, Handle<Type>)>,
+) {
+    if let Some(Binding::Location { location, .. }) = binding {
+        found.push((*location, ty));
+    } else if let TypeInner::Struct { members, .. } = &module.types[ty].inner {
+        for member in members {
+            if let Some(Binding::Location { location, .. }) = member.binding {
+                found.push((location, member.ty));
+            }
         }
     }
-    Outcome::Pass
+}
+
+fn attachment_bytes(module: &naga::Module, ty: Handle<Type>) -> u64 {
+    let (count, scalar) = match module.types[ty].inner {
+        TypeInner::Scalar(scalar) => (1, scalar),
+        // An attachment of three components has a fourth.
+        TypeInner::Vector { size, scalar } => (if size as u64 == 2 { 2 } else { 4 }, scalar),
+        _ => return 0,
+    };
+    let wide = if matches!(scalar.kind, ScalarKind::Bool) { 0 } else { u64::from(scalar.width) };
+    count * wide
 }
 
 /// naga keeps no span of an entry point's name; the first expression of its body is close to it.
@@ -165,7 +241,6 @@ fn entry_span(module: &naga::Module, index: usize) -> naga::Span {
         .next()
         .map_or(naga::Span::UNDEFINED, |(_, span)| *span)
 }
-
 /// Size of a type in bytes; for a run-time sized array, that of one element.
 fn size_of(module: &naga::Module, ty: Handle<Type>) -> u64 {
     module.types[ty].inner.try_size(module.to_ctx()).map_or(u64::MAX >> 1, u64::from)

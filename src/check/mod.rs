@@ -15,7 +15,7 @@
 //!   other shaders.
 //!
 //! The input may be hostile: sizes and nesting are bounded before a parser sees them, work runs on
-//! threads with a large stack, and a panic inside naga or wesl is reported as a failure of the
+//! threads with a large stack, and a panic inside naga is reported as a failure of the
 //! shader.
 
 mod args;
@@ -26,18 +26,25 @@ mod find;
 mod forms;
 mod guard;
 mod limits;
+mod mistranslations;
 mod more;
 mod options;
 #[cfg(feature = "cli")]
 mod own;
 mod place;
+mod prepare;
 mod read;
 mod render;
 mod report;
+mod requirements;
+mod rules;
 mod run;
 mod sarif;
+mod semantics;
 mod spirv;
+mod syntax;
 mod text;
+mod tools;
 mod translate;
 
 pub use args::{CheckArgs, CheckFormat};
@@ -55,6 +62,8 @@ pub use place::Region;
 pub use read::{MAX_FILE_BYTES, MAX_FILES};
 pub use render::{render_github, render_table, to_json, verdict};
 pub use report::{Outcome, ShaderReport, ShaderSource, Specialisation, SpecialisationOutcome};
+pub use requirements::RequirementArgs;
+pub use rules::{RULES, Rule, explain, page as rules_page, rule};
 pub use run::{render, run_files};
 pub use sarif::{render_junit, render_sarif};
 pub use spirv::{to_spirv, write_spirv};

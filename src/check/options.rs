@@ -16,6 +16,8 @@ pub struct CheckOptions {
     pub limits: Option<BTreeMap<String, u64>>,
     /// Needs that a shader may have; `None` if it may have any.
     pub allowed_needs: Option<Vec<String>>,
+    /// Whether validators that are installed judge what is written.
+    pub tools: bool,
 }
 
 impl Default for CheckOptions {
@@ -25,6 +27,7 @@ impl Default for CheckOptions {
             features: None,
             limits: None,
             allowed_needs: None,
+            tools: false,
         }
     }
 }

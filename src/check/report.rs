@@ -271,6 +271,19 @@ impl ShaderReport {
                 Outcome::Fail { message, line, column } => (Severity::Error, message, line, column),
                 _ => continue,
             };
+            // What a limit needs is listed in `needs`; a rule's finding is there already.
+            let known = |one: &Diagnostic| {
+                one.message == *message
+                    || (one.severity == Severity::Error
+                        && severity == Severity::Error
+                        && line.is_some()
+                        && one.line == *line
+                        && ["syntax", "validation"].contains(&rule))
+            };
+            let is_need = rule == "limit" && self.user;
+            if is_need || self.diagnostics.iter().any(known) {
+                continue;
+            }
             let same = found
                 .iter_mut()
                 .find(|one| one.rule == rule && one.message == *message && one.line == *line);
@@ -278,11 +291,22 @@ impl ShaderReport {
                 one.targets.extend(targets);
                 continue;
             }
+            // A validator that is installed judged what was written.
+            let rule = if message.contains(" refuses what naga wrote") { "tool" } else { rule };
             let mut one = Diagnostic::new(rule, severity, message.clone()).on(targets);
             (one.file, one.line, one.column) = (self.name.clone(), *line, *column);
             found.push(one);
         }
         self.diagnostics.extend(found);
+    }
+
+    /// Keeps of the diagnostics what concerns `targets`.
+    pub(crate) fn keep_targets(&mut self, targets: &[Platform]) {
+        self.diagnostics.retain_mut(|one| {
+            one.targets.retain(|target| targets.contains(target));
+            !one.targets.is_empty()
+        });
+        self.diagnostics.sort_by_key(|one| (one.line.unwrap_or(0), one.column.unwrap_or(0)));
     }
 
     /// A report of a shader that could not be read or parsed.

@@ -1,17 +1,21 @@
 //! Uses naga to parse, validate for each backend, resolve overrides, and write.
 
 use super::{
-    guard, limits,
+    diagnostic::{Diagnostic, Platform, Severity},
+    guard, limits, mistranslations,
     options::CheckOptions,
-    place::place,
+    place::Region,
+    prepare::gap,
     report::{Outcome, ShaderReport, ShaderSource},
+    rules,
+    tools::{self, Written},
 };
-use crate::panics::caught;
+use crate::panics::caught_saying;
 use naga::back::{self, PipelineConstants, pipeline_constants::PipelineConstantError};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationError, ValidationFlags, Validator};
 use naga::{Module, ShaderStage, Span, WithSpan};
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 /// Largest number of translated entry points; each needs a copy of the code that it reaches.
 const MAX_ENTRY_POINTS: usize = 256;
@@ -48,6 +52,15 @@ impl Backend {
             Backend::Msl => "Metal (MSL)",
             Backend::Hlsl => "Direct3D (HLSL)",
             Backend::Glsl => "OpenGL (GLSL)",
+        }
+    }
+
+    fn platform(self) -> Platform {
+        match self {
+            Backend::Spirv => Platform::Vulkan,
+            Backend::Msl => Platform::Metal,
+            Backend::Hlsl => Platform::Dx12,
+            Backend::Glsl => Platform::Gles,
         }
     }
 
@@ -88,100 +101,622 @@ pub fn check_all_for(sources: &[ShaderSource], options: &CheckOptions) -> Vec<Sh
 pub(super) fn check_source(
     source: &ShaderSource,
     linked_from: Option<&str>,
-    _options: &CheckOptions,
+    options: &CheckOptions,
 ) -> ShaderReport {
-    let mut report = stages(source, linked_from);
-    report.collect_stages();
-    report
-}
-
-fn stages(source: &ShaderSource, linked_from: Option<&str>) -> ShaderReport {
     let mut report = ShaderReport::unparsed(&source.name, source.user, Outcome::Pass);
     if let Err(reason) = guard::bounded_depth(&source.wgsl) {
         report.parse = Outcome::fail(reason);
+        report.collect_stages();
         return report;
     }
-    let module = match naga::front::wgsl::parse_str(&source.wgsl) {
-        Ok(module) => module,
-        Err(error) => {
-            let mut message = error.message().to_owned();
-            if let Some((_, label)) =
-                error.labels().next().filter(|(_, label)| !message.contains(label))
-            {
-                message += &format!(" ({label})");
-            }
-            for note in error.notes() {
-                message += &format!("; {note}");
-            }
-            let span = error.labels().next().map_or(Span::UNDEFINED, |(span, _)| span);
-            report.parse = located(&source.wgsl, linked_from, span, message);
-            return report;
+    let analysis = match rules::analyse(&source.wgsl) {
+        Ok(analysis) => Some(analysis),
+        Err((span, message)) => {
+            log::debug!("{}: {span:?}: {message}", source.name);
+            None
         }
     };
-    report.entry_points = module.entry_points.iter().map(|entry| entry.name.clone()).collect();
-
-    let info = match Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module) {
-        Ok(info) => info,
-        Err(error) => {
-            report.validate = validation_failure(source, linked_from, "", &error);
-            let skipped = || Outcome::skipped("not valid WGSL");
-            (report.spirv, report.msl, report.hlsl, report.glsl, report.webgpu_limits) =
-                (skipped(), skipped(), skipped(), skipped(), skipped());
-            return report;
-        }
+    let mut check = Check {
+        source,
+        linked_from,
+        options,
+        found: Vec::new(),
+        gaps: Vec::new(),
+        features: Vec::new(),
+        asserts: Vec::new(),
+        text: Cow::Borrowed(&source.wgsl),
+        shift: 0,
+        parsed: analysis.is_some(),
     };
-    report.validate = Outcome::Pass;
-
-    let mut targets: Vec<_> =
-        module.entry_points.iter().map(|e| Target(Some((e.stage, e.name.clone())))).collect();
-    if targets.is_empty() {
-        targets.push(Target(None));
+    if let Some(analysis) = analysis {
+        check.found = analysis.found;
+        check.gaps = analysis.prepared.gaps;
+        check.asserts = analysis.prepared.asserts;
+        check.features = analysis.features.into_iter().collect();
+        if analysis.prepared.text != source.wgsl {
+            check.text = Cow::Owned(analysis.prepared.text);
+        }
     }
-    if targets.len() > MAX_ENTRY_POINTS {
-        let skipped = || Outcome::skipped(format!("more than {MAX_ENTRY_POINTS} entry points"));
-        (report.spirv, report.msl, report.hlsl, report.glsl, report.webgpu_limits) =
-            (skipped(), skipped(), skipped(), skipped(), skipped());
-        return report;
-    }
-    let constants = constants_of(source);
-    let resolved: Vec<_> = targets
-        .iter()
-        .map(|target| resolve(&module, &info, target, &constants, source, linked_from))
-        .collect();
-
-    let translate = |backend| {
-        let first = portable(backend, &module, source, linked_from);
-        if !matches!(first, Outcome::Pass) {
-            return first;
-        }
-        targets.iter().zip(&resolved).fold(first, |worst, (target, resolved)| {
-            worst.worse(match resolved {
-                Err(outcome) => outcome.clone(),
-                Ok((module, _)) => translated(backend, module, target, source, linked_from),
-            })
-        })
-    };
-    report.spirv = translate(Backend::Spirv);
-    report.msl = translate(Backend::Msl);
-    report.hlsl = translate(Backend::Hlsl);
-    report.glsl = match translate(Backend::Glsl) {
-        // An override that cannot be resolved fails in other stages already; GLSL alone never fails
-        // for a feature that it lacks.
-        Outcome::Fail { message, .. } if !message.contains(CRASHED) => Outcome::skipped(message),
-        other => other,
-    };
-    report.webgpu_limits =
-        targets.iter().zip(&resolved).fold(Outcome::Pass, |worst, (target, resolved)| {
-            worst.worse(match resolved {
-                Ok((module, info)) => without_lines(
-                    limits::check(module, info, target.name(), &source.wgsl, source.user),
-                    linked_from,
-                ),
-                Err(Outcome::Fail { .. }) => Outcome::skipped("its constants cannot be resolved"),
-                Err(outcome) => outcome.clone(),
-            })
-        });
+    check.stages(&mut report);
+    check.finish(&mut report);
     report
+}
+
+/// The check of one shader.
+struct Check<'a> {
+    source: &'a ShaderSource,
+    linked_from: Option<&'a str>,
+    options: &'a CheckOptions,
+    /// Findings of rules.
+    found: Vec<Diagnostic>,
+    /// What naga refuses and the specification allows.
+    gaps: Vec<Diagnostic>,
+    features: Vec<String>,
+    /// Bytes of `const_assert` that the rules know to hold.
+    asserts: Vec<Range<usize>>,
+    /// The text for naga, `shift` bytes longer at the start than the source.
+    text: Cow<'a, str>,
+    shift: u32,
+    /// Whether the rules could read the shader.
+    parsed: bool,
+}
+
+impl Check<'_> {
+    fn has_errors(&self) -> bool {
+        self.found.iter().any(|one| one.severity == Severity::Error)
+    }
+
+    fn is_target(&self, platform: Platform) -> bool {
+        self.options.targets.contains(&platform)
+    }
+
+    /// The bytes in the source of a place in naga's text.
+    fn bytes(&self, span: Span) -> Option<Range<usize>> {
+        let range = span.to_range()?;
+        let shift = self.shift as usize;
+        Some(range.start.saturating_sub(shift)..range.end.saturating_sub(shift))
+    }
+
+    fn parse(&mut self) -> Result<Module, naga::front::wgsl::ParseError> {
+        let first = naga::front::wgsl::parse_str(&self.text);
+        // naga ends a `const_assert` behind a first pair of parentheses. The rules judge it too.
+        if let Err(error) = &first
+            && error.message().contains("expected `;`")
+            && let Some(at) = error.labels().next().and_then(|(span, _)| span.to_range())
+            && let Some(bytes) = self.asserts.iter().find(|bytes| bytes.contains(&at.start))
+        {
+            let blank = |text: &str| -> String {
+                text.chars()
+                    .map(|c| {
+                        if c == '\n' || c == '\r' {
+                            c.to_string()
+                        } else {
+                            " ".repeat(c.len_utf8())
+                        }
+                    })
+                    .collect()
+            };
+            let mut text = self.text.to_string();
+            for bytes in &self.asserts {
+                let spaces = blank(&text[bytes.clone()]);
+                text.replace_range(bytes.clone(), &spaces);
+            }
+            self.gaps.push(gap("a const_assert that begins with parentheses", Some(bytes.clone())));
+            self.text = Cow::Owned(text);
+            return naga::front::wgsl::parse_str(&self.text);
+        }
+        // Arrays of bindings are in naga behind an extension of its own.
+        const EXTENSION: &str = "enable wgpu_binding_array;";
+        match first {
+            Err(error)
+                if self.parsed && error.message().contains("`wgpu_binding_array` enable ext") =>
+            {
+                let text = format!("{EXTENSION}{}", self.text);
+                match naga::front::wgsl::parse_str(&text) {
+                    Err(_) => Err(error),
+                    Ok(module) => {
+                        let message = "an array of bindings without `enable wgpu_binding_array;`";
+                        let span = error.labels().next().and_then(|(span, _)| self.bytes(span));
+                        self.gaps.push(gap(message, span));
+                        self.text = Cow::Owned(text);
+                        self.shift = EXTENSION.len() as u32;
+                        Ok(module)
+                    }
+                }
+            }
+            other => other,
+        }
+    }
+
+    fn stages(&mut self, report: &mut ShaderReport) {
+        let module = match self.parse() {
+            Ok(module) => module,
+            Err(error) => {
+                let mut message = error.message().to_owned();
+                if let Some((_, label)) =
+                    error.labels().next().filter(|(_, label)| !message.contains(label))
+                {
+                    message += &format!(" ({label})");
+                }
+                for note in error.notes() {
+                    message += &format!("; {note}");
+                }
+                let message = plain_words(&message);
+                let span = error.labels().next().map_or(Span::UNDEFINED, |(span, _)| span);
+                if self.parsed && !self.has_errors() && is_gap(&message) {
+                    let text = format!("naga says: {message}");
+                    self.gaps.push(gap(&text, self.bytes(span)));
+                    report.parse = Outcome::Pass;
+                    self.native(report);
+                    return;
+                }
+                report.parse = self.located(span, message);
+                return;
+            }
+        };
+        report.entry_points = module.entry_points.iter().map(|entry| entry.name.clone()).collect();
+
+        let all = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module);
+        let info = match all {
+            Ok(info) => info,
+            Err(error) => {
+                let message = plain_words(&chain(error.as_inner()));
+                if self.parsed && !self.has_errors() && is_gap(&message) {
+                    let span = shortest(&error);
+                    let text = format!("naga says: {message}");
+                    self.gaps.push(gap(&text, self.bytes(span)));
+                    report.validate = Outcome::Pass;
+                    self.native(report);
+                    return;
+                }
+                report.validate = self.validation_failure("", &error);
+                skip_translations(report, "not valid WGSL");
+                return;
+            }
+        };
+        if self.has_errors() {
+            report.validate = self.first_error();
+            skip_translations(report, "not valid WGSL");
+            return;
+        }
+        report.validate = Outcome::Pass;
+
+        let mut targets: Vec<_> =
+            module.entry_points.iter().map(|e| Target(Some((e.stage, e.name.clone())))).collect();
+        if targets.is_empty() {
+            targets.push(Target(None));
+        }
+        if targets.len() > MAX_ENTRY_POINTS {
+            skip_translations(report, &format!("more than {MAX_ENTRY_POINTS} entry points"));
+            return;
+        }
+        let constants = constants_of(self.source);
+        let resolved: Vec<_> =
+            targets.iter().map(|target| self.resolve(&module, &info, target, &constants)).collect();
+        report.webgpu_limits = self.limits(report, &targets, &resolved);
+        if !self.gaps.is_empty() {
+            self.native(report);
+            return;
+        }
+
+        if self.source.user {
+            let warnings = mistranslations::warnings(&module, &info, |span| self.bytes(span));
+            report.diagnostics.extend(warnings);
+        }
+        let translate = |backend: Backend| {
+            if !self.translates_for(backend) {
+                return Outcome::skipped(format!("{} is no target", backend.name()));
+            }
+            let info = match self.portable(backend, &module) {
+                Ok(info) => info,
+                Err(outcome) => return outcome,
+            };
+            targets.iter().zip(&resolved).fold(Outcome::Pass, |worst, (target, resolved)| {
+                worst.worse(match resolved {
+                    Err(outcome) => outcome.clone(),
+                    // Without overrides it is the module that is validated already.
+                    Ok((Cow::Borrowed(module), _)) => self.written(backend, module, &info, target),
+                    Ok((module, _)) => self.translated(backend, module, target),
+                })
+            })
+        };
+        report.spirv = translate(Backend::Spirv);
+        report.msl = translate(Backend::Msl);
+        report.hlsl = translate(Backend::Hlsl);
+        report.glsl = match translate(Backend::Glsl) {
+            // An override that cannot be resolved fails in other stages already; GLSL alone never
+            // fails for a feature that it lacks, nor for a fault of its writer, unless it is asked
+            // for.
+            Outcome::Fail { message, .. } if !self.is_target(Platform::Gles) => {
+                Outcome::skipped(message)
+            }
+            other => other,
+        };
+    }
+
+    fn translates_for(&self, backend: Backend) -> bool {
+        // GLSL is shown along with the targets that are there without a choice.
+        self.is_target(backend.platform())
+            || (backend == Backend::Glsl && self.options.targets == CheckOptions::default().targets)
+    }
+
+    /// Outcomes of the targets that use naga, which refuses the shader.
+    fn native(&self, report: &mut ShaderReport) {
+        let message = self.gaps.first().map(|one| one.message.clone()).unwrap_or_default();
+        let place = self.gaps.first().and_then(|one| one.span.clone());
+        let outcome = |platform: Platform| {
+            if self.is_target(platform) {
+                self.fail_at(place.clone(), message.clone())
+            } else {
+                Outcome::skipped(message.clone())
+            }
+        };
+        report.spirv = outcome(Platform::Vulkan);
+        report.msl = outcome(Platform::Metal);
+        report.hlsl = outcome(Platform::Dx12);
+        report.glsl = outcome(Platform::Gles);
+        if matches!(report.validate, Outcome::Skipped { .. }) {
+            report.validate = Outcome::skipped("naga cannot read it");
+        }
+        if matches!(&report.webgpu_limits, Outcome::Skipped { reason } if reason == "not parsed") {
+            report.webgpu_limits = Outcome::skipped("naga cannot read it");
+        }
+    }
+
+    fn first_error(&self) -> Outcome {
+        match self.found.iter().find(|one| one.severity == Severity::Error) {
+            Some(one) => self.fail_at(one.span.clone(), one.message.clone()),
+            None => Outcome::Pass,
+        }
+    }
+
+    fn fail_at(&self, span: Option<Range<usize>>, message: String) -> Outcome {
+        let span = span.map_or(Span::UNDEFINED, |span| {
+            let at = |at: usize| u32::try_from(at).unwrap_or(u32::MAX).saturating_add(self.shift);
+            Span::new(at(span.start), at(span.end))
+        });
+        self.located(span, message)
+    }
+
+    /// What the entry points need of limits; the outcome is the first need.
+    fn limits(
+        &self,
+        report: &mut ShaderReport,
+        targets: &[Target],
+        resolved: &[Resolved<'_>],
+    ) -> Outcome {
+        let user = self.source.user;
+        let given = if user { self.options.limits.as_ref() } else { None };
+        let allowed = |limit: &str| {
+            let given = given.and_then(|given| given.get(limit)).copied();
+            given.unwrap_or(limits::default_of(limit))
+        };
+        let mut worst = Outcome::Pass;
+        for (target, resolved) in targets.iter().zip(resolved) {
+            let (module, info) = match resolved {
+                Ok((module, info)) => (module, info),
+                Err(Outcome::Fail { .. }) => {
+                    worst = worst.worse(Outcome::skipped("its constants cannot be resolved"));
+                    continue;
+                }
+                Err(outcome) => {
+                    worst = worst.worse(outcome.clone());
+                    continue;
+                }
+            };
+            let Some(needs) = limits::needs(module, info, target.name(), allowed) else {
+                worst = worst.worse(Outcome::skipped("no entry point"));
+                continue;
+            };
+            for need in needs {
+                // Formats of attachments are not known.
+                let is_guess = need.limit == "maxColorAttachmentBytesPerSample";
+                let is_error = !user || (given.is_some() && !is_guess);
+                let text = format!("{} = {}", need.limit, need.value);
+                if user && !report.needs.contains(&text) {
+                    let raised = |known: &String| {
+                        known
+                            .split_once(" = ")
+                            .filter(|(limit, _)| *limit == need.limit)
+                            .map_or(0, |(_, value)| value.parse::<u64>().unwrap_or(0))
+                    };
+                    if report.needs.iter().all(|known| raised(known) < need.value) {
+                        report.needs.retain(|known| raised(known) == 0);
+                        report.needs.push(text);
+                    }
+                }
+                let message = if given.is_some() {
+                    format!("{}; {} is {}", need.message, need.limit, allowed(need.limit))
+                } else {
+                    format!("{}; WebGPU's defaults allow no more", need.message)
+                };
+                let outcome = match self.located(need.span, message) {
+                    fail if is_error => fail,
+                    _ if is_guess => Outcome::Pass,
+                    Outcome::Fail { message, line, column } => {
+                        Outcome::Warn { message, line, column }
+                    }
+                    other => other,
+                };
+                if let (true, Outcome::Fail { message, .. }) = (user, &outcome) {
+                    let one = Diagnostic::error("limit", message.clone()).at(self.bytes(need.span));
+                    report.diagnostics.push(one);
+                }
+                worst = worst.worse(outcome);
+            }
+        }
+        worst
+    }
+
+    /// Puts together findings, needs and outcomes.
+    fn finish(&mut self, report: &mut ShaderReport) {
+        for feature in &self.features {
+            let known = |names: &[String]| {
+                names.iter().any(|name| name == feature || format!("shader-{name}") == *feature)
+            };
+            if self.source.user && self.options.features.as_deref().is_some_and(|all| !known(all)) {
+                let message = format!("the shader needs {feature}, which is not among --features");
+                report.diagnostics.push(Diagnostic::error("missing-feature", message));
+            }
+        }
+        if self.source.user {
+            report.needs.extend(self.features.iter().cloned());
+        }
+        report.needs.sort();
+        if let Some(allowed) = &self.options.allowed_needs {
+            for need in &report.needs {
+                let name = need.split(" = ").next().unwrap_or(need);
+                if !allowed.iter().any(|one| one == name || one == need) {
+                    let message = format!("the shader needs {need}, which is not allowed");
+                    report.diagnostics.push(Diagnostic::error("need", message));
+                }
+            }
+        }
+        let located = |diagnostics: Vec<Diagnostic>| {
+            diagnostics.into_iter().map(|mut one| {
+                one.locate(&self.source.name, &self.source.wgsl);
+                if one.targets.is_empty() {
+                    one.targets = Platform::ALL.to_vec();
+                }
+                one
+            })
+        };
+        let mut all: Vec<_> = located(std::mem::take(&mut self.found)).collect();
+        all.extend(located(std::mem::take(&mut self.gaps)));
+        all.extend(located(std::mem::take(&mut report.diagnostics)));
+        report.diagnostics = all;
+        report.collect_stages();
+        if self.linked_from.is_some() {
+            for one in &mut report.diagnostics {
+                (one.line, one.column, one.end_line, one.end_column) = (None, None, None, None);
+            }
+        }
+        report.keep_targets(&self.options.targets);
+    }
+
+    fn resolve<'m>(
+        &self,
+        module: &'m Module,
+        info: &'m ModuleInfo,
+        target: &Target,
+        constants: &PipelineConstants,
+    ) -> Resolved<'m> {
+        match back::pipeline_constants::process_overrides(module, info, target.key(), constants) {
+            Ok(resolved) => Ok(resolved),
+            Err(PipelineConstantError::MissingValue(name)) if self.source.user => {
+                Err(Outcome::skipped(format!(
+                    "override {name} has no default, so its value is known only when a pipeline is \
+                     made"
+                )))
+            }
+            // A pipeline may give other values than the defaults.
+            Err(error) if self.source.user && self.source.constants.is_empty() => {
+                let text = match &error {
+                    PipelineConstantError::ValidationError(error) => chain(error.as_inner()),
+                    other => other.to_string(),
+                };
+                let text = plain_words(&text);
+                Err(Outcome::skipped(format!("with the defaults of its overrides: {text}")))
+            }
+            Err(PipelineConstantError::ValidationError(error)) => {
+                Err(self.validation_failure("with its constants filled in: ", &error))
+            }
+            Err(error) => Err(Outcome::fail(format!("pipeline constants: {error}"))),
+        }
+    }
+
+    /// Validation of the whole module with one backend's capabilities.
+    fn portable(&self, backend: Backend, module: &Module) -> Result<ModuleInfo, Outcome> {
+        let capabilities = backend.capabilities();
+        let error = match Validator::new(ValidationFlags::all(), capabilities).validate(module) {
+            Ok(info) => return Ok(info),
+            Err(error) => error,
+        };
+        // saliq's kernels for cooperative matrices are alternatives for adapters that have them;
+        // Direct3D has none.
+        let with_matrices = capabilities | Capabilities::COOPERATIVE_MATRIX;
+        if !self.source.user
+            && Validator::new(ValidationFlags::all(), with_matrices).validate(module).is_ok()
+        {
+            return Err(Outcome::skipped(format!(
+                "{} has no cooperative matrices; the kernel is not used there",
+                backend.name()
+            )));
+        }
+        // A feature of WebGPU that a device may lack is a need, and no fault.
+        let with_features = capabilities | OPTIONAL;
+        if self.source.user
+            && Validator::new(ValidationFlags::all(), with_features).validate(module).is_ok()
+        {
+            let text = plain_words(&chain(error.as_inner()));
+            let reason = format!("{} lacks what it needs: {text}", backend.name());
+            return Err(Outcome::skipped(reason));
+        }
+        Err(self.validation_failure(&format!("{} cannot do this: ", backend.name()), &error))
+    }
+
+    /// Validates the resolved module for the backend again, because sizes are known now, and
+    /// writes it.
+    fn translated(&self, backend: Backend, module: &Module, target: &Target) -> Outcome {
+        let info = match Validator::new(ValidationFlags::all(), backend.capabilities())
+            .validate_resolved_overrides(module)
+        {
+            Ok(info) => info,
+            Err(error) => {
+                let prefix = format!("{} cannot do this: ", backend.name());
+                return self.validation_failure(&prefix, &error);
+            }
+        };
+        self.written(backend, module, &info, target)
+    }
+
+    /// Writes a module that is valid for the backend.
+    fn written(
+        &self,
+        backend: Backend,
+        module: &Module,
+        info: &ModuleInfo,
+        target: &Target,
+    ) -> Outcome {
+        if let Some(value) = limits::oversized_value(module) {
+            return Outcome::skipped(format!("not translated: {value}"));
+        }
+        let entry = target.name().map(|name| format!(", entry point {name}")).unwrap_or_default();
+        let backend_name = backend.name();
+        match caught_saying(|| write(backend, module, info, target, self.source.user)) {
+            Ok(Ok(written)) => {
+                let stage = target.key().map(|(stage, _)| stage);
+                let said = stage
+                    .filter(|_| self.options.tools && self.source.user)
+                    .and_then(|stage| tools::judge(backend.platform(), &written, stage));
+                match said {
+                    None => Outcome::Pass,
+                    Some((tool, said)) => Outcome::fail(format!(
+                        "{tool} refuses what naga wrote for {backend_name}{entry}: {said}"
+                    )),
+                }
+            }
+            Ok(Err(Unwritten::Skipped(reason))) => Outcome::skipped(reason),
+            // Direct3D has immediates in structures only; they are a need already.
+            Ok(Err(Unwritten::Failed(message))) if message.contains("has non-struct type") => {
+                Outcome::skipped(format!("{backend_name}{entry}: {message}"))
+            }
+            Ok(Err(Unwritten::Failed(message))) => {
+                Outcome::fail(format!("{backend_name}{entry}: {}", plain_words(&message)))
+            }
+            Err(said) => {
+                Outcome::fail(format!("{backend_name}{entry}: {CRASHED}: {}", plain_words(&said)))
+            }
+        }
+    }
+
+    fn validation_failure(&self, prefix: &str, error: &WithSpan<ValidationError>) -> Outcome {
+        let message = plain_words(&chain(error.as_inner()));
+        let mut span = shortest(error);
+        if !span.is_defined() {
+            span = self.named_in(&message);
+        }
+        self.located(span, format!("{prefix}{message}"))
+    }
+
+    /// The declaration of the name in quotes in a message of naga.
+    fn named_in(&self, message: &str) -> Span {
+        let name = message.split('\'').nth(1).or_else(|| {
+            message.strip_prefix("Entry point ").and_then(|rest| rest.split(' ').next())
+        });
+        let Some(name) = name.filter(|name| !name.is_empty()) else { return Span::UNDEFINED };
+        let found = ["fn ", "struct ", "alias ", "override ", "const ", "> ", "var "]
+            .iter()
+            .filter_map(|before| {
+                let at = self.text.find(&format!("{before}{name}"))? + before.len();
+                let next = self.text[at + name.len()..].chars().next();
+                let ends = next.is_none_or(|c| !c.is_alphanumeric() && c != '_');
+                ends.then_some(at)
+            })
+            .min();
+        found.map_or(Span::UNDEFINED, |at| {
+            let at32 = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+            Span::new(at32(at), at32(at + name.len()))
+        })
+    }
+
+    fn located(&self, span: Span, message: String) -> Outcome {
+        let region = self.bytes(span).and_then(|bytes| Region::of(&self.source.wgsl, bytes));
+        let line = region.map(|at| at.line);
+        let text = line
+            .and_then(|line| self.source.wgsl.lines().nth(line as usize - 1))
+            .map(str::trim)
+            .unwrap_or_default();
+        match self.linked_from {
+            Some(_) if !text.is_empty() => {
+                let text: String = text.chars().take(120).collect();
+                Outcome::fail(format!("{message} (linked from imports; at `{text}`)"))
+            }
+            Some(_) => Outcome::fail(message),
+            None => Outcome::Fail { message, line, column: region.map(|at| at.column) },
+        }
+    }
+}
+
+/// Features of WebGPU that devices may lack.
+const OPTIONAL: Capabilities = Capabilities::CLIP_DISTANCES
+    .union(Capabilities::DUAL_SOURCE_BLENDING)
+    .union(Capabilities::PRIMITIVE_INDEX)
+    .union(Capabilities::SHADER_FLOAT16)
+    .union(Capabilities::SUBGROUP)
+    .union(Capabilities::IMMEDIATES)
+    .union(Capabilities::STORAGE_TEXTURE_16BIT_NORM_FORMATS)
+    .union(Capabilities::TEXTURE_EXTERNAL);
+
+/// Whether a refusal of naga, where the rules find nothing, is a limit of naga.
+fn is_gap(message: &str) -> bool {
+    [
+        "redefinition of ",
+        "Not implemented as constant expression",
+        "Division by zero",
+        "which can't be passed into functions",
+        "Alignment requirements for address space Uniform are not met",
+        "not yet implemented",
+        "not yet supported",
+        "Subgroup operation is invalid: Operand has invalid type",
+        "identifier: `subgroupElect`",
+        "Workgroup size is out of range",
+    ]
+    .iter()
+    .any(|known| message.contains(known))
+        || message.contains("The `return` expression None does not match")
+}
+
+/// A message of naga without the numbers of its arenas and what only its own output shows.
+fn plain_words(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(at) = rest.find(" [") {
+        let (before, behind) = rest.split_at(at);
+        text.push_str(before);
+        let digits = behind[2..].bytes().take_while(u8::is_ascii_digit).count();
+        if digits > 0 && behind[2 + digits..].starts_with(']') {
+            rest = &behind[3 + digits..];
+        } else {
+            text.push_str(" [");
+            rest = &behind[2..];
+        }
+    }
+    text.push_str(rest);
+    text.replace(" (see msg)", "").replace("Type '' ", "a type ")
+}
+
+/// The spans go from the function down to the expression: the shortest is the position, the outer
+/// ones its context.
+fn shortest(error: &WithSpan<ValidationError>) -> Span {
+    let ranged = error.spans().filter_map(|(span, _)| Some((span.to_range()?.len(), *span)));
+    ranged.min_by_key(|(length, _)| *length).map_or(Span::UNDEFINED, |(_, span)| span)
+}
+
+fn skip_translations(report: &mut ShaderReport, reason: &str) {
+    let skipped = || Outcome::skipped(reason);
+    (report.spirv, report.msl, report.hlsl, report.glsl, report.webgpu_limits) =
+        (skipped(), skipped(), skipped(), skipped(), skipped());
 }
 
 /// SPIR-V words of all entry points.
@@ -212,90 +747,8 @@ fn constants_of(source: &ShaderSource) -> PipelineConstants {
     source.constants.iter().map(|(name, value)| (name.clone(), *value)).collect()
 }
 
-fn resolve<'a>(
-    module: &'a Module,
-    info: &'a ModuleInfo,
-    target: &Target,
-    constants: &PipelineConstants,
-    source: &ShaderSource,
-    linked_from: Option<&str>,
-) -> Resolved<'a> {
-    match back::pipeline_constants::process_overrides(module, info, target.key(), constants) {
-        Ok(resolved) => Ok(resolved),
-        Err(PipelineConstantError::MissingValue(name)) if source.user => {
-            Err(Outcome::skipped(format!(
-                "override {name} has no default, so its value is known only when a pipeline is made"
-            )))
-        }
-        Err(PipelineConstantError::ValidationError(error)) => {
-            Err(validation_failure(source, linked_from, "with its constants filled in: ", &error))
-        }
-        Err(error) => Err(Outcome::fail(format!("pipeline constants: {error}"))),
-    }
-}
-
-/// Validation of the whole module with one backend's capabilities.
-fn portable(
-    backend: Backend,
-    module: &Module,
-    source: &ShaderSource,
-    linked_from: Option<&str>,
-) -> Outcome {
-    let capabilities = backend.capabilities();
-    let Err(error) = Validator::new(ValidationFlags::all(), capabilities).validate(module) else {
-        return Outcome::Pass;
-    };
-    // saliq's kernels for cooperative matrices are alternatives for adapters that have them;
-    // Direct3D has none.
-    let with_matrices = capabilities | Capabilities::COOPERATIVE_MATRIX;
-    if !source.user
-        && Validator::new(ValidationFlags::all(), with_matrices).validate(module).is_ok()
-    {
-        return Outcome::skipped(format!(
-            "{} has no cooperative matrices; the kernel is not used there",
-            backend.name()
-        ));
-    }
-    validation_failure(source, linked_from, &format!("{} cannot do this: ", backend.name()), &error)
-}
-
-/// The description of a panic in a backend.
-const CRASHED: &str = "the validator crashed on this shader";
-
-/// Validates the resolved module for the backend again, because sizes are known now, and writes it.
-fn translated(
-    backend: Backend,
-    module: &Module,
-    target: &Target,
-    source: &ShaderSource,
-    linked_from: Option<&str>,
-) -> Outcome {
-    let info = match Validator::new(ValidationFlags::all(), backend.capabilities())
-        .validate_resolved_overrides(module)
-    {
-        Ok(info) => info,
-        Err(error) => {
-            return validation_failure(
-                source,
-                linked_from,
-                &format!("{} cannot do this: ", backend.name()),
-                &error,
-            );
-        }
-    };
-    if let Some(value) = limits::oversized_value(module) {
-        return Outcome::skipped(format!("not translated: {value}"));
-    }
-    let entry = target.name().map(|name| format!(", entry point {name}")).unwrap_or_default();
-    match caught(|| write(backend, module, &info, target, source.user)) {
-        Some(Ok(())) => Outcome::Pass,
-        Some(Err(Unwritten::Skipped(reason))) => Outcome::skipped(reason),
-        Some(Err(Unwritten::Failed(message))) => {
-            Outcome::fail(format!("{}{entry}: {message}", backend.name()))
-        }
-        None => Outcome::fail(format!("{}{entry}: {CRASHED}", backend.name())),
-    }
-}
+/// The beginning of what is said of a panic in a backend.
+const CRASHED: &str = "a fault of the translator, your WGSL is valid";
 
 enum Unwritten {
     Skipped(String),
@@ -318,7 +771,7 @@ fn write(
     info: &ModuleInfo,
     target: &Target,
     user: bool,
-) -> Result<(), Unwritten> {
+) -> Result<Written, Unwritten> {
     let failed = |error: &dyn std::fmt::Display| Unwritten::Failed(error.to_string());
     let owned_key = || target.key().map(|(stage, name)| (stage, name.to_owned()));
     match backend {
@@ -326,8 +779,9 @@ fn write(
             let pipeline = owned_key().map(|(shader_stage, entry_point)| {
                 back::spv::PipelineOptions { shader_stage, entry_point }
             });
-            back::spv::write_vec(module, info, &spirv_options(user), pipeline.as_ref())
+            let words = back::spv::write_vec(module, info, &spirv_options(user), pipeline.as_ref())
                 .map_err(|e| failed(&e))?;
+            Ok(Written::Words(words))
         }
         Backend::Msl => {
             let options = back::msl::Options {
@@ -338,13 +792,14 @@ fn write(
             };
             let pipeline =
                 back::msl::PipelineOptions { entry_point: owned_key(), ..Default::default() };
-            let (_, translation) = back::msl::write_string(module, info, &options, &pipeline)
+            let (text, translation) = back::msl::write_string(module, info, &options, &pipeline)
                 .map_err(|e| failed(&e))?;
-            translation
+            let names = translation
                 .entry_point_names
                 .into_iter()
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|e| failed(&e))?;
+            Ok(Written::Text(text, names.into_iter().next().unwrap_or_default()))
         }
         Backend::Hlsl => {
             // The registers are arbitrary, as in wgpu's own layouts, because nothing is linked
@@ -362,11 +817,12 @@ fn write(
             let mut text = String::new();
             let mut writer = back::hlsl::Writer::new(&mut text, &options, &pipeline);
             let reflection = writer.write(module, info, None).map_err(|e| failed(&e))?;
-            reflection
+            let names = reflection
                 .entry_point_names
                 .into_iter()
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|e| failed(&e))?;
+            Ok(Written::Text(text, names.into_iter().next().unwrap_or_default()))
         }
         Backend::Glsl => {
             let Some((shader_stage, entry_point)) = owned_key() else {
@@ -396,9 +852,9 @@ fn write(
             )
             .and_then(|mut writer| writer.write())
             .map_err(|e| Unwritten::Skipped(e.to_string()))?;
+            Ok(Written::Text(text, "main".to_owned()))
         }
     }
-    Ok(())
 }
 
 fn spirv_options(user: bool) -> back::spv::Options<'static> {
@@ -410,19 +866,6 @@ fn spirv_options(user: bool) -> back::spv::Options<'static> {
     }
 }
 
-fn validation_failure(
-    source: &ShaderSource,
-    linked_from: Option<&str>,
-    prefix: &str,
-    error: &WithSpan<ValidationError>,
-) -> Outcome {
-    // The spans go from the function down to the expression: the shortest is the position, the
-    // outer ones its context.
-    let ranged = error.spans().filter_map(|(span, _)| Some((span.to_range()?.len(), *span)));
-    let span = ranged.min_by_key(|(length, _)| *length).map_or(Span::UNDEFINED, |(_, span)| span);
-    located(&source.wgsl, linked_from, span, format!("{prefix}{}", chain(error.as_inner())))
-}
-
 /// An error and its causes on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
@@ -432,31 +875,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     message
-}
-
-fn located(wgsl: &str, linked_from: Option<&str>, span: Span, message: String) -> Outcome {
-    let (line, column) = place(wgsl, span);
-    let text = line
-        .and_then(|line| wgsl.lines().nth(line as usize - 1))
-        .map(str::trim)
-        .unwrap_or_default();
-    match linked_from {
-        Some(_) if !text.is_empty() => {
-            let text: String = text.chars().take(120).collect();
-            Outcome::fail(format!("{message} (linked from imports; at `{text}`)"))
-        }
-        Some(_) => Outcome::fail(message),
-        None => Outcome::Fail { message, line, column },
-    }
-}
-
-/// Lines of a linked shader are not lines of the file.
-fn without_lines(outcome: Outcome, linked_from: Option<&str>) -> Outcome {
-    match (outcome, linked_from) {
-        (Outcome::Warn { message, .. }, Some(_)) => {
-            Outcome::Warn { message, line: None, column: None }
-        }
-        (Outcome::Fail { message, .. }, Some(_)) => Outcome::fail(message),
-        (other, _) => other,
-    }
 }

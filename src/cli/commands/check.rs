@@ -14,6 +14,9 @@ use crate::{
 /// [`crate::Error::CheckFailed`] with the shaders that failed.
 pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
+    if let Some(text) = args.requirements.explanation() {
+        return output.text(&text?);
+    }
     if !args.paths.is_empty() {
         return check::run_files(args, output.json, |text| {
             if output.json {
@@ -28,7 +31,7 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     if let Some(folder) = &args.spirv {
         check::write_spirv(&kernels, folder)?;
     }
-    let reports: Vec<ShaderReport> = check::check_all(&kernels);
+    let reports: Vec<ShaderReport> = check::check_all_for(&kernels, &args.requirements.options()?);
     match args.format {
         _ if output.json => output.result(&check::to_json(&reports), String::new)?,
         format => output.text(&check::render(&reports, &HashMap::new(), format))?,

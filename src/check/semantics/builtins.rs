@@ -1,0 +1,858 @@
+//! Functions of the language: types of their results, values of constant calls and their errors.
+
+use super::{
+    Phase,
+    resolve::Resolver,
+    types::{Number, Scalar, TextureKind, Type, Value, wrapped},
+};
+use crate::check::syntax::tree::{BinaryOp, ExprId, Ident};
+
+/// Functions of one float argument, component by component.
+const FLOAT_UNARY: &[&str] = &[
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
+    "ceil",
+    "cos",
+    "cosh",
+    "degrees",
+    "exp",
+    "exp2",
+    "floor",
+    "fract",
+    "inverseSqrt",
+    "log",
+    "log2",
+    "quantizeToF16",
+    "radians",
+    "round",
+    "saturate",
+    "sin",
+    "sinh",
+    "sqrt",
+    "tan",
+    "tanh",
+    "trunc",
+];
+
+/// Functions whose arguments and result have one type, of floats.
+const FLOAT_SAME: &[&str] = &[
+    "atan2",
+    "cross",
+    "faceForward",
+    "fma",
+    "mix",
+    "normalize",
+    "pow",
+    "reflect",
+    "smoothstep",
+    "step",
+];
+
+/// Functions whose arguments and result have one type.
+const SAME: &[&str] = &[
+    "abs",
+    "clamp",
+    "countLeadingZeros",
+    "countOneBits",
+    "countTrailingZeros",
+    "firstLeadingBit",
+    "firstTrailingBit",
+    "max",
+    "min",
+    "reverseBits",
+    "sign",
+];
+
+/// Functions of derivatives.
+pub const DERIVATIVES: &[&str] = &[
+    "dpdx",
+    "dpdxCoarse",
+    "dpdxFine",
+    "dpdy",
+    "dpdyCoarse",
+    "dpdyFine",
+    "fwidth",
+    "fwidthCoarse",
+    "fwidthFine",
+];
+
+/// Whether a function is one of subgroups or quads.
+pub fn is_subgroup(name: &str) -> bool {
+    matches!(
+        name,
+        "subgroupAdd"
+            | "subgroupExclusiveAdd"
+            | "subgroupInclusiveAdd"
+            | "subgroupAll"
+            | "subgroupAnd"
+            | "subgroupAny"
+            | "subgroupBallot"
+            | "subgroupBroadcast"
+            | "subgroupBroadcastFirst"
+            | "subgroupElect"
+            | "subgroupMax"
+            | "subgroupMin"
+            | "subgroupMul"
+            | "subgroupExclusiveMul"
+            | "subgroupInclusiveMul"
+            | "subgroupOr"
+            | "subgroupShuffle"
+            | "subgroupShuffleDown"
+            | "subgroupShuffleUp"
+            | "subgroupShuffleXor"
+            | "subgroupXor"
+            | "quadBroadcast"
+            | "quadSwapX"
+            | "quadSwapY"
+            | "quadSwapDiagonal"
+    )
+}
+
+impl<'s> Resolver<'_, 's> {
+    pub(super) fn builtin_call(
+        &mut self,
+        id: ExprId,
+        callee: &Ident<'s>,
+        target: Option<Type<'s>>,
+        arguments: &[ExprId],
+    ) {
+        let name = callee.name;
+        if name == "bitcast" {
+            let phase = self.phase_of(arguments);
+            let ty = target.unwrap_or(Type::Unknown);
+            let value = self.bitcast(id, &ty, arguments);
+            self.set(id, ty, phase, value);
+            return;
+        }
+        let types: Vec<Type<'s>> =
+            arguments.iter().map(|argument| self.program.ty(*argument).value()).collect();
+        let Some(first) = types.first().cloned() else {
+            let ty = match name {
+                "subgroupElect" => Type::BOOL,
+                _ => Type::Void,
+            };
+            self.set(id, ty, Phase::Runtime, None);
+            return;
+        };
+        if let Some(ty) = self.runtime_type(name, &first, &types) {
+            self.subgroup_arguments(name, arguments);
+            self.texture_arguments(name, &first, arguments);
+            self.set(id, ty, Phase::Runtime, None);
+            return;
+        }
+        let phase = self.phase_of(arguments);
+        let Some(common) = self.operand_type(name, &types) else {
+            self.set(id, Type::Unknown, phase, None);
+            return;
+        };
+        if let Some(scalar) = common.scalar() {
+            let count = unified(name, arguments.len());
+            for (argument, ty) in arguments.iter().zip(&types).take(count) {
+                self.check_conversion(*argument, &ty.with_scalar(scalar));
+            }
+        }
+        let (ty, value) = self.evaluate(id, name, &common, arguments);
+        self.set(id, ty, phase, value);
+    }
+
+    /// The common type of the arguments that must agree.
+    fn operand_type(&self, name: &str, types: &[Type<'s>]) -> Option<Type<'s>> {
+        let mut common = types.first()?.clone();
+        let scalar_of_last = name == "mix" && types.len() == 3;
+        for (index, ty) in types.iter().enumerate().take(unified(name, types.len())) {
+            common = if scalar_of_last && index == 2 && matches!(ty, Type::Scalar(_)) {
+                let scalar = common.scalar()?.common(ty.scalar()?)?;
+                common.with_scalar(scalar)
+            } else {
+                common.common(ty)
+            };
+        }
+        let scalar = common.scalar()?;
+        let float = FLOAT_UNARY.contains(&name)
+            || FLOAT_SAME.contains(&name)
+            || matches!(
+                name,
+                "length"
+                    | "distance"
+                    | "determinant"
+                    | "transpose"
+                    | "ldexp"
+                    | "refract"
+                    | "frexp"
+                    | "modf"
+            )
+            || name.starts_with("pack2x16")
+            || name.starts_with("pack4x8");
+        Some(if float && scalar == Scalar::AbstractInt {
+            common.with_scalar(Scalar::AbstractFloat)
+        } else {
+            common
+        })
+    }
+
+    /// The result of a function that is never constant.
+    fn runtime_type(&self, name: &str, first: &Type<'s>, types: &[Type<'s>]) -> Option<Type<'s>> {
+        let pointee = match first {
+            Type::Pointer(_, inner, _) => (**inner).clone(),
+            _ => Type::Unknown,
+        };
+        Some(match name {
+            "arrayLength" => Type::U32,
+            "atomicStore" => Type::Void,
+            "atomicCompareExchangeWeak" => Type::Unknown,
+            _ if name.starts_with("atomic") => match pointee {
+                Type::Atomic(scalar) => Type::Scalar(scalar),
+                _ => Type::Unknown,
+            },
+            "workgroupUniformLoad" => match pointee {
+                Type::Atomic(scalar) => Type::Scalar(scalar),
+                other => other,
+            },
+            _ if DERIVATIVES.contains(&name) => first.concrete(),
+            "subgroupAll" | "subgroupAny" => Type::BOOL,
+            "subgroupBallot" => Type::Vector(4, Scalar::U32),
+            _ if name.starts_with("subgroup") || name.starts_with("quad") => first.concrete(),
+            _ if name.starts_with("texture") => self.texture_result(name, first, types),
+            _ => return None,
+        })
+    }
+
+    /// Values have a type that the operation takes. Lanes that are constants are in range; those of
+    /// a broadcast must be constants.
+    fn subgroup_arguments(&mut self, name: &str, arguments: &[ExprId]) {
+        if !is_subgroup(name) {
+            return;
+        }
+        if let Some(scalar) = arguments.first().and_then(|one| self.program.ty(*one).scalar()) {
+            let fits = match name {
+                "subgroupAll" | "subgroupAny" | "subgroupBallot" => scalar == Scalar::Bool,
+                "subgroupAnd" | "subgroupOr" | "subgroupXor" => scalar.is_integer(),
+                _ => scalar != Scalar::Bool,
+            };
+            if !fits {
+                let span = self.program.span(arguments[0]);
+                let message = format!("{name} takes no value of {}", scalar.name());
+                self.error("builtin-argument", span, message);
+                return;
+            }
+        }
+        let most = match name {
+            "subgroupBroadcast"
+            | "subgroupShuffle"
+            | "subgroupShuffleUp"
+            | "subgroupShuffleDown"
+            | "subgroupShuffleXor" => 127,
+            "quadBroadcast" => 3,
+            _ => return,
+        };
+        let Some(lane) = arguments.get(1) else { return };
+        let span = self.program.span(*lane);
+        if name.ends_with("Broadcast") && self.program.phase(*lane) != Phase::Const {
+            let message = format!("the lane of {name} must be a constant expression");
+            self.error("builtin-argument", span, message);
+        } else if let Some(value) = self.program.integer(*lane)
+            && !(0..=most).contains(&value)
+        {
+            let message = format!("the lane of {name} is 0 to {most}, not {value}");
+            self.error("builtin-argument", span, message);
+        }
+    }
+
+    fn texture_result(&self, name: &str, first: &Type<'s>, types: &[Type<'s>]) -> Type<'s> {
+        // Gathering names a component before the texture.
+        let texture = match (first, types.get(1)) {
+            (Type::Texture(texture), _) | (_, Some(Type::Texture(texture))) => texture,
+            _ => return Type::Unknown,
+        };
+        let depth = matches!(texture.kind, TextureKind::Depth | TextureKind::DepthMultisampled);
+        match name {
+            "textureStore" => Type::Void,
+            "textureNumLayers" | "textureNumLevels" | "textureNumSamples" => Type::U32,
+            "textureDimensions" => match texture.dimension {
+                1 => Type::U32,
+                3 => Type::Vector(3, Scalar::U32),
+                _ => Type::Vector(2, Scalar::U32),
+            },
+            "textureGather" if depth => Type::Vector(4, Scalar::F32),
+            "textureGather" => Type::Vector(4, texture.sampled),
+            "textureGatherCompare" => Type::Vector(4, Scalar::F32),
+            "textureSampleCompare" | "textureSampleCompareLevel" => Type::F32,
+            _ if depth => Type::F32,
+            _ if name.starts_with("textureSample") || name == "textureLoad" => {
+                Type::Vector(4, texture.sampled)
+            }
+            _ => Type::Unknown,
+        }
+    }
+
+    /// Offsets and components must be constants in a range.
+    fn texture_arguments(&mut self, name: &str, first: &Type<'s>, arguments: &[ExprId]) {
+        let texture_at = usize::from(!matches!(first, Type::Texture(_)));
+        let texture = match arguments.get(texture_at).map(|id| self.program.ty(*id).clone()) {
+            Some(Type::Texture(texture)) => texture,
+            _ => return,
+        };
+        if texture_at == 1
+            && name == "textureGather"
+            && let Some(component) = self.program.integer(arguments[0])
+            && !(0..=3).contains(&component)
+        {
+            let span = self.program.span(arguments[0]);
+            let message = format!("the component of textureGather is 0 to 3, not {component}");
+            self.error("texture-argument", span, message);
+        }
+        let depth = matches!(texture.kind, TextureKind::Depth | TextureKind::DepthMultisampled);
+        let no_form = (depth && (texture_at == 1 || name == "textureSampleGrad"))
+            || (texture.dimension == 1
+                && matches!(name, "textureSampleBias" | "textureSampleGrad" | "textureGather"));
+        if no_form {
+            let span = self.program.span(arguments[texture_at]);
+            let message = format!("{name} has no form for this texture");
+            self.error("texture-argument", span, message);
+            return;
+        }
+        let takes_offset = match name {
+            "textureSample"
+            | "textureSampleBias"
+            | "textureSampleLevel"
+            | "textureSampleGrad"
+            | "textureSampleCompare"
+            | "textureSampleCompareLevel"
+            | "textureGather"
+            | "textureGatherCompare" => texture.dimension == 2 || texture.dimension == 3,
+            _ => false,
+        };
+        // Texture, sampler, coordinates, then an array index and numbers, then the offset.
+        let extra = match name {
+            "textureSampleBias"
+            | "textureSampleLevel"
+            | "textureSampleCompare"
+            | "textureSampleCompareLevel"
+            | "textureGatherCompare" => 1,
+            "textureSampleGrad" => 2,
+            _ => 0,
+        };
+        let offset_at = texture_at + 2 + 1 + usize::from(texture.arrayed) + extra;
+        let sampling = name.starts_with("textureSample") || name.starts_with("textureGather");
+        if sampling
+            && !takes_offset
+            && name != "textureSampleBaseClampToEdge"
+            && let Some(offset) = arguments.get(offset_at)
+        {
+            let span = self.program.span(*offset);
+            let message = format!("{name} takes no offset for this texture");
+            self.error("texture-argument", span, message);
+            return;
+        }
+        if takes_offset && let Some(offset) = arguments.get(offset_at) {
+            let span = self.program.span(*offset);
+            if self.program.phase(*offset) != Phase::Const {
+                let message = "the offset must be a constant expression".to_owned();
+                self.error("texture-argument", span, message);
+            } else if let Some(value) = self.program.value(*offset)
+                && let Some(outside) = value.iter().map(|n| n.int()).find(|n| !(-8..=7).contains(n))
+            {
+                let message = format!("an offset is -8 to 7, not {outside}");
+                self.error("texture-argument", span, message);
+            }
+        }
+    }
+
+    fn fail<T>(&mut self, id: ExprId, message: impl Into<String>) -> Option<T> {
+        let span = self.program.span(id);
+        self.error("builtin-argument", span, message.into());
+        None
+    }
+
+    /// Type and value of a function that may be constant.
+    fn evaluate(
+        &mut self,
+        id: ExprId,
+        name: &str,
+        common: &Type<'s>,
+        arguments: &[ExprId],
+    ) -> (Type<'s>, Option<Value>) {
+        let Some(scalar) = common.scalar() else { return (Type::Unknown, None) };
+        let values: Vec<Option<Vec<Number>>> = arguments
+            .iter()
+            .map(|argument| {
+                self.program.value(*argument).map(|value| {
+                    value
+                        .iter()
+                        .map(|number| match number {
+                            Number::Int(_) if scalar.is_float() && unified(name, 1) > 0 => {
+                                super::resolve::convert_quietly(*number, scalar)
+                            }
+                            other => *other,
+                        })
+                        .collect()
+                })
+            })
+            .collect();
+        self.check_constants(id, name, common, arguments, &values);
+        let one = Type::Scalar(scalar);
+        let ty = match name {
+            _ if FLOAT_UNARY.contains(&name)
+                || FLOAT_SAME.contains(&name)
+                || SAME.contains(&name) =>
+            {
+                common.clone()
+            }
+            "select" | "ldexp" | "refract" | "extractBits" | "insertBits" => common.clone(),
+            "dot" | "length" | "distance" | "determinant" => one,
+            "transpose" => match common {
+                Type::Matrix(columns, rows, scalar) => Type::Matrix(*rows, *columns, *scalar),
+                _ => Type::Unknown,
+            },
+            "all" | "any" => Type::BOOL,
+            "dot4U8Packed" => Type::U32,
+            "dot4I8Packed" => Type::I32,
+            _ if name.starts_with("pack") => Type::U32,
+            "unpack4x8snorm" | "unpack4x8unorm" => Type::Vector(4, Scalar::F32),
+            "unpack2x16snorm" | "unpack2x16unorm" | "unpack2x16float" => {
+                Type::Vector(2, Scalar::F32)
+            }
+            "unpack4xI8" => Type::Vector(4, Scalar::I32),
+            "unpack4xU8" => Type::Vector(4, Scalar::U32),
+            _ => return (Type::Unknown, None),
+        };
+        let known: Option<Vec<Vec<Number>>> = values.into_iter().collect();
+        let value = known.and_then(|values| self.value_of(id, name, common, scalar, &values));
+        let constant = self.phase_of(arguments) == Phase::Const;
+        let ty = if constant { ty } else { ty.concrete() };
+        let lanes = self.lanes(&ty);
+        (ty, value.filter(|value| Some(value.len()) == lanes))
+    }
+
+    /// Errors that some of the arguments show alone.
+    fn check_constants(
+        &mut self,
+        id: ExprId,
+        name: &str,
+        common: &Type<'s>,
+        arguments: &[ExprId],
+        values: &[Option<Vec<Number>>],
+    ) {
+        let lanes = |index: usize| values.get(index).and_then(Option::as_ref);
+        let scalar = common.scalar().unwrap_or(Scalar::F32);
+        match name {
+            "clamp" => {
+                if let (Some(low), Some(high)) = (lanes(1), lanes(2))
+                    && low.iter().zip(high).any(|(low, high)| low.float() > high.float())
+                {
+                    self.fail::<()>(id, "clamp has a lower bound above the upper one");
+                }
+            }
+            "smoothstep" => {
+                if let (Some(low), Some(high)) = (lanes(0), lanes(1))
+                    && low.iter().zip(high).any(|(low, high)| low.float() == high.float())
+                {
+                    self.fail::<()>(id, "smoothstep has two equal edges");
+                }
+            }
+            "extractBits" | "insertBits" => {
+                let at = arguments.len().saturating_sub(2);
+                if let (Some(offset), Some(count)) = (lanes(at), lanes(at + 1))
+                    && let (Some(offset), Some(count)) = (offset.first(), count.first())
+                    && offset.int() + count.int() > 32
+                {
+                    let message =
+                        format!("{name} reaches behind bit 32: offset and count are too large");
+                    self.fail::<()>(id, message);
+                }
+            }
+            "ldexp" => {
+                let most = match scalar {
+                    Scalar::F16 => 16,
+                    Scalar::AbstractFloat | Scalar::F64
+                        if self.phase_of(arguments) == Phase::Const =>
+                    {
+                        1024
+                    }
+                    _ => 128,
+                };
+                if let Some(exponent) = lanes(1)
+                    && exponent.iter().any(|n| n.int() > most)
+                {
+                    self.fail::<()>(id, format!("the exponent of ldexp is at most {most}"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn value_of(
+        &mut self,
+        id: ExprId,
+        name: &str,
+        common: &Type<'s>,
+        scalar: Scalar,
+        values: &[Vec<Number>],
+    ) -> Option<Value> {
+        let span = self.program.span(id);
+        let first = values.first()?;
+        let lane = |index: usize, at: usize| -> Option<Number> {
+            let value = values.get(index)?;
+            value.get(at).or(value.first().filter(|_| value.len() == 1)).copied()
+        };
+        let mut numbers = Vec::with_capacity(first.len());
+        if FLOAT_UNARY.contains(&name) {
+            for number in first {
+                let result = self.float_unary(id, name, number.float())?;
+                numbers.push(self.float(&span, result, scalar)?);
+            }
+            return self.bounded(numbers);
+        }
+        match name {
+            "select" => {
+                let truth = values.get(2)?;
+                for at in 0..first.len() {
+                    let chosen = truth.get(at).or(truth.first().filter(|_| truth.len() == 1))?;
+                    numbers.push(lane(usize::from(chosen.truth()), at)?);
+                }
+            }
+            "all" => numbers.push(Number::Bool(first.iter().all(|n| n.truth()))),
+            "any" => numbers.push(Number::Bool(first.iter().any(|n| n.truth()))),
+            "dot" => {
+                let terms: Vec<_> =
+                    first.iter().copied().zip(values.get(1)?.iter().copied()).collect();
+                numbers.push(self.dot(&span, terms.into_iter(), scalar)?);
+            }
+            "length" | "distance" | "normalize" => {
+                let mut parts = first.clone();
+                if name == "distance" {
+                    let other = values.get(1)?;
+                    for (part, other) in parts.iter_mut().zip(other) {
+                        *part =
+                            self.operate_lane(&span, BinaryOp::Subtract, *part, *other, scalar)?;
+                    }
+                }
+                let length = if parts.len() == 1 {
+                    parts[0].float().abs()
+                } else {
+                    let terms: Vec<_> = parts.iter().map(|n| (*n, *n)).collect();
+                    self.dot(&span, terms.into_iter(), scalar)?.float().sqrt()
+                };
+                if name == "normalize" {
+                    if length == 0.0 {
+                        return self.fail(id, "a vector of length zero has no direction");
+                    }
+                    for part in &parts {
+                        numbers.push(self.float(&span, part.float() / length, scalar)?);
+                    }
+                } else {
+                    numbers.push(self.float(&span, length, scalar)?);
+                }
+            }
+            "cross" => {
+                let (a, b) = (first, values.get(1)?);
+                if a.len() != 3 || b.len() != 3 {
+                    return None;
+                }
+                for (i, j) in [(1, 2), (2, 0), (0, 1)] {
+                    let x = self.operate_lane(&span, BinaryOp::Multiply, a[i], b[j], scalar)?;
+                    let y = self.operate_lane(&span, BinaryOp::Multiply, a[j], b[i], scalar)?;
+                    numbers.push(self.operate_lane(&span, BinaryOp::Subtract, x, y, scalar)?);
+                }
+            }
+            "determinant" => {
+                let Type::Matrix(size, ..) = common else { return None };
+                if *size != 2 {
+                    let all: Vec<f64> = first.iter().map(|n| n.float()).collect();
+                    let result = determinant(&all, usize::from(*size));
+                    numbers.push(self.float(&span, result, scalar)?);
+                    return self.bounded(numbers);
+                }
+                let x = self.operate_lane(&span, BinaryOp::Multiply, first[0], first[3], scalar)?;
+                let y = self.operate_lane(&span, BinaryOp::Multiply, first[1], first[2], scalar)?;
+                numbers.push(self.operate_lane(&span, BinaryOp::Subtract, x, y, scalar)?);
+            }
+            "reflect" => {
+                let normal = values.get(1)?.clone();
+                let terms: Vec<_> = first.iter().copied().zip(normal.iter().copied()).collect();
+                let dot = self.dot(&span, terms.into_iter(), scalar)?;
+                let twice = self.operate_lane(&span, BinaryOp::Add, dot, dot, scalar)?;
+                for (x, n) in first.iter().zip(&normal) {
+                    let part = self.operate_lane(&span, BinaryOp::Multiply, twice, *n, scalar)?;
+                    numbers.push(self.operate_lane(&span, BinaryOp::Subtract, *x, part, scalar)?);
+                }
+            }
+            "transpose" => {
+                let Type::Matrix(columns, rows, _) = common else { return None };
+                let (c, r) = (usize::from(*columns), usize::from(*rows));
+                for row in 0..r {
+                    for column in 0..c {
+                        numbers.push(*first.get(column * r + row)?);
+                    }
+                }
+            }
+            "dot4U8Packed" | "dot4I8Packed" => return None,
+            "pack2x16float" => {
+                let mut word = 0u32;
+                for (at, number) in first.iter().enumerate().take(2) {
+                    let half = half::f16::from_f64(number.float());
+                    if !half.is_finite() {
+                        return self.overflow(&span, Scalar::F16);
+                    }
+                    word |= u32::from(half.to_bits()) << (16 * at);
+                }
+                numbers.push(Number::Int(i128::from(word)));
+            }
+            "unpack2x16float" => {
+                let word = first.first()?.int() as u32;
+                for half in [word as u16, (word >> 16) as u16] {
+                    let value = half::f16::from_bits(half).to_f64();
+                    numbers.push(self.float(&span, value, Scalar::F32)?);
+                }
+            }
+            "pack4x8snorm" | "pack4x8unorm" | "pack2x16snorm" | "pack2x16unorm" | "pack4xI8"
+            | "pack4xU8" | "pack4xI8Clamp" | "pack4xU8Clamp" | "unpack4x8snorm"
+            | "unpack4x8unorm" | "unpack2x16snorm" | "unpack2x16unorm" | "unpack4xI8"
+            | "unpack4xU8" | "refract" | "faceForward" => return None,
+            _ => {
+                for at in 0..first.len() {
+                    let number = self.lane_of(id, name, scalar, |index| lane(index, at))?;
+                    numbers.push(number);
+                }
+            }
+        }
+        self.bounded(numbers)
+    }
+
+    /// One component of a function that works component by component.
+    fn lane_of(
+        &mut self,
+        id: ExprId,
+        name: &str,
+        scalar: Scalar,
+        lane: impl Fn(usize) -> Option<Number>,
+    ) -> Option<Number> {
+        let span = self.program.span(id);
+        let x = lane(0)?;
+        if scalar.is_integer() {
+            let bits = 32;
+            let word = x.int() as u32;
+            let result = match name {
+                "abs" => {
+                    let result = x.int().abs();
+                    return if super::types::holds(scalar, result) {
+                        Some(Number::Int(result))
+                    } else if scalar == Scalar::AbstractInt {
+                        self.overflow(&span, scalar)
+                    } else {
+                        Some(Number::Int(wrapped(scalar, result)))
+                    };
+                }
+                "min" => x.int().min(lane(1)?.int()),
+                "max" => x.int().max(lane(1)?.int()),
+                "clamp" => x.int().max(lane(1)?.int()).min(lane(2)?.int()),
+                "sign" => x.int().signum(),
+                "countOneBits" => i128::from(word.count_ones()),
+                "countLeadingZeros" => i128::from(word.leading_zeros()),
+                "countTrailingZeros" => i128::from(word.trailing_zeros()),
+                "reverseBits" => wrapped(scalar.concrete(), i128::from(word.reverse_bits())),
+                "firstTrailingBit" if word == 0 => wrapped(scalar.concrete(), -1),
+                "firstTrailingBit" => i128::from(word.trailing_zeros()),
+                "firstLeadingBit" => {
+                    let word = if scalar.is_signed() && (word as i32) < 0 { !word } else { word };
+                    if word == 0 {
+                        wrapped(scalar.concrete(), -1)
+                    } else {
+                        i128::from(bits - 1 - word.leading_zeros())
+                    }
+                }
+                "extractBits" => {
+                    let (offset, count) = (lane(1)?.int().min(32), lane(2)?.int());
+                    let count = count.min(32 - offset);
+                    if count <= 0 {
+                        0
+                    } else {
+                        let kept = (u64::from(word) >> offset) & ((1u64 << count) - 1);
+                        let negative = scalar.is_signed() && kept >> (count - 1) & 1 == 1;
+                        i128::from(kept) - if negative { 1i128 << count } else { 0 }
+                    }
+                }
+                "insertBits" => {
+                    let (offset, count) = (lane(2)?.int().min(32), lane(3)?.int());
+                    let count = count.min(32 - offset);
+                    let mask = (((1u64 << count.max(0)) - 1) << offset) as u32;
+                    let new = ((u64::from(lane(1)?.int() as u32)) << offset) as u32;
+                    wrapped(scalar.concrete(), i128::from((word & !mask) | (new & mask)))
+                }
+                _ => return None,
+            };
+            return Some(Number::Int(result));
+        }
+        let a = x.float();
+        let result = match name {
+            "abs" => a.abs(),
+            "sign" => {
+                if a == 0.0 {
+                    0.0
+                } else {
+                    a.signum()
+                }
+            }
+            "min" => a.min(lane(1)?.float()),
+            "max" => a.max(lane(1)?.float()),
+            "clamp" => a.max(lane(1)?.float()).min(lane(2)?.float()),
+            "atan2" => a.atan2(lane(1)?.float()),
+            "pow" => {
+                let exponent = lane(1)?.float();
+                let defined = a > 0.0 || (a == 0.0 && exponent > 0.0);
+                if !defined {
+                    return self.fail(id, format!("pow({a}, {exponent}) has no value"));
+                }
+                a.powf(exponent)
+            }
+            "step" => f64::from(u8::from(a <= lane(1)?.float())),
+            "fma" => {
+                let product = self.operate_lane(&span, BinaryOp::Multiply, x, lane(1)?, scalar)?;
+                return self.operate_lane(&span, BinaryOp::Add, product, lane(2)?, scalar);
+            }
+            "mix" => {
+                let weight = lane(2)?.float();
+                let (y, rest) = (lane(1)?, Number::Float(1.0 - weight));
+                let left = self.operate_lane(&span, BinaryOp::Multiply, x, rest, scalar)?;
+                let weight = Number::Float(weight);
+                let right = self.operate_lane(&span, BinaryOp::Multiply, y, weight, scalar)?;
+                return self.operate_lane(&span, BinaryOp::Add, left, right, scalar);
+            }
+            "ldexp" => a * 2f64.powi(i32::try_from(lane(1)?.int().clamp(-5_000, 2_000)).ok()?),
+            "smoothstep" => {
+                let (high, value) = (lane(1)?.float(), lane(2)?.float());
+                let t = ((value - a) / (high - a)).clamp(0.0, 1.0);
+                t * t * (3.0 - 2.0 * t)
+            }
+            _ => return None,
+        };
+        self.float(&span, result, scalar)
+    }
+
+    fn float_unary(&mut self, id: ExprId, name: &str, x: f64) -> Option<f64> {
+        let needs = |holds: bool, range: &str| -> Result<(), String> {
+            if holds {
+                Ok(())
+            } else {
+                Err(format!("{name} of {x} has no value; it takes {range}"))
+            }
+        };
+        let domain = match name {
+            "acos" | "asin" => needs(x.abs() <= 1.0, "-1 to 1"),
+            "acosh" => needs(x >= 1.0, "1 and more"),
+            "atanh" => needs(x.abs() < 1.0, "more than -1 and less than 1"),
+            "log" | "log2" | "inverseSqrt" => needs(x > 0.0, "more than 0"),
+            "sqrt" => needs(x >= 0.0, "0 and more"),
+            _ => Ok(()),
+        };
+        if let Err(message) = domain {
+            return self.fail(id, message);
+        }
+        Some(match name {
+            "acos" => x.acos(),
+            "acosh" => x.acosh(),
+            "asin" => x.asin(),
+            "asinh" => x.asinh(),
+            "atan" => x.atan(),
+            "atanh" => x.atanh(),
+            "ceil" => x.ceil(),
+            "cos" => x.cos(),
+            "cosh" => x.cosh(),
+            "degrees" => x.to_degrees(),
+            "exp" => x.exp(),
+            "exp2" => x.exp2(),
+            "floor" => x.floor(),
+            "fract" => x - x.floor(),
+            "inverseSqrt" => 1.0 / x.sqrt(),
+            "log" => x.ln(),
+            "log2" => x.log2(),
+            "quantizeToF16" => {
+                let half = half::f16::from_f64(x);
+                if x.abs() > 65_504.0 {
+                    let span = self.program.span(id);
+                    return self.overflow(&span, Scalar::F16);
+                }
+                half.to_f64()
+            }
+            "radians" => x.to_radians(),
+            "round" => x.round_ties_even(),
+            "saturate" => x.clamp(0.0, 1.0),
+            "sin" => x.sin(),
+            "sinh" => x.sinh(),
+            "sqrt" => x.sqrt(),
+            "tan" => x.tan(),
+            "tanh" => x.tanh(),
+            "trunc" => x.trunc(),
+            _ => return None,
+        })
+    }
+
+    /// The value of a `bitcast`, where both sides have components of 32 bits.
+    fn bitcast(&mut self, id: ExprId, ty: &Type<'s>, arguments: &[ExprId]) -> Option<Value> {
+        let argument = *arguments.first()?;
+        let from = self.program.ty(argument).value().concrete();
+        self.check_conversion(argument, &from);
+        let shape = (self.lanes(&from), self.lanes(ty));
+        let (from, to) = (from.scalar()?, ty.scalar()?);
+        if let (Some(a), Some(b)) = shape
+            && a * from.bits() as usize != b * to.bits() as usize
+        {
+            return self.fail(id, "the two sides of bitcast have different sizes");
+        }
+        let value = self.program.value(argument).cloned()?;
+        if from.bits() != 32 || to.bits() != 32 || self.lanes(ty) != Some(value.len()) {
+            return None;
+        }
+        let span = self.program.span(id);
+        let mut numbers = Vec::with_capacity(value.len());
+        for number in value.iter() {
+            let bits = match from {
+                Scalar::F32 => (number.float() as f32).to_bits(),
+                Scalar::I32 | Scalar::U32 => number.int() as u32,
+                _ => return None,
+            };
+            numbers.push(match to {
+                Scalar::F32 => {
+                    let float = f32::from_bits(bits);
+                    if !float.is_finite() {
+                        return self.overflow(&span, Scalar::F32);
+                    }
+                    Number::Float(f64::from(float))
+                }
+                _ => Number::Int(wrapped(to, i128::from(bits))),
+            });
+        }
+        self.bounded(numbers)
+    }
+}
+
+/// How many of the first arguments have the common type.
+fn unified(name: &str, count: usize) -> usize {
+    match name {
+        "select" | "refract" | "insertBits" => count.min(2),
+        "ldexp" | "extractBits" | "all" | "any" => count.min(1),
+        _ if name.starts_with("unpack") => count.min(1),
+        _ => count,
+    }
+}
+
+/// The determinant of a square matrix in columns.
+fn determinant(numbers: &[f64], size: usize) -> f64 {
+    if size == 1 {
+        return numbers[0];
+    }
+    let mut sum = 0.0;
+    for column in 0..size {
+        let mut minor = Vec::with_capacity((size - 1) * (size - 1));
+        for other in (0..size).filter(|other| *other != column) {
+            minor.extend_from_slice(&numbers[other * size + 1..(other + 1) * size]);
+        }
+        let sign = if column % 2 == 0 { 1.0 } else { -1.0 };
+        sum += sign * numbers[column * size] * determinant(&minor, size - 1);
+    }
+    sum
+}
