@@ -304,9 +304,10 @@ impl<'a> Run<'a> {
                 // What it lacks may be declared with more definitions.
                 let fixed =
                     self.repaired(job, &text, &given, &values, &report, &prepared, &constants);
-                if let Some((values, fixed, spent)) = fixed {
+                if let Some((values, fixed, spent, lacks)) = fixed {
                     bytes += spent;
-                    if !fixed.failed() {
+                    // What is complete counts, with errors of its own too.
+                    if !lacks {
                         (report, is_unmeant) = (fixed, false);
                         added = values;
                         added.retain(|name, _| !given.contains_key(name));
@@ -328,7 +329,7 @@ impl<'a> Run<'a> {
     }
 
     /// A combination that lacks names, with the definitions under which they are declared: the last
-    /// that was tried, with the bytes that were checked for it.
+    /// that was tried, with the bytes that were checked for it, and whether it lacks one still.
     #[expect(clippy::too_many_arguments, reason = "one specialisation with its report")]
     fn repaired(
         &self,
@@ -339,7 +340,7 @@ impl<'a> Run<'a> {
         report: &ShaderReport,
         prepared: &Prepared,
         constants: &[(String, f64)],
-    ) -> Option<(Values, ShaderReport, usize)> {
+    ) -> Option<(Values, ShaderReport, usize, bool)> {
         let missing = |report: &ShaderReport| {
             let error = report.diagnostics.iter().find(|one| one.severity == Severity::Error)?;
             let names = names_in(&error.message).map(str::to_owned).collect::<Vec<_>>();
@@ -362,6 +363,11 @@ impl<'a> Run<'a> {
                     ["field", "accessor", "member"].iter().any(|word| lack.1.contains(word));
                 candidates.extend(from.repaired(name, is_member, &values, given));
             }
+            if lack.1.contains("declared return type") {
+                for name in &lack.0 {
+                    candidates.extend(from.returning(name, &values, given));
+                }
+            }
             candidates.retain(|one| !tried.contains(one));
             // The first that gets further.
             let mut next = None;
@@ -376,9 +382,10 @@ impl<'a> Run<'a> {
                     break;
                 }
             }
-            let (candidate, prepared, report, new) = next?;
-            result = Some((candidate.clone(), report, bytes));
-            let Some(new) = new else { return result };
+            let Some((candidate, prepared, report, new)) = next else { return result };
+            let lacks = report.failed() && lacks_conditional_name(&report, &prepared);
+            result = Some((candidate.clone(), report, bytes, lacks));
+            let Some(new) = new.filter(|_| lacks) else { return result };
             (values, lack, current) = (candidate, new, Some(prepared));
         }
         result
@@ -612,11 +619,13 @@ fn is_about_names(message: &str) -> bool {
     words.iter().any(|word| message.contains(word))
 }
 
-/// The names in quotes of a message.
+/// The names in a message: in quotes, or its first word.
 fn names_in(message: &str) -> impl Iterator<Item = &str> {
-    message.split(['`', '\'', '"']).skip(1).step_by(2).filter(|part| {
+    let is_name = |part: &&str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    })
+    };
+    let first = message.split(' ').next().filter(|_| message.contains(" is "));
+    first.into_iter().chain(message.split(['`', '\'', '"']).skip(1).step_by(2)).filter(is_name)
 }
 
 /// One report of all specialisations.

@@ -55,9 +55,10 @@ fn with_config(args: &RequirementArgs, flags: &Flags) -> Result<RequirementArgs>
     let mut own = args.clone();
     if own.targets.is_empty() {
         let target = |name: &String| {
-            Platform::ALL.into_iter().find(|one| one.name() == name).ok_or_else(|| {
-                Error::Usage(format!("{CONFIG_FILE}: there is no target {name}"))
-            })
+            Platform::ALL
+                .into_iter()
+                .find(|one| one.name() == name)
+                .ok_or_else(|| Error::Usage(format!("{CONFIG_FILE}: there is no target {name}")))
         };
         own.targets = flags.targets.iter().map(target).collect::<Result<_>>()?;
     }

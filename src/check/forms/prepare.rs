@@ -253,6 +253,16 @@ impl Prepared {
         repair::repaired(&self.texts, name, is_member, values, given)
     }
 
+    /// Definitions with which a function returns where it does not with `values`.
+    pub(in crate::check) fn returning(
+        &self,
+        name: &str,
+        values: &Values,
+        given: &Values,
+    ) -> Vec<Values> {
+        repair::returning(&self.texts, name, values, given)
+    }
+
     /// The names of the members that a structure has under any condition.
     pub(in crate::check) fn members(&self, name: &str) -> Vec<String> {
         repair::members(&self.texts, name)

@@ -55,6 +55,44 @@ pub(super) fn repaired(
     fitting.into_iter().map(|(_, values)| values).collect()
 }
 
+/// The definitions under which a `return` of function `name` is there.
+pub(super) fn returning(texts: &Texts, name: &str, values: &Values, given: &Values) -> Vec<Values> {
+    let mut fitting = Vec::new();
+    for file in 0..texts.files.len() as u32 {
+        let text = &texts.files[file as usize].text;
+        if !text.contains(name) {
+            continue;
+        }
+        let mut all = Vec::new();
+        tokens(text, file, 0..text.len(), &mut all);
+        let mut found = conditions::dependences(texts, &all);
+        if has_directive(text) {
+            found.extend(directives::dependences(texts, file));
+        }
+        for at in 0..all.len() {
+            if !(texts.is(&all, at, "fn") && texts.is(&all, at + 1, name)) {
+                continue;
+            }
+            let Some(open) = (at..all.len()).find(|&at| all[at].is(b'{')) else { continue };
+            for inside in open..closing(&all, open) {
+                if !texts.is(&all, inside, "return") {
+                    continue;
+                }
+                let place = all[inside].start;
+                let around: Vec<_> =
+                    found.iter().filter(|one| one.range.contains(&place)).collect();
+                if let Some(changed) = fulfilled(texts, &around, values, given)
+                    && changed != *values
+                    && !fitting.contains(&changed)
+                {
+                    fitting.push(changed);
+                }
+            }
+        }
+    }
+    fitting
+}
+
 /// The names of the members that a structure has under any condition.
 pub(super) fn members(texts: &Texts, name: &str) -> Vec<String> {
     let mut found = Vec::new();
