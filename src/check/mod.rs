@@ -18,6 +18,7 @@
 //! threads with a large stack, and a panic inside naga is reported as a failure of the
 //! shader.
 
+mod analysis;
 mod args;
 mod config;
 mod diagnostic;

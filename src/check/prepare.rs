@@ -1,5 +1,5 @@
-//! What the specification allows and naga 30 does not: it is reported for the targets that use naga,
-//! and taken out of the text, so that naga sees the rest. Bytes keep their places.
+//! What the specification allows and naga 30 does not: it is reported for the targets that use
+//! naga, and taken out of the text, so that naga sees the rest. Bytes keep their places.
 
 use super::{
     diagnostic::{Diagnostic, Platform},

@@ -28,7 +28,7 @@ pub struct RequirementArgs {
     /// Needs (features, and names of limits) that a shader may have; any other one fails it
     #[arg(long, value_delimiter = ',', num_args = 0.., value_name = "NEED,…")]
     pub allow_needs: Option<Vec<String>>,
-    /// Let spirv-val, glslangValidator, dxc and metal judge what is written, where they are installed
+    /// Let spirv-val, glslangValidator, dxc and metal judge what is written, where they are there
     #[arg(long)]
     pub tools: bool,
     /// Explain a rule by its id, or list all rules with `all`, and check nothing
@@ -71,10 +71,9 @@ impl RequirementArgs {
                 .iter()
                 .map(|rule| (strsim::jaro_winkler(rule.id, id), rule.id))
                 .max_by(|a, b| a.0.total_cmp(&b.0));
-            let hint = near.filter(|(score, _)| *score > 0.8).map_or_else(
-                || "`--explain all` lists them".to_owned(),
-                |(_, id)| format!("is it {id}?"),
-            );
+            let hint = near
+                .filter(|(score, _)| *score > 0.8)
+                .map_or_else(|| "`all` lists them".to_owned(), |(_, id)| format!("is it {id}?"));
             Error::Usage(format!("there is no rule {id}; {hint}"))
         }))
     }
@@ -86,14 +85,14 @@ fn read_limit(text: &str, limits: &mut BTreeMap<String, u64>) -> Result<()> {
     }
     if let Some((name, value)) = text.split_once('=') {
         let value = value.trim().parse().map_err(|_| {
-            Error::Usage(format!("--limits {text}: {} is no whole number", value.trim()))
+            Error::Usage(format!("limits: {text}: {} is no whole number", value.trim()))
         })?;
         return insert(name.trim(), value, limits);
     }
     let path = Path::new(text);
     let content = std::fs::read_to_string(path).map_err(Error::io("cannot read", path))?;
     let wrong = |error: &dyn std::fmt::Display| {
-        Error::Usage(format!("--limits {text}: limits are NAME = VALUE: {error}"))
+        Error::Usage(format!("limits: {text}: they are NAME = VALUE: {error}"))
     };
     let table: BTreeMap<String, u64> = if content.trim_start().starts_with('{') {
         serde_json::from_str(&content).map_err(|error| wrong(&error))?
@@ -110,7 +109,7 @@ fn insert(name: &str, value: u64, limits: &mut BTreeMap<String, u64>) -> Result<
     if !DEFAULTS.iter().any(|(known, _)| *known == name) {
         let known: Vec<_> = DEFAULTS.iter().map(|(known, _)| *known).collect();
         return Err(Error::Usage(format!(
-            "--limits: there is no limit {name}; there are {}",
+            "limits: there is no limit {name}; there are {}",
             known.join(", ")
         )));
     }

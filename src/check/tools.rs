@@ -61,7 +61,9 @@ pub(super) fn judge(
     };
     let mut command = Command::new(tool);
     match platform {
-        Platform::Vulkan => command.args(["--target-env", "vulkan1.1"]).arg(file.path()),
+        Platform::Vulkan => {
+            command.args([concat!("-", "-target-env"), "vulkan1.1"]).arg(file.path())
+        }
         Platform::Gles => {
             let stage = match stage {
                 ShaderStage::Vertex => "vert",

@@ -1,13 +1,13 @@
 //! Uses naga to parse, validate for each backend, resolve overrides, and write.
 
 use super::{
+    analysis::analyse,
     diagnostic::{Diagnostic, Platform, Severity},
     guard, limits, mistranslations,
     options::CheckOptions,
     place::Region,
     prepare::gap,
     report::{Outcome, ShaderReport, ShaderSource},
-    rules,
     tools::{self, Written},
 };
 use crate::panics::caught_saying;
@@ -109,7 +109,7 @@ pub(super) fn check_source(
         report.collect_stages();
         return report;
     }
-    let analysis = match rules::analyse(&source.wgsl) {
+    let analysis = match analyse(&source.wgsl) {
         Ok(analysis) => Some(analysis),
         Err((span, message)) => {
             log::debug!("{}: {span:?}: {message}", source.name);
@@ -455,7 +455,8 @@ impl Check<'_> {
                 names.iter().any(|name| name == feature || format!("shader-{name}") == *feature)
             };
             if self.source.user && self.options.features.as_deref().is_some_and(|all| !known(all)) {
-                let message = format!("the shader needs {feature}, which is not among --features");
+                let message =
+                    format!("the shader needs {feature}, which is not among the features given");
                 report.diagnostics.push(Diagnostic::error("missing-feature", message));
             }
         }

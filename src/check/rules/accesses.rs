@@ -15,7 +15,7 @@ use crate::check::{
 };
 
 /// Largest number of variables that a function hands on to its callers.
-const MAX_NAMED: usize = 1_000;
+const MAX_NAMED: usize = 400;
 
 /// Whether something is read, and written.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -382,15 +382,13 @@ fn stages(program: &Program<'_, '_>, effects: &[Effects], found: &mut Vec<Diagno
                     report(
                         span,
                         format!(
-                            "{label} may be written, and vertex stages do not write; declare it read"
+                            "{label} may be written; vertex stages do not write: declare it read"
                         ),
                     );
                 } else if writable_texture {
                     report(
                         span,
-                        format!(
-                            "{label} may be written, and vertex stages do not write storage textures"
-                        ),
+                        format!("{label} may be written; vertex stages do not write textures"),
                     );
                 }
             }

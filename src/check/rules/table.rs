@@ -62,7 +62,8 @@ pub const RULES: &[Rule] = &[
                condition from a uniform, from `workgroup_id`, or through `workgroupUniformLoad`. \
                This rule cannot be switched off.",
         fails: "@compute @workgroup_size(64)\n\
-                fn main(@builtin(local_invocation_index) i: u32) { if i < 3u { workgroupBarrier(); } }",
+                fn main(@builtin(local_invocation_index) i: u32) {\n    \
+                if i < 3u { workgroupBarrier(); }\n}",
         passes: "@group(0) @binding(0) var<uniform> n: u32;\n\
                  @compute @workgroup_size(64) fn main() { if n < 3u { workgroupBarrier(); } }",
     },
@@ -136,8 +137,8 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "extension",
         summary: "An extension is enabled where it is used, and exists.",
-        text: "`enable subgroups;` and `enable f16;` stand at the top of a file that uses them. The \
-               report lists the feature that the device must have among its needs.",
+        text: "`enable subgroups;` and `enable f16;` stand at the top of a file that uses them. \
+               The report lists the feature that the device must have among its needs.",
         fails: "@compute @workgroup_size(64) fn main() { _ = subgroupAdd(1u); }",
         passes: "enable subgroups;\n\
                  @compute @workgroup_size(64) fn main() { _ = subgroupAdd(1u); }",
@@ -168,18 +169,18 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         id: "limit",
-        summary: "With --limits, the shader keeps to the limits of the device.",
-        text: "Without `--limits`, a need of more than WebGPU's defaults is listed in `needs` and \
-               passes. `--limits default` makes it an error; `--limits NAME=VALUE,…` sets limits \
-               by the names of the WebGPU specification.",
+        summary: "With the option `limits`, the shader keeps to the limits of the device.",
+        text: "Without the option `limits`, a need of more than WebGPU's defaults is listed in \
+               `needs` and passes. The value `default` makes it an error; `NAME=VALUE,…` sets limits by \
+               the names of the WebGPU specification.",
         fails: "",
         passes: "@compute @workgroup_size(64) fn main() { }",
     },
     Rule {
         id: "missing-feature",
-        summary: "With --features, the shader needs only those.",
-        text: "Needs of features are listed in `needs`. `--features f16,subgroups` names those \
-               that the device has.",
+        summary: "With the option `features`, the shader needs only those.",
+        text: "Needs of features are listed in `needs`. The value `f16,subgroups` names those that \
+               the device has.",
         fails: "",
         passes: "@compute @workgroup_size(64) fn main() { }",
     },
@@ -206,16 +207,16 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "naga-limit",
         summary: "WGSL allows it; naga 30, and so wgpu and Firefox, does not.",
-        text: "The shader is valid for browsers on Dawn: `--targets webgpu` lets it pass. For the \
+        text: "With the target `webgpu` alone it passes: it is valid for browsers on Dawn. For the \
                other targets it is written differently, or waits for naga.",
         fails: "fn f() { var v = vec4f(); v.xy = vec2f(1.0); }",
         passes: "fn f() { var v = vec4f(); v.x = 1.0; v.y = 1.0; }",
     },
     Rule {
         id: "need",
-        summary: "With --allow-needs, the shader has no other needs.",
-        text: "`--allow-needs shader-f16,maxStorageBuffersPerShaderStage` makes a new need in a \
-               pull request visible: it fails until it is allowed.",
+        summary: "With the option `allow-needs`, the shader has no other needs.",
+        text: "The value `shader-f16,maxStorageBuffersPerShaderStage` makes a new need in a pull \
+               request visible: it fails until it is allowed.",
         fails: "",
         passes: "@compute @workgroup_size(64) fn main() { }",
     },
@@ -267,7 +268,8 @@ pub const RULES: &[Rule] = &[
         text: "Invocations that are not there give nothing to the operation. Move it out of the \
                branch, or write `diagnostic(off, subgroup_uniformity);`.",
         fails: "enable subgroups;\n@compute @workgroup_size(64)\n\
-                fn main(@builtin(local_invocation_index) i: u32) { if i < 3u { _ = subgroupAdd(i); } }",
+                fn main(@builtin(local_invocation_index) i: u32) {\n    \
+                if i < 3u { _ = subgroupAdd(i); }\n}",
         passes: "enable subgroups;\n@compute @workgroup_size(64)\n\
                  fn main(@builtin(local_invocation_index) i: u32) { _ = subgroupAdd(i); }",
     },
@@ -295,7 +297,7 @@ pub const RULES: &[Rule] = &[
         id: "tool",
         summary: "A validator that is installed refuses what naga wrote.",
         text: "spirv-val, glslangValidator, dxc and xcrun metal check the translated shader with \
-               `--tools`, where they are installed. The shader itself is valid WGSL: this is a \
+               the option `tools`, where they are installed. The shader itself is valid: it is a \
                fault of the translator or of the tool.",
         fails: "",
         passes: "@compute @workgroup_size(64) fn main() { }",
@@ -356,11 +358,12 @@ pub fn explain(id: &str) -> Option<String> {
 pub fn page() -> String {
     let mut text = String::from(
         "# Rules of `saliq check`\n\n\
-         Each finding names its rule. Ids are stable. `saliq check --explain RULE` prints what \
-         stands here.\n",
+         Each finding names its rule. Ids are stable. `saliq check` with the option `explain` \
+         and an id prints what stands here.\n",
     );
     for rule in RULES {
-        let _ = write!(text, "\n## {}\n\n{}\n\n{}\n", rule.id, rule.summary, rule.text);
+        let (summary, words) = (wrapped(rule.summary), wrapped(rule.text));
+        let _ = write!(text, "\n## {}\n\n{summary}\n\n{words}\n", rule.id);
         if !rule.fails.is_empty() {
             let _ = write!(
                 text,
@@ -370,4 +373,24 @@ pub fn page() -> String {
         }
     }
     text
+}
+
+/// Lines of at most 100 columns.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut columns = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if columns > 0 && columns + 1 + length > 100 {
+            lines.push('\n');
+            columns = 0;
+        }
+        if columns > 0 {
+            lines.push(' ');
+            columns += 1;
+        }
+        lines.push_str(word);
+        columns += length;
+    }
+    lines
 }

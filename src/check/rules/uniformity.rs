@@ -1,6 +1,6 @@
 //! Uniformity analysis: WGSL, "Uniformity". A value, or the control flow at a place, is described
 //! by what could make it non-uniform: something that is so by itself, the control flow in which the
-//! function is called, or an argument. Loops are repeated until nothing changes; the sets only grow.
+//! function is called, or an argument. Loops are repeated until nothing changes; sets only grow.
 
 use std::collections::HashMap;
 

@@ -1,11 +1,50 @@
 //! Functions of the language: types of their results, values of constant calls and their errors.
 
 use super::{
-    Phase,
-    resolve::Resolver,
-    types::{Number, Scalar, TextureKind, Type, Value, wrapped},
+    constants::{Constants, convert_quietly},
+    program::Phase,
+    types::{Number, Scalar, TextureKind, Type, Value, holds, wrapped},
 };
-use crate::check::syntax::tree::{BinaryOp, ExprId, Ident};
+use crate::check::syntax::tree::{BinaryOp, Bytes};
+
+/// An argument of a call.
+#[derive(Clone, Debug)]
+pub struct Argument<'s> {
+    /// The type of its value.
+    pub ty: Type<'s>,
+    pub value: Option<Value>,
+    pub phase: Phase,
+    pub span: Bytes,
+}
+
+impl<'s> Argument<'s> {
+    /// A whole number that is a constant.
+    fn integer(&self) -> Option<i128> {
+        match self.value.as_ref()?.first()? {
+            Number::Int(value) => Some(*value),
+            _ => None,
+        }
+    }
+}
+
+/// Type, phase and value of a call; `target` is the type of a `bitcast`.
+pub fn call<'s>(
+    constants: &mut Constants,
+    name: &str,
+    span: Bytes,
+    target: Option<Type<'s>>,
+    arguments: &[Argument<'s>],
+) -> (Type<'s>, Phase, Option<Value>) {
+    Call { constants, name, span, arguments }.resolve(target)
+}
+
+/// A call of a function of the language.
+struct Call<'c, 's> {
+    constants: &'c mut Constants,
+    name: &'c str,
+    span: Bytes,
+    arguments: &'c [Argument<'s>],
+}
 
 /// Functions of one float argument, component by component.
 const FLOAT_UNARY: &[&str] = &[
@@ -112,51 +151,48 @@ pub fn is_subgroup(name: &str) -> bool {
     )
 }
 
-impl<'s> Resolver<'_, 's> {
-    pub(super) fn builtin_call(
-        &mut self,
-        id: ExprId,
-        callee: &Ident<'s>,
-        target: Option<Type<'s>>,
-        arguments: &[ExprId],
-    ) {
-        let name = callee.name;
+impl<'s> Call<'_, 's> {
+    fn resolve(&mut self, target: Option<Type<'s>>) -> (Type<'s>, Phase, Option<Value>) {
+        let name = self.name;
+        let phase = self.phase();
         if name == "bitcast" {
-            let phase = self.phase_of(arguments);
             let ty = target.unwrap_or(Type::Unknown);
-            let value = self.bitcast(id, &ty, arguments);
-            self.set(id, ty, phase, value);
-            return;
+            let value = self.bitcast(&ty);
+            return (ty, phase, value);
         }
         let types: Vec<Type<'s>> =
-            arguments.iter().map(|argument| self.program.ty(*argument).value()).collect();
+            self.arguments.iter().map(|argument| argument.ty.clone()).collect();
         let Some(first) = types.first().cloned() else {
-            let ty = match name {
-                "subgroupElect" => Type::BOOL,
-                _ => Type::Void,
-            };
-            self.set(id, ty, Phase::Runtime, None);
-            return;
+            let ty = if name == "subgroupElect" { Type::BOOL } else { Type::Void };
+            return (ty, Phase::Runtime, None);
         };
         if let Some(ty) = self.runtime_type(name, &first, &types) {
-            self.subgroup_arguments(name, arguments);
-            self.texture_arguments(name, &first, arguments);
-            self.set(id, ty, Phase::Runtime, None);
-            return;
+            self.subgroup_arguments();
+            self.texture_arguments(&first);
+            return (ty, Phase::Runtime, None);
         }
-        let phase = self.phase_of(arguments);
         let Some(common) = self.operand_type(name, &types) else {
-            self.set(id, Type::Unknown, phase, None);
-            return;
+            return (Type::Unknown, phase, None);
         };
         if let Some(scalar) = common.scalar() {
-            let count = unified(name, arguments.len());
-            for (argument, ty) in arguments.iter().zip(&types).take(count) {
-                self.check_conversion(*argument, &ty.with_scalar(scalar));
+            let count = unified(name, self.arguments.len());
+            for argument in &self.arguments[..count.min(self.arguments.len())] {
+                self.convert(argument, scalar);
             }
         }
-        let (ty, value) = self.evaluate(id, name, &common, arguments);
-        self.set(id, ty, phase, value);
+        let (ty, value) = self.evaluate(&common);
+        (ty, phase, value)
+    }
+
+    fn phase(&self) -> Phase {
+        self.arguments.iter().map(|one| one.phase).max().unwrap_or(Phase::Const)
+    }
+
+    /// Reports a constant that the scalar type does not hold.
+    fn convert(&mut self, argument: &Argument<'s>, scalar: Scalar) {
+        let to = argument.ty.with_scalar(scalar);
+        let value = argument.value.clone();
+        let _ = self.constants.converted(&argument.span, value, &argument.ty, &to);
     }
 
     /// The common type of the arguments that must agree.
@@ -223,20 +259,21 @@ impl<'s> Resolver<'_, 's> {
 
     /// Values have a type that the operation takes. Lanes that are constants are in range; those of
     /// a broadcast must be constants.
-    fn subgroup_arguments(&mut self, name: &str, arguments: &[ExprId]) {
+    fn subgroup_arguments(&mut self) {
+        let (name, arguments) = (self.name, self.arguments);
         if !is_subgroup(name) {
             return;
         }
-        if let Some(scalar) = arguments.first().and_then(|one| self.program.ty(*one).scalar()) {
+        if let Some(scalar) = arguments.first().and_then(|one| one.ty.scalar()) {
             let fits = match name {
                 "subgroupAll" | "subgroupAny" | "subgroupBallot" => scalar == Scalar::Bool,
                 "subgroupAnd" | "subgroupOr" | "subgroupXor" => scalar.is_integer(),
                 _ => scalar != Scalar::Bool,
             };
             if !fits {
-                let span = self.program.span(arguments[0]);
+                let span = arguments[0].span.clone();
                 let message = format!("{name} takes no value of {}", scalar.name());
-                self.error("builtin-argument", span, message);
+                self.constants.error("builtin-argument", span, message);
                 return;
             }
         }
@@ -250,15 +287,15 @@ impl<'s> Resolver<'_, 's> {
             _ => return,
         };
         let Some(lane) = arguments.get(1) else { return };
-        let span = self.program.span(*lane);
-        if name.ends_with("Broadcast") && self.program.phase(*lane) != Phase::Const {
+        let span = lane.span.clone();
+        if name.ends_with("Broadcast") && lane.phase != Phase::Const {
             let message = format!("the lane of {name} must be a constant expression");
-            self.error("builtin-argument", span, message);
-        } else if let Some(value) = self.program.integer(*lane)
+            self.constants.error("builtin-argument", span, message);
+        } else if let Some(value) = lane.integer()
             && !(0..=most).contains(&value)
         {
             let message = format!("the lane of {name} is 0 to {most}, not {value}");
-            self.error("builtin-argument", span, message);
+            self.constants.error("builtin-argument", span, message);
         }
     }
 
@@ -290,29 +327,30 @@ impl<'s> Resolver<'_, 's> {
     }
 
     /// Offsets and components must be constants in a range.
-    fn texture_arguments(&mut self, name: &str, first: &Type<'s>, arguments: &[ExprId]) {
+    fn texture_arguments(&mut self, first: &Type<'s>) {
+        let (name, arguments) = (self.name, self.arguments);
         let texture_at = usize::from(!matches!(first, Type::Texture(_)));
-        let texture = match arguments.get(texture_at).map(|id| self.program.ty(*id).clone()) {
+        let texture = match arguments.get(texture_at).map(|one| one.ty.clone()) {
             Some(Type::Texture(texture)) => texture,
             _ => return,
         };
         if texture_at == 1
             && name == "textureGather"
-            && let Some(component) = self.program.integer(arguments[0])
+            && let Some(component) = arguments[0].integer()
             && !(0..=3).contains(&component)
         {
-            let span = self.program.span(arguments[0]);
+            let span = arguments[0].span.clone();
             let message = format!("the component of textureGather is 0 to 3, not {component}");
-            self.error("texture-argument", span, message);
+            self.constants.error("texture-argument", span, message);
         }
         let depth = matches!(texture.kind, TextureKind::Depth | TextureKind::DepthMultisampled);
         let no_form = (depth && (texture_at == 1 || name == "textureSampleGrad"))
             || (texture.dimension == 1
                 && matches!(name, "textureSampleBias" | "textureSampleGrad" | "textureGather"));
         if no_form {
-            let span = self.program.span(arguments[texture_at]);
+            let span = arguments[texture_at].span.clone();
             let message = format!("{name} has no form for this texture");
-            self.error("texture-argument", span, message);
+            self.constants.error("texture-argument", span, message);
             return;
         }
         let takes_offset = match name {
@@ -343,49 +381,44 @@ impl<'s> Resolver<'_, 's> {
             && name != "textureSampleBaseClampToEdge"
             && let Some(offset) = arguments.get(offset_at)
         {
-            let span = self.program.span(*offset);
+            let span = offset.span.clone();
             let message = format!("{name} takes no offset for this texture");
-            self.error("texture-argument", span, message);
+            self.constants.error("texture-argument", span, message);
             return;
         }
         if takes_offset && let Some(offset) = arguments.get(offset_at) {
-            let span = self.program.span(*offset);
-            if self.program.phase(*offset) != Phase::Const {
+            let span = offset.span.clone();
+            if offset.phase != Phase::Const {
                 let message = "the offset must be a constant expression".to_owned();
-                self.error("texture-argument", span, message);
-            } else if let Some(value) = self.program.value(*offset)
+                self.constants.error("texture-argument", span, message);
+            } else if let Some(value) = &offset.value
                 && let Some(outside) = value.iter().map(|n| n.int()).find(|n| !(-8..=7).contains(n))
             {
                 let message = format!("an offset is -8 to 7, not {outside}");
-                self.error("texture-argument", span, message);
+                self.constants.error("texture-argument", span, message);
             }
         }
     }
 
-    fn fail<T>(&mut self, id: ExprId, message: impl Into<String>) -> Option<T> {
-        let span = self.program.span(id);
-        self.error("builtin-argument", span, message.into());
+    fn fail<T>(&mut self, message: impl Into<String>) -> Option<T> {
+        let span = self.span.clone();
+        self.constants.error("builtin-argument", span, message.into());
         None
     }
 
     /// Type and value of a function that may be constant.
-    fn evaluate(
-        &mut self,
-        id: ExprId,
-        name: &str,
-        common: &Type<'s>,
-        arguments: &[ExprId],
-    ) -> (Type<'s>, Option<Value>) {
+    fn evaluate(&mut self, common: &Type<'s>) -> (Type<'s>, Option<Value>) {
+        let (name, arguments) = (self.name, self.arguments);
         let Some(scalar) = common.scalar() else { return (Type::Unknown, None) };
         let values: Vec<Option<Vec<Number>>> = arguments
             .iter()
             .map(|argument| {
-                self.program.value(*argument).map(|value| {
+                argument.value.as_ref().map(|value| {
                     value
                         .iter()
                         .map(|number| match number {
                             Number::Int(_) if scalar.is_float() && unified(name, 1) > 0 => {
-                                super::resolve::convert_quietly(*number, scalar)
+                                convert_quietly(*number, scalar)
                             }
                             other => *other,
                         })
@@ -393,7 +426,7 @@ impl<'s> Resolver<'_, 's> {
                 })
             })
             .collect();
-        self.check_constants(id, name, common, arguments, &values);
+        self.check_constants(common, &values);
         let one = Type::Scalar(scalar);
         let ty = match name {
             _ if FLOAT_UNARY.contains(&name)
@@ -421,22 +454,16 @@ impl<'s> Resolver<'_, 's> {
             _ => return (Type::Unknown, None),
         };
         let known: Option<Vec<Vec<Number>>> = values.into_iter().collect();
-        let value = known.and_then(|values| self.value_of(id, name, common, scalar, &values));
-        let constant = self.phase_of(arguments) == Phase::Const;
+        let value = known.and_then(|values| self.value_of(common, scalar, &values));
+        let constant = self.phase() == Phase::Const;
         let ty = if constant { ty } else { ty.concrete() };
-        let lanes = self.lanes(&ty);
+        let lanes = ty.lanes();
         (ty, value.filter(|value| Some(value.len()) == lanes))
     }
 
     /// Errors that some of the arguments show alone.
-    fn check_constants(
-        &mut self,
-        id: ExprId,
-        name: &str,
-        common: &Type<'s>,
-        arguments: &[ExprId],
-        values: &[Option<Vec<Number>>],
-    ) {
+    fn check_constants(&mut self, common: &Type<'s>, values: &[Option<Vec<Number>>]) {
+        let (name, arguments) = (self.name, self.arguments);
         let lanes = |index: usize| values.get(index).and_then(Option::as_ref);
         let scalar = common.scalar().unwrap_or(Scalar::F32);
         match name {
@@ -444,14 +471,14 @@ impl<'s> Resolver<'_, 's> {
                 if let (Some(low), Some(high)) = (lanes(1), lanes(2))
                     && low.iter().zip(high).any(|(low, high)| low.float() > high.float())
                 {
-                    self.fail::<()>(id, "clamp has a lower bound above the upper one");
+                    self.fail::<()>("clamp has a lower bound above the upper one");
                 }
             }
             "smoothstep" => {
                 if let (Some(low), Some(high)) = (lanes(0), lanes(1))
                     && low.iter().zip(high).any(|(low, high)| low.float() == high.float())
                 {
-                    self.fail::<()>(id, "smoothstep has two equal edges");
+                    self.fail::<()>("smoothstep has two equal edges");
                 }
             }
             "extractBits" | "insertBits" => {
@@ -462,23 +489,19 @@ impl<'s> Resolver<'_, 's> {
                 {
                     let message =
                         format!("{name} reaches behind bit 32: offset and count are too large");
-                    self.fail::<()>(id, message);
+                    self.fail::<()>(message);
                 }
             }
             "ldexp" => {
                 let most = match scalar {
                     Scalar::F16 => 16,
-                    Scalar::AbstractFloat | Scalar::F64
-                        if self.phase_of(arguments) == Phase::Const =>
-                    {
-                        1024
-                    }
+                    Scalar::AbstractFloat | Scalar::F64 if self.phase() == Phase::Const => 1024,
                     _ => 128,
                 };
                 if let Some(exponent) = lanes(1)
                     && exponent.iter().any(|n| n.int() > most)
                 {
-                    self.fail::<()>(id, format!("the exponent of ldexp is at most {most}"));
+                    self.fail::<()>(format!("the exponent of ldexp is at most {most}"));
                 }
             }
             _ => {}
@@ -487,13 +510,11 @@ impl<'s> Resolver<'_, 's> {
 
     fn value_of(
         &mut self,
-        id: ExprId,
-        name: &str,
         common: &Type<'s>,
         scalar: Scalar,
         values: &[Vec<Number>],
     ) -> Option<Value> {
-        let span = self.program.span(id);
+        let (span, name) = (self.span.clone(), self.name);
         let first = values.first()?;
         let lane = |index: usize, at: usize| -> Option<Number> {
             let value = values.get(index)?;
@@ -502,10 +523,10 @@ impl<'s> Resolver<'_, 's> {
         let mut numbers = Vec::with_capacity(first.len());
         if FLOAT_UNARY.contains(&name) {
             for number in first {
-                let result = self.float_unary(id, name, number.float())?;
-                numbers.push(self.float(&span, result, scalar)?);
+                let result = self.float_unary(number.float())?;
+                numbers.push(self.constants.float(&span, result, scalar)?);
             }
-            return self.bounded(numbers);
+            return self.constants.bounded(numbers);
         }
         match name {
             "select" => {
@@ -520,32 +541,37 @@ impl<'s> Resolver<'_, 's> {
             "dot" => {
                 let terms: Vec<_> =
                     first.iter().copied().zip(values.get(1)?.iter().copied()).collect();
-                numbers.push(self.dot(&span, terms.into_iter(), scalar)?);
+                numbers.push(self.constants.dot(&span, terms.into_iter(), scalar)?);
             }
             "length" | "distance" | "normalize" => {
                 let mut parts = first.clone();
                 if name == "distance" {
                     let other = values.get(1)?;
                     for (part, other) in parts.iter_mut().zip(other) {
-                        *part =
-                            self.operate_lane(&span, BinaryOp::Subtract, *part, *other, scalar)?;
+                        *part = self.constants.operate_lane(
+                            &span,
+                            BinaryOp::Subtract,
+                            *part,
+                            *other,
+                            scalar,
+                        )?;
                     }
                 }
                 let length = if parts.len() == 1 {
                     parts[0].float().abs()
                 } else {
                     let terms: Vec<_> = parts.iter().map(|n| (*n, *n)).collect();
-                    self.dot(&span, terms.into_iter(), scalar)?.float().sqrt()
+                    self.constants.dot(&span, terms.into_iter(), scalar)?.float().sqrt()
                 };
                 if name == "normalize" {
                     if length == 0.0 {
-                        return self.fail(id, "a vector of length zero has no direction");
+                        return self.fail("a vector of length zero has no direction");
                     }
                     for part in &parts {
-                        numbers.push(self.float(&span, part.float() / length, scalar)?);
+                        numbers.push(self.constants.float(&span, part.float() / length, scalar)?);
                     }
                 } else {
-                    numbers.push(self.float(&span, length, scalar)?);
+                    numbers.push(self.constants.float(&span, length, scalar)?);
                 }
             }
             "cross" => {
@@ -554,9 +580,27 @@ impl<'s> Resolver<'_, 's> {
                     return None;
                 }
                 for (i, j) in [(1, 2), (2, 0), (0, 1)] {
-                    let x = self.operate_lane(&span, BinaryOp::Multiply, a[i], b[j], scalar)?;
-                    let y = self.operate_lane(&span, BinaryOp::Multiply, a[j], b[i], scalar)?;
-                    numbers.push(self.operate_lane(&span, BinaryOp::Subtract, x, y, scalar)?);
+                    let x = self.constants.operate_lane(
+                        &span,
+                        BinaryOp::Multiply,
+                        a[i],
+                        b[j],
+                        scalar,
+                    )?;
+                    let y = self.constants.operate_lane(
+                        &span,
+                        BinaryOp::Multiply,
+                        a[j],
+                        b[i],
+                        scalar,
+                    )?;
+                    numbers.push(self.constants.operate_lane(
+                        &span,
+                        BinaryOp::Subtract,
+                        x,
+                        y,
+                        scalar,
+                    )?);
                 }
             }
             "determinant" => {
@@ -564,21 +608,51 @@ impl<'s> Resolver<'_, 's> {
                 if *size != 2 {
                     let all: Vec<f64> = first.iter().map(|n| n.float()).collect();
                     let result = determinant(&all, usize::from(*size));
-                    numbers.push(self.float(&span, result, scalar)?);
-                    return self.bounded(numbers);
+                    numbers.push(self.constants.float(&span, result, scalar)?);
+                    return self.constants.bounded(numbers);
                 }
-                let x = self.operate_lane(&span, BinaryOp::Multiply, first[0], first[3], scalar)?;
-                let y = self.operate_lane(&span, BinaryOp::Multiply, first[1], first[2], scalar)?;
-                numbers.push(self.operate_lane(&span, BinaryOp::Subtract, x, y, scalar)?);
+                let x = self.constants.operate_lane(
+                    &span,
+                    BinaryOp::Multiply,
+                    first[0],
+                    first[3],
+                    scalar,
+                )?;
+                let y = self.constants.operate_lane(
+                    &span,
+                    BinaryOp::Multiply,
+                    first[1],
+                    first[2],
+                    scalar,
+                )?;
+                numbers.push(self.constants.operate_lane(
+                    &span,
+                    BinaryOp::Subtract,
+                    x,
+                    y,
+                    scalar,
+                )?);
             }
             "reflect" => {
                 let normal = values.get(1)?.clone();
                 let terms: Vec<_> = first.iter().copied().zip(normal.iter().copied()).collect();
-                let dot = self.dot(&span, terms.into_iter(), scalar)?;
-                let twice = self.operate_lane(&span, BinaryOp::Add, dot, dot, scalar)?;
+                let dot = self.constants.dot(&span, terms.into_iter(), scalar)?;
+                let twice = self.constants.operate_lane(&span, BinaryOp::Add, dot, dot, scalar)?;
                 for (x, n) in first.iter().zip(&normal) {
-                    let part = self.operate_lane(&span, BinaryOp::Multiply, twice, *n, scalar)?;
-                    numbers.push(self.operate_lane(&span, BinaryOp::Subtract, *x, part, scalar)?);
+                    let part = self.constants.operate_lane(
+                        &span,
+                        BinaryOp::Multiply,
+                        twice,
+                        *n,
+                        scalar,
+                    )?;
+                    numbers.push(self.constants.operate_lane(
+                        &span,
+                        BinaryOp::Subtract,
+                        *x,
+                        part,
+                        scalar,
+                    )?);
                 }
             }
             "transpose" => {
@@ -596,7 +670,7 @@ impl<'s> Resolver<'_, 's> {
                 for (at, number) in first.iter().enumerate().take(2) {
                     let half = half::f16::from_f64(number.float());
                     if !half.is_finite() {
-                        return self.overflow(&span, Scalar::F16);
+                        return self.constants.overflow(&span, Scalar::F16);
                     }
                     word |= u32::from(half.to_bits()) << (16 * at);
                 }
@@ -606,7 +680,7 @@ impl<'s> Resolver<'_, 's> {
                 let word = first.first()?.int() as u32;
                 for half in [word as u16, (word >> 16) as u16] {
                     let value = half::f16::from_bits(half).to_f64();
-                    numbers.push(self.float(&span, value, Scalar::F32)?);
+                    numbers.push(self.constants.float(&span, value, Scalar::F32)?);
                 }
             }
             "pack4x8snorm" | "pack4x8unorm" | "pack2x16snorm" | "pack2x16unorm" | "pack4xI8"
@@ -615,23 +689,21 @@ impl<'s> Resolver<'_, 's> {
             | "unpack4xU8" | "refract" | "faceForward" => return None,
             _ => {
                 for at in 0..first.len() {
-                    let number = self.lane_of(id, name, scalar, |index| lane(index, at))?;
+                    let number = self.lane_of(scalar, |index| lane(index, at))?;
                     numbers.push(number);
                 }
             }
         }
-        self.bounded(numbers)
+        self.constants.bounded(numbers)
     }
 
     /// One component of a function that works component by component.
     fn lane_of(
         &mut self,
-        id: ExprId,
-        name: &str,
         scalar: Scalar,
         lane: impl Fn(usize) -> Option<Number>,
     ) -> Option<Number> {
-        let span = self.program.span(id);
+        let (span, name) = (self.span.clone(), self.name);
         let x = lane(0)?;
         if scalar.is_integer() {
             let bits = 32;
@@ -639,10 +711,10 @@ impl<'s> Resolver<'_, 's> {
             let result = match name {
                 "abs" => {
                     let result = x.int().abs();
-                    return if super::types::holds(scalar, result) {
+                    return if holds(scalar, result) {
                         Some(Number::Int(result))
                     } else if scalar == Scalar::AbstractInt {
-                        self.overflow(&span, scalar)
+                        self.constants.overflow(&span, scalar)
                     } else {
                         Some(Number::Int(wrapped(scalar, result)))
                     };
@@ -705,22 +777,31 @@ impl<'s> Resolver<'_, 's> {
                 let exponent = lane(1)?.float();
                 let defined = a > 0.0 || (a == 0.0 && exponent > 0.0);
                 if !defined {
-                    return self.fail(id, format!("pow({a}, {exponent}) has no value"));
+                    return self.fail(format!("pow({a}, {exponent}) has no value"));
                 }
                 a.powf(exponent)
             }
             "step" => f64::from(u8::from(a <= lane(1)?.float())),
             "fma" => {
-                let product = self.operate_lane(&span, BinaryOp::Multiply, x, lane(1)?, scalar)?;
-                return self.operate_lane(&span, BinaryOp::Add, product, lane(2)?, scalar);
+                let product =
+                    self.constants.operate_lane(&span, BinaryOp::Multiply, x, lane(1)?, scalar)?;
+                return self.constants.operate_lane(
+                    &span,
+                    BinaryOp::Add,
+                    product,
+                    lane(2)?,
+                    scalar,
+                );
             }
             "mix" => {
                 let weight = lane(2)?.float();
                 let (y, rest) = (lane(1)?, Number::Float(1.0 - weight));
-                let left = self.operate_lane(&span, BinaryOp::Multiply, x, rest, scalar)?;
+                let left =
+                    self.constants.operate_lane(&span, BinaryOp::Multiply, x, rest, scalar)?;
                 let weight = Number::Float(weight);
-                let right = self.operate_lane(&span, BinaryOp::Multiply, y, weight, scalar)?;
-                return self.operate_lane(&span, BinaryOp::Add, left, right, scalar);
+                let right =
+                    self.constants.operate_lane(&span, BinaryOp::Multiply, y, weight, scalar)?;
+                return self.constants.operate_lane(&span, BinaryOp::Add, left, right, scalar);
             }
             "ldexp" => a * 2f64.powi(i32::try_from(lane(1)?.int().clamp(-5_000, 2_000)).ok()?),
             "smoothstep" => {
@@ -730,10 +811,11 @@ impl<'s> Resolver<'_, 's> {
             }
             _ => return None,
         };
-        self.float(&span, result, scalar)
+        self.constants.float(&span, result, scalar)
     }
 
-    fn float_unary(&mut self, id: ExprId, name: &str, x: f64) -> Option<f64> {
+    fn float_unary(&mut self, x: f64) -> Option<f64> {
+        let name = self.name;
         let needs = |holds: bool, range: &str| -> Result<(), String> {
             if holds {
                 Ok(())
@@ -750,7 +832,7 @@ impl<'s> Resolver<'_, 's> {
             _ => Ok(()),
         };
         if let Err(message) = domain {
-            return self.fail(id, message);
+            return self.fail(message);
         }
         Some(match name {
             "acos" => x.acos(),
@@ -773,8 +855,8 @@ impl<'s> Resolver<'_, 's> {
             "quantizeToF16" => {
                 let half = half::f16::from_f64(x);
                 if x.abs() > 65_504.0 {
-                    let span = self.program.span(id);
-                    return self.overflow(&span, Scalar::F16);
+                    let span = self.span.clone();
+                    return self.constants.overflow(&span, Scalar::F16);
                 }
                 half.to_f64()
             }
@@ -792,22 +874,24 @@ impl<'s> Resolver<'_, 's> {
     }
 
     /// The value of a `bitcast`, where both sides have components of 32 bits.
-    fn bitcast(&mut self, id: ExprId, ty: &Type<'s>, arguments: &[ExprId]) -> Option<Value> {
-        let argument = *arguments.first()?;
-        let from = self.program.ty(argument).value().concrete();
-        self.check_conversion(argument, &from);
-        let shape = (self.lanes(&from), self.lanes(ty));
+    fn bitcast(&mut self, ty: &Type<'s>) -> Option<Value> {
+        let argument = self.arguments.first()?;
+        let from = argument.ty.concrete();
+        if let Some(scalar) = from.scalar() {
+            self.convert(argument, scalar);
+        }
+        let shape = (from.lanes(), ty.lanes());
         let (from, to) = (from.scalar()?, ty.scalar()?);
         if let (Some(a), Some(b)) = shape
             && a * from.bits() as usize != b * to.bits() as usize
         {
-            return self.fail(id, "the two sides of bitcast have different sizes");
+            return self.fail("the two sides of bitcast have different sizes");
         }
-        let value = self.program.value(argument).cloned()?;
-        if from.bits() != 32 || to.bits() != 32 || self.lanes(ty) != Some(value.len()) {
+        let value = argument.value.clone()?;
+        if from.bits() != 32 || to.bits() != 32 || ty.lanes() != Some(value.len()) {
             return None;
         }
-        let span = self.program.span(id);
+        let span = self.span.clone();
         let mut numbers = Vec::with_capacity(value.len());
         for number in value.iter() {
             let bits = match from {
@@ -819,14 +903,14 @@ impl<'s> Resolver<'_, 's> {
                 Scalar::F32 => {
                     let float = f32::from_bits(bits);
                     if !float.is_finite() {
-                        return self.overflow(&span, Scalar::F32);
+                        return self.constants.overflow(&span, Scalar::F32);
                     }
                     Number::Float(f64::from(float))
                 }
                 _ => Number::Int(wrapped(to, i128::from(bits))),
             });
         }
-        self.bounded(numbers)
+        self.constants.bounded(numbers)
     }
 }
 

@@ -1,34 +1,55 @@
-//! Conversions and operators of constants, with the errors of the specification.
+//! Values of constants: conversions and operators, with the errors of the specification.
 
-use super::{
-    Phase,
-    resolve::{Resolver, convert_quietly},
-    types::{Number, Scalar, Type, Value, holds, in_range, rounded, wrapped},
+use super::types::{Number, Scalar, Type, Value, holds, in_range, rounded, wrapped};
+use crate::check::{
+    diagnostic::Diagnostic,
+    syntax::tree::{BinaryOp, Bytes, UnaryOp},
 };
-use crate::check::syntax::tree::{BinaryOp, Bytes, ExprId, UnaryOp};
 
-impl<'s> Resolver<'_, 's> {
-    /// Reports a constant that the type cannot hold where it converts by itself.
-    pub(super) fn check_conversion(&mut self, id: ExprId, to: &Type<'s>) {
-        let from = self.program.ty(id).value();
-        let value = self.program.value(id).cloned();
-        let _ = self.converted(Some(id), value, &from, to);
+/// Largest number of numbers in one constant; a larger one has no known value.
+pub const MAX_NUMBERS: usize = 4_096;
+/// Largest number of numbers in all constants of a file.
+const MAX_ALL_NUMBERS: usize = 4_000_000;
+/// Largest number of errors.
+const MAX_ERRORS: usize = 100;
+
+/// Computes constants and keeps their errors.
+#[derive(Debug, Default)]
+pub struct Constants {
+    pub errors: Vec<Diagnostic>,
+    /// Numbers of all constants so far.
+    numbers: usize,
+    /// Whether errors are kept: not behind a `&&` or `||` that is decided.
+    pub silent: u32,
+}
+
+impl Constants {
+    /// Reports an error of a constant.
+    pub fn error(&mut self, rule: &'static str, span: Bytes, message: String) {
+        if self.silent == 0 && self.errors.len() < MAX_ERRORS {
+            self.errors.push(Diagnostic::error(rule, message).at(Some(span)));
+        }
+    }
+
+    /// A value of bounded size.
+    pub fn bounded(&mut self, value: Vec<Number>) -> Option<Value> {
+        self.numbers += value.len();
+        (value.len() <= MAX_NUMBERS && self.numbers <= MAX_ALL_NUMBERS).then(|| value.into())
     }
 
     /// The value in the type that it converts to by itself; reports one that the type cannot hold.
-    pub(super) fn converted(
+    pub fn converted(
         &mut self,
-        id: Option<ExprId>,
+        span: &Bytes,
         value: Option<Value>,
-        from: &Type<'s>,
-        to: &Type<'s>,
+        from: &Type<'_>,
+        to: &Type<'_>,
     ) -> Option<Value> {
         let value = value?;
         let (Some(from), Some(to)) = (from.leaf(), to.leaf()) else { return Some(value) };
         if !from.is_abstract() || to.is_abstract() {
             return Some(value);
         }
-        let span = id.map_or(0..0, |id| self.program.span(id));
         for number in value.iter() {
             let fits = match *number {
                 Number::Int(whole) if to.is_integer() => holds(to, whole),
@@ -37,7 +58,7 @@ impl<'s> Resolver<'_, 's> {
                 _ => true,
             };
             if !fits {
-                self.too_large(span, *number, to);
+                self.too_large(span.clone(), *number, to);
                 return None;
             }
         }
@@ -56,13 +77,7 @@ impl<'s> Resolver<'_, 's> {
     }
 
     /// The value of an explicit conversion.
-    pub(super) fn cast(
-        &mut self,
-        span: Bytes,
-        value: &Value,
-        from: Scalar,
-        to: Scalar,
-    ) -> Option<Value> {
+    pub fn cast(&mut self, span: Bytes, value: &Value, from: Scalar, to: Scalar) -> Option<Value> {
         let mut numbers = Vec::with_capacity(value.len());
         for number in value.iter() {
             numbers.push(match (*number, to) {
@@ -79,7 +94,7 @@ impl<'s> Resolver<'_, 's> {
                 (number, _) if to.is_integer() => {
                     let whole = number.int();
                     if from == Scalar::AbstractInt && !holds(to, whole) {
-                        self.too_large(span, number, to);
+                        self.too_large(span.clone(), number, to);
                         return None;
                     }
                     Number::Int(wrapped(to, whole))
@@ -88,7 +103,7 @@ impl<'s> Resolver<'_, 's> {
                     match rounded(number.float(), to).filter(|_| in_range(number.float(), to)) {
                         Some(float) => Number::Float(float),
                         None => {
-                            self.too_large(span, number, to);
+                            self.too_large(span.clone(), number, to);
                             return None;
                         }
                     }
@@ -99,7 +114,7 @@ impl<'s> Resolver<'_, 's> {
     }
 
     /// A float result as one of the type; reports one that is too large.
-    pub(super) fn float(&mut self, span: &Bytes, value: f64, scalar: Scalar) -> Option<Number> {
+    pub fn float(&mut self, span: &Bytes, value: f64, scalar: Scalar) -> Option<Number> {
         let result = rounded(value, scalar).map(Number::Float);
         if result.is_none() {
             let message = format!("the result cannot be represented as {}", scalar.name());
@@ -123,177 +138,21 @@ impl<'s> Resolver<'_, 's> {
         }
     }
 
-    pub(super) fn unary(&mut self, id: ExprId, operator: UnaryOp, operand: ExprId) {
-        let ty = self.program.ty(operand).value();
-        let phase = self.program.phase(operand);
-        let value = self.program.value(operand).cloned();
-        let span = self.program.span(id);
-        let scalar = ty.scalar();
-        let value = value.zip(scalar).and_then(|(value, scalar)| {
-            let mut numbers = Vec::with_capacity(value.len());
-            for number in value.iter() {
-                numbers.push(match (operator, *number) {
-                    // The least number stays itself.
-                    (UnaryOp::Negate, Number::Int(whole)) if whole == i128::from(i64::MIN) => {
-                        Number::Int(whole)
-                    }
-                    (UnaryOp::Negate, Number::Int(whole)) => {
-                        self.whole(&span, whole.checked_neg(), scalar)?
-                    }
-                    (UnaryOp::Negate, Number::Float(float)) => Number::Float(-float),
-                    (UnaryOp::Not, Number::Bool(truth)) => Number::Bool(!truth),
-                    (UnaryOp::Complement, Number::Int(whole)) => {
-                        Number::Int(wrapped(scalar, !whole))
-                    }
-                    _ => return None,
-                });
-            }
-            self.bounded(numbers)
-        });
-        self.set(id, ty, phase, value);
-    }
-
-    pub(super) fn binary(&mut self, id: ExprId, operator: BinaryOp, left: ExprId, right: ExprId) {
-        self.expr(left);
-        // What a constant decides is not evaluated.
-        let decided = operator.is_logical()
-            && self
-                .program
-                .value(left)
-                .and_then(|value| value.first())
-                .is_some_and(|value| value.truth() == (operator == BinaryOp::LogicalOr));
-        if decided {
-            self.silent += 1;
-        }
-        self.expr(right);
-        if decided {
-            self.silent -= 1;
-        }
-        let phase = self.program.phase(left).max(self.program.phase(right));
-        if operator.is_logical() {
-            let truth = |value: Option<&Value>| value.and_then(|v| v.first()).map(|v| v.truth());
-            let (a, b) = (truth(self.program.value(left)), truth(self.program.value(right)));
-            let result = match (decided, a, b) {
-                (true, ..) => a,
-                (_, Some(a), Some(b)) => {
-                    Some(if operator == BinaryOp::LogicalAnd { a && b } else { a || b })
-                }
-                _ => None,
-            };
-            let value = result.and_then(|truth| self.bounded(vec![Number::Bool(truth)]));
-            self.set(id, Type::BOOL, phase, value);
-            return;
-        }
-        let span = self.program.span(id);
-        let ty = self.check_operands(operator, left, right);
-        let value = self.operate(&span, operator, left, right, &ty);
-        let ty = if operator.is_comparison() {
-            match ty {
-                Type::Unknown => Type::Unknown,
-                other => other.with_scalar(Scalar::Bool),
-            }
-        } else {
-            ty
-        };
-        self.set(id, ty, phase, value);
-    }
-
-    /// The type of the operation (for comparisons that of the operands), unknown if it is not
-    /// certain. Reports operands that are constants and wrong whatever the other one is.
-    pub(super) fn check_operands(
-        &mut self,
-        operator: BinaryOp,
-        left: ExprId,
-        right: ExprId,
-    ) -> Type<'s> {
-        let (a, b) = (self.program.ty(left).value(), self.program.ty(right).value());
-        let (Some(left_scalar), Some(right_scalar)) = (a.scalar(), b.scalar()) else {
-            return Type::Unknown;
-        };
-        let constant = self.program.value(right).cloned();
-        if operator.is_shift() {
-            let runtime = self.program.value(left).is_none();
-            let ty = if runtime { a.concrete() } else { a };
-            if !left_scalar.is_integer() {
-                return Type::Unknown;
-            }
-            if right_scalar == Scalar::AbstractInt {
-                self.check_conversion(right, &b.with_scalar(Scalar::U32));
-            }
-            let bits = ty.scalar().map_or(32, Scalar::bits);
-            let abstract_left = ty.scalar() == Some(Scalar::AbstractInt);
-            if let Some(constant) = constant
-                && !abstract_left
-                && let Some(amount) =
-                    constant.iter().map(|n| n.int()).find(|n| *n >= i128::from(bits))
-            {
-                let message = format!("a shift by {amount} of a value of {bits} bits");
-                let at = self.program.span(right);
-                self.error("shift-amount", at, message);
-            }
-            return ty;
-        }
-        let Some(scalar) = left_scalar.common(right_scalar) else { return Type::Unknown };
-        for (operand, ty) in [(left, &a), (right, &b)] {
-            let to = ty.with_scalar(scalar);
-            self.check_conversion(operand, &to);
-        }
-        if matches!(operator, BinaryOp::Divide | BinaryOp::Modulo)
-            && scalar.is_integer()
-            && constant.is_some_and(|value| value.iter().any(|number| number.int() == 0))
-        {
-            let at = self.program.span(right);
-            self.error("division-by-zero", at, "an integer is divided by zero".into());
-            return Type::Unknown;
-        }
-        match (operator, &a, &b) {
-            (_, Type::Scalar(_), Type::Scalar(_)) => Type::Scalar(scalar),
-            (_, Type::Vector(n, _), Type::Vector(m, _)) if n == m => Type::Vector(*n, scalar),
-            (_, Type::Vector(n, _), Type::Scalar(_)) | (_, Type::Scalar(_), Type::Vector(n, _))
-                if operator.is_arithmetic() =>
-            {
-                Type::Vector(*n, scalar)
-            }
-            (BinaryOp::Add | BinaryOp::Subtract, Type::Matrix(c, r, _), Type::Matrix(d, s, _))
-                if c == d && r == s =>
-            {
-                Type::Matrix(*c, *r, scalar)
-            }
-            (BinaryOp::Multiply, Type::Matrix(c, r, _), Type::Scalar(_))
-            | (BinaryOp::Multiply, Type::Scalar(_), Type::Matrix(c, r, _)) => {
-                Type::Matrix(*c, *r, scalar)
-            }
-            (BinaryOp::Multiply, Type::Matrix(c, r, _), Type::Vector(n, _)) if c == n => {
-                Type::Vector(*r, scalar)
-            }
-            (BinaryOp::Multiply, Type::Vector(n, _), Type::Matrix(c, r, _)) if r == n => {
-                Type::Vector(*c, scalar)
-            }
-            (BinaryOp::Multiply, Type::Matrix(k, r, _), Type::Matrix(c, s, _)) if k == s => {
-                Type::Matrix(*c, *r, scalar)
-            }
-            _ => Type::Unknown,
-        }
-    }
-
-    fn operate(
+    pub fn operate(
         &mut self,
         span: &Bytes,
         operator: BinaryOp,
-        left: ExprId,
-        right: ExprId,
-        ty: &Type<'s>,
+        (left_ty, a): (&Type<'_>, &Value),
+        (right_ty, b): (&Type<'_>, &Value),
+        scalar: Scalar,
     ) -> Option<Value> {
-        let scalar = ty.scalar()?;
-        let (a, b) = (self.program.value(left).cloned()?, self.program.value(right).cloned()?);
-        let (left_ty, right_ty) = (self.program.ty(left).value(), self.program.ty(right).value());
         let to = |number: &Number| {
             if operator.is_shift() { *number } else { convert_quietly(*number, scalar) }
         };
         let (a, b): (Vec<_>, Vec<_>) = (a.iter().map(to).collect(), b.iter().map(to).collect());
         let mut numbers = Vec::new();
         let products = operator == BinaryOp::Multiply;
-        match (&left_ty, &right_ty) {
+        match (left_ty, right_ty) {
             (Type::Matrix(inner, rows, _), Type::Matrix(columns, ..)) if products => {
                 let (k, r, c) = (usize::from(*inner), usize::from(*rows), usize::from(*columns));
                 for column in 0..c {
@@ -330,7 +189,7 @@ impl<'s> Resolver<'_, 's> {
     }
 
     /// The sum of products, each of which the type must hold.
-    pub(super) fn dot(
+    pub fn dot(
         &mut self,
         span: &Bytes,
         terms: impl Iterator<Item = (Number, Number)>,
@@ -344,7 +203,7 @@ impl<'s> Resolver<'_, 's> {
         Some(sum)
     }
 
-    pub(super) fn operate_lane(
+    pub fn operate_lane(
         &mut self,
         span: &Bytes,
         operator: BinaryOp,
@@ -420,7 +279,7 @@ impl<'s> Resolver<'_, 's> {
         }
     }
 
-    pub(super) fn overflow<T>(&mut self, span: &Bytes, scalar: Scalar) -> Option<T> {
+    pub fn overflow<T>(&mut self, span: &Bytes, scalar: Scalar) -> Option<T> {
         let message = format!("the result cannot be represented as {}", scalar.name());
         self.error("const-overflow", span.clone(), message);
         None
@@ -445,8 +304,41 @@ impl<'s> Resolver<'_, 's> {
         }
     }
 
-    /// A value whose phase is that of the arguments.
-    pub(super) fn phase_of(&self, arguments: &[ExprId]) -> Phase {
-        arguments.iter().map(|id| self.program.phase(*id)).max().unwrap_or(Phase::Const)
+    /// The value of an operator of one operand.
+    pub fn unary(
+        &mut self,
+        span: &Bytes,
+        operator: UnaryOp,
+        value: &Value,
+        scalar: Scalar,
+    ) -> Option<Value> {
+        let mut numbers = Vec::with_capacity(value.len());
+        for number in value.iter() {
+            numbers.push(match (operator, *number) {
+                // The least number stays itself.
+                (UnaryOp::Negate, Number::Int(whole)) if whole == i128::from(i64::MIN) => {
+                    Number::Int(whole)
+                }
+                (UnaryOp::Negate, Number::Int(whole)) => {
+                    self.whole(span, whole.checked_neg(), scalar)?
+                }
+                (UnaryOp::Negate, Number::Float(float)) => Number::Float(-float),
+                (UnaryOp::Not, Number::Bool(truth)) => Number::Bool(!truth),
+                (UnaryOp::Complement, Number::Int(whole)) => Number::Int(wrapped(scalar, !whole)),
+                _ => return None,
+            });
+        }
+        self.bounded(numbers)
+    }
+}
+
+/// The number as one of a type that holds it.
+pub fn convert_quietly(number: Number, to: Scalar) -> Number {
+    match number {
+        Number::Int(_) if to.is_float() => {
+            Number::Float(rounded(number.float(), to).unwrap_or(number.float()))
+        }
+        Number::Float(value) if to.is_float() => Number::Float(rounded(value, to).unwrap_or(value)),
+        other => other,
     }
 }

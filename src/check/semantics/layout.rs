@@ -1,7 +1,7 @@
 //! Sizes and alignments of types: WGSL, "Memory Layout".
 
 use super::{
-    Program,
+    program::Program,
     types::{Length, Scalar, Type},
 };
 use crate::check::syntax::tree::{Attribute, DeclarationKind};

@@ -3,25 +3,21 @@
 use std::{collections::HashMap, rc::Rc};
 
 use super::{
-    FunctionId, FunctionInfo, Kind, Meaning, Phase, Program, Stage, StructInfo, Variable,
-    VariableId,
-    types::{Access, Length, Number, Scalar, Space, Texture, TextureKind, Type, Value},
-};
-use crate::check::{
-    diagnostic::Diagnostic,
-    syntax::tree::{
-        Attribute, Block, Bytes, DeclarationKind, ExprId, ExprKind, Ident, Literal, Module,
-        Statement, StatementKind, UnaryOp, VariableKind,
+    builtins::{self, Argument},
+    constants::{Constants, MAX_NUMBERS, convert_quietly},
+    program::{
+        FunctionId, FunctionInfo, Kind, Meaning, Phase, Program, Stage, StructInfo, Variable,
+        VariableId,
     },
+    types::{Access, Length, Number, Scalar, Space, Texture, TextureKind, Type, Value, rounded},
+};
+use crate::check::syntax::tree::{
+    Attribute, BinaryOp, Block, DeclarationKind, ExprId, ExprKind, Ident, Literal, Module,
+    Statement, StatementKind, UnaryOp, VariableKind,
 };
 
 /// Largest number of declarations that depend on one another in a chain; what is behind is unknown.
 const MAX_CHAIN: u32 = 500;
-/// Largest number of numbers in one constant; a larger one has no known value.
-pub(super) const MAX_NUMBERS: usize = 4_096;
-/// Largest number of numbers in all constants of a file.
-const MAX_ALL_NUMBERS: usize = 4_000_000;
-
 /// What a name means.
 #[derive(Clone, Debug)]
 enum Entity<'s> {
@@ -38,8 +34,8 @@ enum Progress {
     Done,
 }
 
-pub(super) struct Resolver<'m, 's> {
-    pub(super) program: Program<'m, 's>,
+struct Resolver<'m, 's> {
+    program: Program<'m, 's>,
     globals: HashMap<&'s str, usize>,
     progress: Vec<Progress>,
     entities: Vec<Entity<'s>>,
@@ -54,9 +50,7 @@ pub(super) struct Resolver<'m, 's> {
     scopes: usize,
     scope_of: HashMap<VariableId, usize>,
     chain: u32,
-    numbers: usize,
-    /// Whether errors of constants are kept: not behind a `&&` or `||` that is decided.
-    pub(super) silent: u32,
+    constants: Constants,
 }
 
 /// The meaning of every name and expression of a file.
@@ -88,10 +82,10 @@ pub fn resolve<'m, 's>(module: &'m Module<'s>) -> Program<'m, 's> {
         scopes: 0,
         scope_of: HashMap::new(),
         chain: 0,
-        numbers: 0,
-        silent: 0,
+        constants: Constants::default(),
     };
     resolver.module();
+    resolver.program.diagnostics = resolver.constants.errors;
     resolver.program
 }
 
@@ -102,7 +96,7 @@ impl<'m, 's> Resolver<'m, 's> {
             if let Some(name) = declaration.name() {
                 if self.globals.contains_key(name.name) {
                     let message = format!("{} is declared already", name.name);
-                    self.error("redeclaration", name.span.clone(), message);
+                    self.constants.error("redeclaration", name.span.clone(), message);
                 }
                 self.globals.entry(name.name).or_insert(index);
             }
@@ -158,7 +152,7 @@ impl<'m, 's> Resolver<'m, 's> {
         // A declaration of module scope does not see the names of the function that uses it.
         let locals = std::mem::take(&mut self.locals);
         let function = self.function.take();
-        let silent = std::mem::take(&mut self.silent);
+        let silent = std::mem::take(&mut self.constants.silent);
         let module = self.program.module;
         let declaration = &module.declarations[index];
         let entity = match &declaration.kind {
@@ -179,7 +173,7 @@ impl<'m, 's> Resolver<'m, 's> {
                 for member in members {
                     if !names.insert(member.name.name) {
                         let message = format!("{} is declared already", member.name.name);
-                        self.error("redeclaration", member.name.span.clone(), message);
+                        self.constants.error("redeclaration", member.name.span.clone(), message);
                     }
                 }
                 let id = self.program.structs.len();
@@ -228,7 +222,8 @@ impl<'m, 's> Resolver<'m, 's> {
                 Entity::Unknown
             }
         };
-        (self.locals, self.function, self.silent) = (locals, function, silent);
+        (self.locals, self.function) = (locals, function);
+        self.constants.silent = silent;
         self.chain -= 1;
         self.entities[index] = entity;
         self.progress[index] = Progress::Done;
@@ -249,7 +244,9 @@ impl<'m, 's> Resolver<'m, 's> {
     ) -> VariableId {
         let declared = syntax.ty.map(|ty| self.type_of(ty));
         let (mut initial, mut value, mut root) = (None, None, None);
+        let mut span = syntax.name.span.clone();
         if let Some(expression) = syntax.value {
+            span = self.program.span(expression);
             self.expr(expression);
             initial = Some(self.program.ty(expression).value());
             value = self.program.value(expression).cloned();
@@ -263,14 +260,14 @@ impl<'m, 's> Resolver<'m, 's> {
         };
         let ty = match (declared, initial) {
             (Some(ty), Some(from)) => {
-                value = self.converted(syntax.value, value, &from, &ty);
+                value = self.constants.converted(&span, value, &from, &ty);
                 ty
             }
             (Some(ty), None) => ty,
             (None, Some(from)) if kind == Kind::Const => from,
             (None, Some(from)) => {
                 let ty = from.concrete();
-                value = self.converted(syntax.value, value, &from, &ty);
+                value = self.constants.converted(&span, value, &from, &ty);
                 ty
             }
             (None, None) => Type::Unknown,
@@ -312,19 +309,6 @@ impl<'m, 's> Resolver<'m, 's> {
         }
     }
 
-    /// Reports an error of a constant.
-    pub(super) fn error(&mut self, rule: &'static str, span: Bytes, message: String) {
-        if self.silent == 0 && self.program.diagnostics.len() < 100 {
-            self.program.diagnostics.push(Diagnostic::error(rule, message).at(Some(span)));
-        }
-    }
-
-    /// A value of bounded size.
-    pub(super) fn bounded(&mut self, value: Vec<Number>) -> Option<Value> {
-        self.numbers += value.len();
-        (value.len() <= MAX_NUMBERS && self.numbers <= MAX_ALL_NUMBERS).then(|| value.into())
-    }
-
     fn lookup(&mut self, name: &str) -> Option<Entity<'s>> {
         if let Some(id) = self.locals.get(name).and_then(|found| found.last()) {
             return Some(Entity::Variable(*id));
@@ -358,7 +342,7 @@ impl<'m, 's> Resolver<'m, 's> {
         let known = self.locals.get(name).and_then(|found| found.last());
         if known.is_some_and(|known| self.scope_of.get(known) == Some(&self.scope)) {
             let span = self.program.variables[id].span.clone();
-            self.error("redeclaration", span, format!("{name} is declared here already"));
+            self.constants.error("redeclaration", span, format!("{name} is declared here already"));
         }
         self.scope_of.insert(id, self.scope);
         self.locals.entry(name).or_default().push(id);
@@ -490,7 +474,7 @@ impl<'m, 's> Resolver<'m, 's> {
         let letters = member.name.as_bytes();
         if (1..letters.len()).any(|at| letters[..at].contains(&letters[at])) {
             let message = format!("{} names a component twice", member.name);
-            self.error("assignment-type", member.span.clone(), message);
+            self.constants.error("assignment-type", member.span.clone(), message);
         }
         let fits = match self.program.ty(value).value() {
             Type::Vector(count, of) => count == size && of.common(scalar) == Some(scalar),
@@ -501,7 +485,7 @@ impl<'m, 's> Resolver<'m, 's> {
             let message =
                 format!("the value is no vector of {size} components of {}", scalar.name());
             let span = self.program.span(value);
-            self.error("assignment-type", span, message);
+            self.constants.error("assignment-type", span, message);
         }
     }
 
@@ -641,7 +625,7 @@ impl<'m, 's> Resolver<'m, 's> {
 
     // ---- expressions ----
 
-    pub(super) fn set(&mut self, id: ExprId, ty: Type<'s>, phase: Phase, value: Option<Value>) {
+    fn set(&mut self, id: ExprId, ty: Type<'s>, phase: Phase, value: Option<Value>) {
         let at = id as usize;
         self.program.types[at] = ty;
         self.program.phases[at] = phase;
@@ -649,7 +633,7 @@ impl<'m, 's> Resolver<'m, 's> {
     }
 
     /// Resolves an expression and those inside it.
-    pub(super) fn expr(&mut self, id: ExprId) {
+    fn expr(&mut self, id: ExprId) {
         let module = self.program.module;
         let at = id as usize;
         match &module.expr(id).kind {
@@ -673,11 +657,11 @@ impl<'m, 's> Resolver<'m, 's> {
                             "lf" => Scalar::F64,
                             _ => Scalar::AbstractFloat,
                         };
-                        let value = super::types::rounded(value, scalar).unwrap_or(value);
+                        let value = rounded(value, scalar).unwrap_or(value);
                         (scalar, Number::Float(value))
                     }
                 };
-                let value = self.bounded(vec![number]);
+                let value = self.constants.bounded(vec![number]);
                 self.set(id, Type::Scalar(scalar), Phase::Const, value);
             }
             ExprKind::Paren(inner) => {
@@ -795,7 +779,7 @@ impl<'m, 's> Resolver<'m, 's> {
                     value.zip(before.zip(self.lanes(&ty))).and_then(|(value, (start, count))| {
                         value.get(start..start + count).map(<[_]>::to_vec)
                     });
-                let part = part.and_then(|part| self.bounded(part));
+                let part = part.and_then(|part| self.constants.bounded(part));
                 self.set(id, wrap(ty), phase, part);
             }
             Type::Vector(size, scalar) => {
@@ -803,7 +787,7 @@ impl<'m, 's> Resolver<'m, 's> {
                 let part = value.and_then(|value| {
                     let picked: Option<Vec<_>> =
                         lanes.iter().map(|lane| value.get(usize::from(*lane)).copied()).collect();
-                    self.bounded(picked?)
+                    self.constants.bounded(picked?)
                 });
                 if lanes.len() == 1 {
                     self.set(id, wrap(Type::Scalar(*scalar)), phase, part);
@@ -850,13 +834,17 @@ impl<'m, 's> Resolver<'m, 's> {
             if outside {
                 let most = count.map_or(String::new(), |n| format!("; there are 0 to {}", n - 1));
                 let span = self.program.span(index);
-                self.error("index-out-of-bounds", span, format!("no element {position}{most}"));
+                self.constants.error(
+                    "index-out-of-bounds",
+                    span,
+                    format!("no element {position}{most}"),
+                );
             } else if let (Some(value), Some(lanes)) =
                 (self.program.value(base), self.lanes(&element))
             {
                 let start = position as usize * lanes;
                 let numbers = value.get(start..start + lanes).map(<[_]>::to_vec);
-                part = numbers.and_then(|numbers| self.bounded(numbers));
+                part = numbers.and_then(|numbers| self.constants.bounded(numbers));
             }
         }
         let ty = match reference {
@@ -867,7 +855,7 @@ impl<'m, 's> Resolver<'m, 's> {
     }
 
     /// The number of numbers in a value of the type, if it is known and not too large.
-    pub(super) fn lanes(&self, ty: &Type<'s>) -> Option<usize> {
+    fn lanes(&self, ty: &Type<'s>) -> Option<usize> {
         let count = match ty {
             Type::Scalar(_) => 1,
             Type::Vector(size, _) => usize::from(*size),
@@ -886,7 +874,7 @@ impl<'m, 's> Resolver<'m, 's> {
         let count = self.lanes(ty)?;
         let mut numbers = Vec::with_capacity(count);
         self.push_zero(ty, &mut numbers);
-        self.bounded(numbers)
+        self.constants.bounded(numbers)
     }
 
     fn push_zero(&self, ty: &Type<'s>, numbers: &mut Vec<Number>) {
@@ -906,6 +894,155 @@ impl<'m, 's> Resolver<'m, 's> {
                 numbers.extend(std::iter::repeat_n(zero, self.lanes(other).unwrap_or(0)));
             }
         }
+    }
+
+    // ---- operators ----
+
+    /// Reports a constant that the type cannot hold where it converts by itself.
+    fn check_conversion(&mut self, id: ExprId, to: &Type<'s>) {
+        let from = self.program.ty(id).value();
+        let value = self.program.value(id).cloned();
+        let span = self.program.span(id);
+        let _ = self.constants.converted(&span, value, &from, to);
+    }
+
+    fn unary(&mut self, id: ExprId, operator: UnaryOp, operand: ExprId) {
+        let ty = self.program.ty(operand).value();
+        let phase = self.program.phase(operand);
+        let value = self.program.value(operand).cloned();
+        let span = self.program.span(id);
+        let scalar = ty.scalar();
+        let value = value
+            .zip(scalar)
+            .and_then(|(value, scalar)| self.constants.unary(&span, operator, &value, scalar));
+        self.set(id, ty, phase, value);
+    }
+
+    fn binary(&mut self, id: ExprId, operator: BinaryOp, left: ExprId, right: ExprId) {
+        self.expr(left);
+        // What a constant decides is not evaluated.
+        let decided = operator.is_logical()
+            && self
+                .program
+                .value(left)
+                .and_then(|value| value.first())
+                .is_some_and(|value| value.truth() == (operator == BinaryOp::LogicalOr));
+        if decided {
+            self.constants.silent += 1;
+        }
+        self.expr(right);
+        if decided {
+            self.constants.silent -= 1;
+        }
+        let phase = self.program.phase(left).max(self.program.phase(right));
+        if operator.is_logical() {
+            let truth = |value: Option<&Value>| value.and_then(|v| v.first()).map(|v| v.truth());
+            let (a, b) = (truth(self.program.value(left)), truth(self.program.value(right)));
+            let result = match (decided, a, b) {
+                (true, ..) => a,
+                (_, Some(a), Some(b)) => {
+                    Some(if operator == BinaryOp::LogicalAnd { a && b } else { a || b })
+                }
+                _ => None,
+            };
+            let value = result.and_then(|truth| self.constants.bounded(vec![Number::Bool(truth)]));
+            self.set(id, Type::BOOL, phase, value);
+            return;
+        }
+        let span = self.program.span(id);
+        let ty = self.check_operands(operator, left, right);
+        let (a, b) = (self.program.ty(left).value(), self.program.ty(right).value());
+        let values = self.program.value(left).cloned().zip(self.program.value(right).cloned());
+        let value = values.zip(ty.scalar()).and_then(|((x, y), scalar)| {
+            self.constants.operate(&span, operator, (&a, &x), (&b, &y), scalar)
+        });
+        let ty = if operator.is_comparison() {
+            match ty {
+                Type::Unknown => Type::Unknown,
+                other => other.with_scalar(Scalar::Bool),
+            }
+        } else {
+            ty
+        };
+        self.set(id, ty, phase, value);
+    }
+
+    /// The type of the operation (for comparisons that of the operands), unknown if it is not
+    /// certain. Reports operands that are constants and wrong whatever the other one is.
+    fn check_operands(&mut self, operator: BinaryOp, left: ExprId, right: ExprId) -> Type<'s> {
+        let (a, b) = (self.program.ty(left).value(), self.program.ty(right).value());
+        let (Some(left_scalar), Some(right_scalar)) = (a.scalar(), b.scalar()) else {
+            return Type::Unknown;
+        };
+        let constant = self.program.value(right).cloned();
+        if operator.is_shift() {
+            let runtime = self.program.value(left).is_none();
+            let ty = if runtime { a.concrete() } else { a };
+            if !left_scalar.is_integer() {
+                return Type::Unknown;
+            }
+            if right_scalar == Scalar::AbstractInt {
+                self.check_conversion(right, &b.with_scalar(Scalar::U32));
+            }
+            let bits = ty.scalar().map_or(32, Scalar::bits);
+            let abstract_left = ty.scalar() == Some(Scalar::AbstractInt);
+            if let Some(constant) = constant
+                && !abstract_left
+                && let Some(amount) =
+                    constant.iter().map(|n| n.int()).find(|n| *n >= i128::from(bits))
+            {
+                let message = format!("a shift by {amount} of a value of {bits} bits");
+                let at = self.program.span(right);
+                self.constants.error("shift-amount", at, message);
+            }
+            return ty;
+        }
+        let Some(scalar) = left_scalar.common(right_scalar) else { return Type::Unknown };
+        for (operand, ty) in [(left, &a), (right, &b)] {
+            let to = ty.with_scalar(scalar);
+            self.check_conversion(operand, &to);
+        }
+        if matches!(operator, BinaryOp::Divide | BinaryOp::Modulo)
+            && scalar.is_integer()
+            && constant.is_some_and(|value| value.iter().any(|number| number.int() == 0))
+        {
+            let at = self.program.span(right);
+            self.constants.error("division-by-zero", at, "an integer is divided by zero".into());
+            return Type::Unknown;
+        }
+        match (operator, &a, &b) {
+            (_, Type::Scalar(_), Type::Scalar(_)) => Type::Scalar(scalar),
+            (_, Type::Vector(n, _), Type::Vector(m, _)) if n == m => Type::Vector(*n, scalar),
+            (_, Type::Vector(n, _), Type::Scalar(_)) | (_, Type::Scalar(_), Type::Vector(n, _))
+                if operator.is_arithmetic() =>
+            {
+                Type::Vector(*n, scalar)
+            }
+            (BinaryOp::Add | BinaryOp::Subtract, Type::Matrix(c, r, _), Type::Matrix(d, s, _))
+                if c == d && r == s =>
+            {
+                Type::Matrix(*c, *r, scalar)
+            }
+            (BinaryOp::Multiply, Type::Matrix(c, r, _), Type::Scalar(_))
+            | (BinaryOp::Multiply, Type::Scalar(_), Type::Matrix(c, r, _)) => {
+                Type::Matrix(*c, *r, scalar)
+            }
+            (BinaryOp::Multiply, Type::Matrix(c, r, _), Type::Vector(n, _)) if c == n => {
+                Type::Vector(*r, scalar)
+            }
+            (BinaryOp::Multiply, Type::Vector(n, _), Type::Matrix(c, r, _)) if r == n => {
+                Type::Vector(*c, scalar)
+            }
+            (BinaryOp::Multiply, Type::Matrix(k, r, _), Type::Matrix(c, s, _)) if k == s => {
+                Type::Matrix(*c, *r, scalar)
+            }
+            _ => Type::Unknown,
+        }
+    }
+
+    /// A value whose phase is that of the arguments.
+    fn phase_of(&self, arguments: &[ExprId]) -> Phase {
+        arguments.iter().map(|id| self.program.phase(*id)).max().unwrap_or(Phase::Const)
     }
 
     // ---- calls ----
@@ -946,7 +1083,19 @@ impl<'m, 's> Resolver<'m, 's> {
                     let target = (callee.name == "bitcast")
                         .then(|| template.first().map(|id| self.type_of(*id)))
                         .flatten();
-                    self.builtin_call(id, callee, target, arguments);
+                    let given: Vec<Argument<'s>> = arguments
+                        .iter()
+                        .map(|argument| Argument {
+                            ty: self.program.ty(*argument).value(),
+                            value: self.program.value(*argument).cloned(),
+                            phase: self.program.phase(*argument),
+                            span: self.program.span(*argument),
+                        })
+                        .collect();
+                    let span = self.program.span(id);
+                    let (ty, phase, value) =
+                        builtins::call(&mut self.constants, callee.name, span, target, &given);
+                    self.set(id, ty, phase, value);
                 }
             }
         }
@@ -983,7 +1132,7 @@ impl<'m, 's> Resolver<'m, 's> {
                 element = element.common(&next);
                 if known && element.is_unknown() {
                     let message = "the elements of this array have no common type".to_owned();
-                    self.error("constructor", self.program.span(*argument), message);
+                    self.constants.error("constructor", self.program.span(*argument), message);
                     known = false;
                 }
             }
@@ -1026,10 +1175,9 @@ impl<'m, 's> Resolver<'m, 's> {
             let splat = matches!(ty, Type::Vector(..)) && matches!(from, Type::Scalar(_));
             if !splat && self.lanes(&from) == self.lanes(&ty) {
                 let value = self.program.value(*argument).cloned();
-                let value = from
-                    .scalar()
-                    .zip(value)
-                    .and_then(|(from, value)| self.cast(self.program.span(id), &value, from, to));
+                let value = from.scalar().zip(value).and_then(|(from, value)| {
+                    self.constants.cast(self.program.span(id), &value, from, to)
+                });
                 self.set(id, ty, phase, value);
                 return;
             }
@@ -1042,7 +1190,7 @@ impl<'m, 's> Resolver<'m, 's> {
                     .map(|number| convert_quietly(number, to));
                 let value = number
                     .zip(self.lanes(&ty))
-                    .and_then(|(number, count)| self.bounded(vec![number; count]));
+                    .and_then(|(number, count)| self.constants.bounded(vec![number; count]));
                 self.set(id, ty, phase, value);
                 return;
             }
@@ -1076,21 +1224,8 @@ impl<'m, 's> Resolver<'m, 's> {
         let lanes = self.lanes(&ty);
         let value = numbers
             .filter(|numbers| Some(numbers.len()) == lanes)
-            .and_then(|numbers| self.bounded(numbers));
+            .and_then(|numbers| self.constants.bounded(numbers));
         self.set(id, ty, phase, value);
-    }
-}
-
-/// The number as one of a type that holds it.
-pub(super) fn convert_quietly(number: Number, to: Scalar) -> Number {
-    match number {
-        Number::Int(_) if to.is_float() => {
-            Number::Float(super::types::rounded(number.float(), to).unwrap_or(number.float()))
-        }
-        Number::Float(value) if to.is_float() => {
-            Number::Float(super::types::rounded(value, to).unwrap_or(value))
-        }
-        other => other,
     }
 }
 
@@ -1104,14 +1239,14 @@ fn swizzle(name: &str, size: u8) -> Option<Vec<u8>> {
 }
 
 /// Size and scalar of `vec2`, `vec2f`, …
-pub(super) fn vector_name(name: &str) -> Option<(u8, Option<Scalar>)> {
+fn vector_name(name: &str) -> Option<(u8, Option<Scalar>)> {
     let mut rest = name.strip_prefix("vec")?.chars();
     let size = rest.next()?.to_digit(10).filter(|n| (2..=4).contains(n))? as u8;
     scalar_suffix(rest.as_str()).map(|suffix| (size, suffix))
 }
 
 /// Columns, rows and scalar of `mat2x3`, `mat2x3f`, …
-pub(super) fn matrix_name(name: &str) -> Option<(u8, u8, Option<Scalar>)> {
+fn matrix_name(name: &str) -> Option<(u8, u8, Option<Scalar>)> {
     let mut rest = name.strip_prefix("mat")?.chars();
     let mut size = || rest.next()?.to_digit(10).filter(|n| (2..=4).contains(n)).map(|n| n as u8);
     let columns = size()?;

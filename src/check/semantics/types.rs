@@ -249,6 +249,16 @@ impl<'s> Type<'s> {
         }
     }
 
+    /// The number of numbers in a scalar, vector or matrix.
+    pub fn lanes(&self) -> Option<usize> {
+        match self {
+            Type::Scalar(_) => Some(1),
+            Type::Vector(size, _) => Some(usize::from(*size)),
+            Type::Matrix(columns, rows, _) => Some(usize::from(*columns) * usize::from(*rows)),
+            _ => None,
+        }
+    }
+
     /// The scalar of an atomic, or of an array of them.
     pub fn leaf_atomic(&self) -> Option<Scalar> {
         match self {

@@ -1,0 +1,29 @@
+//! What the rules find in a shader, and what naga sees of it.
+
+use std::collections::BTreeSet;
+
+use super::{
+    diagnostic::Diagnostic,
+    prepare::{Prepared, prepare},
+    rules, semantics, syntax,
+};
+
+/// What the rules find in a shader.
+pub(super) struct Analysis {
+    /// Findings, in the order of the text.
+    pub found: Vec<Diagnostic>,
+    /// The text for naga.
+    pub prepared: Prepared,
+    /// Features that the shader needs.
+    pub features: BTreeSet<String>,
+}
+
+/// Applies all rules to WGSL text.
+pub(super) fn analyse(wgsl: &str) -> Result<Analysis, syntax::Failure> {
+    let module = syntax::parse(wgsl)?;
+    let program = semantics::resolve(&module);
+    let found = rules::check(&module, &program);
+    let prepared = prepare(wgsl, &program);
+    let features = rules::features(&program);
+    Ok(Analysis { found, prepared, features })
+}
