@@ -730,3 +730,119 @@ fn deny_warnings(report: &mut ShaderReport) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The report of a file of a folder with `files`, the last of which is checked.
+    fn checked(files: &[(&str, &str)], options: &FileOptions) -> ShaderReport {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        let (last, _) = files.last().expect("a file");
+        let all = check_files(&[folder.path().into()], options, &CheckOptions::default());
+        let mut reports = all.expect("checked").reports;
+        let place = reports.iter().position(|report| report.name.ends_with(*last));
+        reports.swap_remove(place.expect("reported"))
+    }
+
+    fn thorough() -> FileOptions {
+        FileOptions { is_thorough: true, is_assuming: true, ..FileOptions::default() }
+    }
+
+    const ENTRY: &str = "@compute @workgroup_size(1) fn main() { _ = f(); }\n";
+
+    #[test]
+    fn every_form_is_linked_and_named() {
+        let f = "fn f() -> u32 { return 1u; }\n";
+        let oil = format!("#define_import_path lib::math\n{f}");
+        let oil = oil.as_str();
+        let import = |text: &str| format!("{text}\n{ENTRY}");
+        for (form, other, text) in [
+            (
+                Form::Wesl,
+                ("my-lib/lib-math.wesl", f),
+                import("import package::my_lib::lib_math::f;"),
+            ),
+            (Form::Wesl, ("p.wesl", f), import("import super::p as q;").replace("f()", "q::f()")),
+            (Form::NagaOil, ("p.wgsl", oil), import("#import lib::math::f")),
+            (
+                Form::NagaOil,
+                ("p.wgsl", oil),
+                import("#import lib::math").replace("f()", "math::f()"),
+            ),
+            (Form::Vello, ("shared/p.wgsl", f), import("#import p")),
+            (Form::Rerun, ("p.wgsl", f), import("#import <./p.wgsl>")),
+            (Form::Include, ("p.wgsl", f), import("#include \"p.wgsl\"")),
+            (Form::Plain, ("p.wgsl", f), format!("/* a::b */ {f}{ENTRY}")),
+        ] {
+            let report = checked(&[other, ("root.wgsl", &text)], &FileOptions::default());
+            assert!(!report.failed(), "{form:?}: {report:?}");
+            assert_eq!((report.form, report.entry_points.len()), (form, 1), "{text}");
+        }
+    }
+
+    #[test]
+    fn faults_have_the_place_and_the_names_of_their_file() {
+        let wrong = "\nfn f() -> u32 {\n    return 1.5f;\n}\n";
+        let root = format!("import package::p::f;\n{ENTRY}");
+        let report = checked(&[("p.wesl", wrong), ("root.wesl", &root)], &FileOptions::default());
+        let first = &report.diagnostics[0];
+        assert!(first.file.ends_with("p.wesl") && report.failed(), "{report:?}");
+        assert!(first.line.is_some_and(|line| (2..=4).contains(&line)), "{first:?}");
+        assert!(!first.message.contains("f_m"), "{first:?}");
+    }
+
+    #[test]
+    fn code_behind_conditions_is_checked_and_what_is_not_meant_is_excused() {
+        let wrong = "@if(FAST) const a: u32 = 1.5;\n@if(SLOW) const b = 1;\n";
+        let report = checked(&[("a.wesl", wrong)], &thorough());
+        assert!(report.failed() && report.specialisations.len() == 4, "{report:?}");
+        assert!(!checked(&[("a.wesl", wrong)], &FileOptions::default()).failed());
+        // B alone lacks what A declares.
+        let needs = "@if(A) const a = 1u;\n@if(B) const b = a;\n@if(C) const a = 2u;\n";
+        let report = checked(&[("a.wesl", needs)], &thorough());
+        assert!(!report.failed(), "{report:?}");
+    }
+
+    #[test]
+    fn templates_preludes_and_fragments() {
+        let template = format!("const n = {{{{ n }}}}u;\nfn f() -> u32 {{ return n; }}\n{ENTRY}");
+        let report = checked(&[("t.wgsl", &template)], &FileOptions::default());
+        assert!(report.diagnostics[0].message.starts_with("a template: give values"), "{report:?}");
+        let definitions = Values::from([("n".into(), "3".into())]);
+        let given = FileOptions { definitions, ..FileOptions::default() };
+        assert!(!checked(&[("t.wgsl", &template)], &given).failed());
+        // The part uses what its only includer declares.
+        let root = format!("const n = 1u;\n#include \"p.wgsl\"\n{ENTRY}");
+        let part = "fn f() -> u32 { return n; }\n";
+        let report = checked(&[("root.wgsl", &root), ("p.wgsl", part)], &FileOptions::default());
+        assert!(!report.failed(), "{report:?}");
+    }
+
+    #[test]
+    fn hostile_forms_end() {
+        let deep = format!("@if({}A{}) const a = 1;", "(".repeat(5_000), ")".repeat(5_000));
+        let many: String = (0..2_000).map(|n| format!("@if(N{n}) const c{n} = 1;\n")).collect();
+        let grows = "#define A B B\n#define B A A\nconst x = A;\n";
+        for text in [
+            "#include \"root.wgsl\"\n",
+            "#import <./root.wgsl>\n",
+            "#define_import_path a\n#import a\n",
+            "import super::root::f; fn f() {}",
+            "#ifdef A\n",
+            "#import a::{b::{c",
+            "@if(A) @else @elif",
+            "fn f() { for (;;) { for (",
+            deep.as_str(),
+            many.as_str(),
+            grows,
+        ] {
+            checked(&[("root.wgsl", text)], &thorough());
+        }
+    }
+}

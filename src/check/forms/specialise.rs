@@ -64,24 +64,41 @@ pub(in crate::check) fn plan(names: &[(String, Option<String>)], given: &Values)
     } else {
         let count = choices.len();
         let every = || (0..count).map(|name| (name, 1));
-        let mut add = |picked: &[(usize, usize)]| {
-            let new = combination(picked);
-            if all.len() + 1 < MAX_COMBINATIONS && !all.contains(&new) && !new.is_empty() {
+        // Whether there is room for more: what is not kept is not made.
+        let mut add = |picked: &mut dyn Iterator<Item = (usize, usize)>| {
+            if all.len() + 1 >= MAX_COMBINATIONS {
+                return false;
+            }
+            let new = combination(&picked.collect::<Vec<_>>());
+            if !all.contains(&new) && !new.is_empty() {
                 all.push(new);
             }
+            true
         };
-        for name in 0..count {
-            for value in 1..choices[name].1.len() {
-                add(&[(name, value)]);
+        let singles =
+            (0..count).flat_map(|name| (1..choices[name].1.len()).map(move |value| (name, value)));
+        let mut number = 0;
+        let mut has_room = true;
+        for single in singles {
+            // Of very many, all together are one of those that are checked.
+            if number == MAX_COMBINATIONS / 2 {
+                has_room = add(&mut every());
+            }
+            number += 1;
+            has_room = has_room && add(&mut std::iter::once(single));
+            if !has_room {
+                break;
             }
         }
-        add(&every().collect::<Vec<_>>());
+        has_room = has_room && add(&mut every());
         for left in 0..count {
-            add(&every().filter(|(name, _)| *name != left).collect::<Vec<_>>());
+            has_room = has_room && add(&mut every().filter(|(name, _)| *name != left));
         }
-        for first in 0..count {
+        'pairs: for first in 0..count {
             for second in first + 1..count {
-                add(&[(first, 1), (second, 1)]);
+                if !(has_room && add(&mut [(first, 1), (second, 1)].into_iter())) {
+                    break 'pairs;
+                }
             }
         }
     }
