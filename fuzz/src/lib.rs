@@ -190,6 +190,8 @@ pub fn shader(bytes: &[u8]) {
     let reports = [report];
     assert!(!check::render_table(&reports).is_empty());
     assert!(!check::to_json(&reports).is_null());
+    assert!(!check::render_text(&reports, &Default::default()).is_empty());
+    assert!(!check::render_sarif(&reports).is_empty() && !check::render_junit(&reports).is_empty());
     assert!(
         check::render_github(&reports)
             .lines()
