@@ -67,9 +67,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     var centre = vec2u(); // of the square
     if (CUTOUT != 0u) {
-        centre = random_bits(
-            random_key(current.seed_low, current.seed_high, current.step, AUGMENT), place, 1u, 0u).xy
-            % vec2u(HEIGHT, WIDTH);
+        let key = random_key(current.seed_low, current.seed_high, current.step, AUGMENT);
+        centre = random_bits(key, place, 1u, 0u).xy % vec2u(HEIGHT, WIDTH);
     }
     if (workgroup.x == 0u && lane == 0u) {
         batch_labels[image] = labels[source];

@@ -734,6 +734,7 @@ fn deny_warnings(report: &mut ShaderReport) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::forms::Form;
 
     /// The report of a file of a folder with `files`, the last of which is checked.
     fn checked(files: &[(&str, &str)], options: &FileOptions) -> ShaderReport {

@@ -210,7 +210,8 @@ fn walk(
         let hidden = name.as_encoded_bytes().starts_with(b".");
         let shader =
             path.extension().is_some_and(|extension| extension == "wgsl" || extension == "wesl");
-        if !(shader && !kind.is_dir() || kind.is_dir() && !hidden) {
+        let is_wanted = if kind.is_dir() { !hidden } else { shader };
+        if !is_wanted {
             continue;
         }
         // The last rule that matches counts, the innermost file first.

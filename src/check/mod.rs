@@ -15,7 +15,7 @@
 //!   other shaders.
 //!
 //! The input may be hostile: sizes and nesting are bounded before a parser sees them, work runs on
-//! threads with a large stack, and a panic inside naga or wesl is reported as a failure of the
+//! threads with a large stack, and a panic inside naga is reported as a failure of the
 //! shader.
 
 mod analysis;

@@ -2,14 +2,6 @@
 
 use std::ops::Range;
 
-use naga::Span;
-
-/// 1-based line and column (in characters) of a span's start.
-pub(super) fn place(wgsl: &str, span: Span) -> (Option<u32>, Option<u32>) {
-    let region = span.to_range().and_then(|range| Region::of(wgsl, range));
-    (region.map(|at| at.line), region.map(|at| at.column))
-}
-
 /// A region of a text: 1-based lines and columns (in characters); the end is behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {

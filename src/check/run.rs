@@ -8,12 +8,14 @@ use std::{
 
 use super::{
     args::{CheckArgs, CheckFormat},
-    config::Config,
+    config::{CONFIG_FILE, Config, Flags},
+    diagnostic::Platform,
     files::{check_files, write_spirv_of_paths},
     find::{LeftOut, jobs_of},
     options::CheckOptions,
     render::{render_github, to_json, verdict},
     report::ShaderReport,
+    requirements::RequirementArgs,
     sarif::{render_junit, render_sarif},
     text::render_text,
 };
@@ -34,7 +36,7 @@ pub fn run_files(
 ) -> Result<()> {
     let format = if is_json { CheckFormat::Json } else { args.format };
     let files = args.file_options()?;
-    let options = args.requirements.options()?;
+    let options = with_config(&args.requirements, &files.config.flags)?.options()?;
     loop {
         let seen = args.files.watch.then(|| times(&args.paths));
         let verdict = once(args, format, &files, &options, &mut print);
@@ -46,6 +48,26 @@ pub fn run_files(
             std::thread::sleep(PERIOD);
         }
     }
+}
+
+/// The requirements of the command line, and those of the configuration where it has none.
+fn with_config(args: &RequirementArgs, flags: &Flags) -> Result<RequirementArgs> {
+    let mut own = args.clone();
+    if own.targets.is_empty() {
+        let target = |name: &String| {
+            Platform::ALL
+                .into_iter()
+                .find(|one| one.name() == name)
+                .ok_or_else(|| Error::Usage(format!("{CONFIG_FILE}: there is no target {name}")))
+        };
+        own.targets = flags.targets.iter().map(target).collect::<Result<_>>()?;
+    }
+    if own.limits.is_empty() {
+        own.limits.clone_from(&flags.limits);
+    }
+    own.features = own.features.or_else(|| flags.features.clone());
+    own.allow_needs = own.allow_needs.or_else(|| flags.allow_needs.clone());
+    Ok(own)
 }
 
 fn once(

@@ -556,7 +556,8 @@ mod tests {
                 Just(Normalize::Standard),
                 Just(Normalize::Unit),
                 (-1.0f32..1.0, 1e-6f32..2.0)
-                    .prop_map(|(mean, deviation)| Normalize::Fixed(PixelNormalization::uniform(mean, deviation))),
+                    .prop_map(|(mean, deviation)| PixelNormalization::uniform(mean, deviation))
+                    .prop_map(Normalize::Fixed),
             ]),
             augment in proptest::option::of(proptest::sample::select(vec![
                 "none", "shift", "hflip", "hflip,shift",

@@ -122,8 +122,8 @@ choices! {
         Shift,
         /// Left-right mirroring with probability ½.
         Hflip,
-        /// A shift of up to 4 pixels each way, background filled in: a random crop of the image with
-        /// 4 pixels around it.
+        /// A shift of up to 4 pixels each way, background filled in: a random crop of the image
+        /// with 4 pixels around it.
         Crop,
         /// A square of half the image's shorter side becomes 0 after normalisation; its centre is
         /// anywhere in the image (DeVries and Taylor 2017).

@@ -28,8 +28,8 @@ pub enum Remedy {
     Training,
 }
 
-/// What is known of how the pixels of a model's images may be normalised: means and deviations, as they
-/// are written.
+/// What is known of how the pixels of a model's images may be normalised: means and deviations, as
+/// they are written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum KnownNormalization {
     /// Those of a set that is known by name.

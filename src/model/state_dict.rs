@@ -1,5 +1,5 @@
-//! Names of the tensors of a bare state_dict: the prefixes of wrappers, the user's own renaming, and
-//! what is meant where a name does not fit.
+//! Names of the tensors of a bare state_dict: the prefixes of wrappers, the user's own renaming,
+//! and what is meant where a name does not fit.
 
 use super::tensors::TensorFile;
 use crate::{Error, Result, error::phrase, graph::ParameterLayout, plain};

@@ -964,7 +964,8 @@ fn balanced_epochs_draw_all_classes_alike() {
 #[test]
 fn early_stopping_keeps_the_best_model() {
     let settings = "train-limit = 60\ntest-limit = 10\nbatch-size = 20\nepochs = 30\nlr = 0.3\n\
-                    validation-share = 0.4\nearly-stopping = 2\ncheckpoint-every = 2\nsgt = false\n";
+                    validation-share = 0.4\nearly-stopping = 2\ncheckpoint-every = 2\n\
+                    sgt = false\n";
     let folder = tempfile::tempdir().unwrap();
     let run = train_in(folder.path(), settings, Start::New, u32::MAX);
     let figures: Vec<(f64, f64)> = run

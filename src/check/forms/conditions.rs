@@ -148,11 +148,11 @@ pub(super) fn apply(
                 levels.push(level(inside));
             }
             Kind::Symbol(b'[') => levels.push(level(Inside::Values)),
-            Kind::Symbol(b')' | b']' | b'}') if levels.len() > 1 => {
-                if levels.pop().is_some_and(|level| level.is_spliced) {
-                    at += 1;
-                    continue;
-                }
+            Kind::Symbol(b')' | b']' | b'}')
+                if levels.len() > 1 && levels.pop().is_some_and(|level| level.is_spliced) =>
+            {
+                at += 1;
+                continue;
             }
             _ => {}
         }

@@ -122,10 +122,8 @@ pub(super) fn split(texts: &Texts, file: u32, values: &mut Values) -> Pieces {
                     None => all.faults.push((at..end, format!("#{word} without an #if"))),
                 }
             }
-            "endif" => {
-                if branches.pop().is_none() {
-                    all.faults.push((at..end, "#endif without an #if".into()));
-                }
+            "endif" if branches.pop().is_none() => {
+                all.faults.push((at..end, "#endif without an #if".into()));
             }
             "define" if active => {
                 let argument = text[arguments].trim();
@@ -159,6 +157,9 @@ pub(super) fn split(texts: &Texts, file: u32, values: &mut Values) -> Pieces {
     all
 }
 
+/// Conditions of the branches of an `#if` so far, with the value that takes each.
+type Chain = Vec<(Vec<Token>, bool)>;
+
 /// The conditions of directives of file `file`, with what depends on them.
 pub(super) fn dependences(texts: &Texts, file: u32) -> Vec<Dependence> {
     let mut found = Vec::new();
@@ -166,7 +167,7 @@ pub(super) fn dependences(texts: &Texts, file: u32) -> Vec<Dependence> {
     let text = source.text.as_str();
     let bytes = text.as_bytes();
     // Conditions of the branches so far of each open #if, and where the last branch began.
-    let mut open: Vec<(Vec<(Vec<Token>, bool)>, u32)> = Vec::new();
+    let mut open: Vec<(Chain, u32)> = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let end = line_end(bytes, at);

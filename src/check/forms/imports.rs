@@ -61,8 +61,7 @@ impl Parser<'_> {
         let mut path = prefix.to_vec();
         let first = self.tokens[self.at];
         let mut last = first;
-        loop {
-            let Some(&token) = self.tokens.get(self.at) else { break };
+        while let Some(&token) = self.tokens.get(self.at) {
             match token.kind {
                 Kind::Word | Kind::Quoted if path.len() < MAX_PATH => {
                     let text = self.texts.of(token);

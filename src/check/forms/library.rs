@@ -389,14 +389,14 @@ fn manifest_of(folder: &Path, path: &Path) -> Option<Package> {
     };
     let root = table.get("root").and_then(toml::Value::as_str).unwrap_or("shaders");
     let dependencies = table.get("dependencies").and_then(toml::Value::as_table);
-    let dependencies = dependencies.into_iter().flatten().filter_map(|(name, value)| {
+    let dependencies = dependencies.into_iter().flatten().map(|(name, value)| {
         let place = text_of(value, "path").map(|place| normal(&folder.join(place)));
         // Without a path it is a package of npm or of Cargo.
         let place = place.unwrap_or_else(|| {
             let package = text_of(value, "package").unwrap_or_else(|| name.clone());
             folder.join("node_modules").join(package)
         });
-        Some((name.clone(), place))
+        (name.clone(), place)
     });
     Some(Package { root: normal(&folder.join(root)), dependencies: dependencies.collect() })
 }

@@ -4,7 +4,7 @@ use super::lex::{Kind, Token, closing};
 use super::map::SourceMap;
 use super::modules::{Keyword, Modules};
 use super::values::name_of_marker;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque, hash_map::Entry};
 use std::path::PathBuf;
 
 /// Largest size of a linked shader in bytes.
@@ -420,9 +420,9 @@ impl Linker<'_, '_> {
         };
         self.names.insert((number, name.to_owned()), unique.clone());
         self.queue.extend(indices.iter().map(|&index| (number, index)));
-        if !self.names.contains_key(&(number, String::new())) {
+        if let Entry::Vacant(first) = self.names.entry((number, String::new())) {
             // The first use of a module: its assertions hold for what it declares.
-            self.names.insert((number, String::new()), String::new());
+            first.insert(String::new());
             let assertions = module.declarations.iter().enumerate();
             let assertions = assertions.filter(|(_, one)| one.keyword == Keyword::Assertion);
             self.queue.extend(assertions.map(|(index, _)| (number, index)));

@@ -260,12 +260,11 @@ impl<'a> Modules<'a> {
                     if is_word
                         && !argument.is_empty()
                         && self.library.defined(&path, argument).is_none()
+                        && let Some(file) = self.library.shared(&path, argument)
                     {
-                        if let Some(file) = self.library.shared(&path, argument) {
-                            self.form = self.form.or(Form::Vello);
-                            self.include_file(&file, place, module, flat, once, depth);
-                            continue;
-                        }
+                        self.form = self.form.or(Form::Vello);
+                        self.include_file(&file, place, module, flat, once, depth);
+                        continue;
                     }
                     self.form = self.form.or(Form::NagaOil);
                     module.is_oil = true;

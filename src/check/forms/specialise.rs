@@ -77,14 +77,12 @@ pub(in crate::check) fn plan(names: &[(String, Option<String>)], given: &Values)
         };
         let singles =
             (0..count).flat_map(|name| (1..choices[name].1.len()).map(move |value| (name, value)));
-        let mut number = 0;
         let mut has_room = true;
-        for single in singles {
+        for (number, single) in singles.enumerate() {
             // Of very many, all together are one of those that are checked.
             if number == MAX_COMBINATIONS / 2 {
                 has_room = add(&mut every());
             }
-            number += 1;
             has_room = has_room && add(&mut std::iter::once(single));
             if !has_room {
                 break;

@@ -21,12 +21,15 @@ pub(super) struct Condition<'a> {
     pub names: Vec<(String, Option<String>)>,
 }
 
+/// Names that a condition reads, with what they are compared with.
+pub(super) type ReadNames = Vec<(String, Option<String>)>;
+
 /// The value of a condition and the names that it reads.
 pub(super) fn evaluate(
     texts: &Texts,
     tokens: &[Token],
     values: &Values,
-) -> Result<(bool, Vec<(String, Option<String>)>), String> {
+) -> Result<(bool, ReadNames), String> {
     let mut condition = Condition { texts, tokens, values, at: 0, depth: 0, names: Vec::new() };
     let value = condition.any()?;
     if condition.at < tokens.len() {

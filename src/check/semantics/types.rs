@@ -353,7 +353,8 @@ pub fn rounded(value: f64, scalar: Scalar) -> Option<f64> {
 /// Whether a number that converts by itself is in the range of the float type.
 pub fn in_range(value: f64, scalar: Scalar) -> bool {
     match scalar {
-        Scalar::F32 => value.abs() <= f64::from(f32::MAX),
+        // 3.40282347e38 rounds to the largest.
+        Scalar::F32 => (value as f32).is_finite(),
         Scalar::F16 => value.abs() <= 65_504.0,
         _ => value.is_finite(),
     }

@@ -16,8 +16,7 @@ how its pixels are normalised and what its classes are called, so that no flag h
 Examples:
   saliq import mobilenet.onnx --normalize unit --out mobilenet.safetensors
   saliq import lenet.safetensors --network lenet-5 --classes digits.txt --out lenet-5.safetensors
-  saliq import net.safetensors --network net.toml --rename backbone.0=conv1 --rename backbone.3=conv2
-      --out net-named.safetensors")]
+  saliq import net.safetensors --network net.toml --rename backbone.0=conv1 --out own.safetensors")]
 pub struct ImportArgs {
     /// ONNX file, or a state_dict of PyTorch as .safetensors
     #[arg(value_name = "FILE")]
@@ -29,7 +28,12 @@ pub struct ImportArgs {
     /// to a dot, TO is what stands there instead (nothing takes it away); can be repeated
     ///
     /// The prefixes `module.` and `_orig_mod.` are taken away without this.
-    #[arg(long, value_name = "FROM=TO", value_parser = pair, help_heading = "Network & quantization")]
+    #[arg(
+        long,
+        value_name = "FROM=TO",
+        value_parser = pair,
+        help_heading = "Network & quantization"
+    )]
     pub rename: Vec<(String, String)>,
     /// How the pixels of its images are normalised: unit (0..1), none (0..255), MEAN,STD, or
     /// M1,M2,M3/S1,S2,S3 [default: what the file says; the model says nothing else]

@@ -202,8 +202,8 @@ fn moved(
     };
     Ok(match (node.op_type(), inputs) {
         ("Sub", [x, y]) => {
-            let y = y.scalar()?.abs();
-            let size: Vec<f64> = x.real()?.iter().map(|x| x.abs() + y).collect();
+            let size: Vec<f64> =
+                x.real()?.iter().zip(y.broadcast(x)?).map(|(x, y)| x.abs() + y.abs()).collect();
             Bound {
                 reach: bound
                     .reach
@@ -214,15 +214,16 @@ fn moved(
                 size,
             }
         }
-        ("Div", [_, y]) => {
-            let y = y.scalar()?.abs();
-            let size: Vec<f64> = bound.size.iter().map(|size| size / y).collect();
+        ("Div", [x, y]) => {
+            let divisors: Vec<f64> = y.broadcast(x)?.into_iter().map(f64::abs).collect();
+            let size: Vec<f64> =
+                bound.size.iter().zip(&divisors).map(|(size, y)| size / y).collect();
             Bound {
                 reach: bound
                     .reach
                     .iter()
-                    .zip(&size)
-                    .map(|(reach, size)| reach / y + DIVISION * size)
+                    .zip(size.iter().zip(&divisors))
+                    .map(|(reach, (size, y))| reach / y + DIVISION * size)
                     .collect(),
                 size,
             }

@@ -242,10 +242,10 @@ pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
     let mut attributes = Attributes { node, used: Vec::new() };
     let result = match (node.op_type(), inputs) {
         ("Sub", [x, y]) => {
-            x.with(x.real()?.iter().map(|x| Ok(x - y.scalar()?)).collect::<Result<_>>()?)
+            x.with(x.real()?.iter().zip(y.broadcast(x)?).map(|(x, y)| x - y).collect())
         }
         ("Div", [x, y]) => {
-            x.with(x.real()?.iter().map(|x| Ok(x / y.scalar()?)).collect::<Result<_>>()?)
+            x.with(x.real()?.iter().zip(y.broadcast(x)?).map(|(x, y)| x / y).collect())
         }
         ("Relu", [x]) => x.map(|x| x.max(0.0))?,
         ("LeakyRelu", [x]) => {

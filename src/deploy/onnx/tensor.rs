@@ -49,6 +49,20 @@ impl Tensor {
         }
     }
 
+    /// Its value for every element of `images`: a scalar's, or that of the element's channel.
+    pub(super) fn broadcast(&self, images: &Tensor) -> Result<Vec<f64>> {
+        let (count, values) = (images.real()?.len(), self.real()?);
+        if let &[value] = values {
+            return Ok(vec![value; count]);
+        }
+        match (images.image_shape(), &self.shape[..]) {
+            (Ok((_, shape)), &[channels, 1, 1]) if channels == shape.channels as usize => {
+                Ok((0..count).map(|at| values[shape.channel_of(at)]).collect())
+            }
+            _ => Err(bad("a tensor where a scalar, or a value a channel, is needed")),
+        }
+    }
+
     pub(super) fn image_shape(&self) -> Result<(usize, Shape)> {
         match self.shape[..] {
             [images, channels, height, width] => {
