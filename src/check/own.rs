@@ -223,6 +223,13 @@ fn asked(devices: &[Gpu]) -> Result<Asked> {
     Ok(asked)
 }
 
+/// `wgsl` as the specification has it: naga takes subgroup operations without the directive that
+/// enables them, and refuses the directive.
+fn with_extensions(wgsl: &str) -> String {
+    let enable = if wgsl.contains("subgroup") { "enable subgroups;\n" } else { "" };
+    format!("{enable}{wgsl}")
+}
+
 fn linked(asked: Asked) -> Result<Vec<ShaderSource>> {
     let mut sources = Vec::new();
     let mut previous = ("", 0);
@@ -232,7 +239,7 @@ fn linked(asked: Asked) -> Result<Vec<ShaderSource>> {
         numbers(name, &linked.bindings, &names)?;
         sources.push(ShaderSource {
             name: format!("{name}#{}", previous.1),
-            wgsl: linked.wgsl.clone(),
+            wgsl: with_extensions(&linked.wgsl),
             constants: specialization
                 .constants()
                 .map(|(constant, value)| (constant.to_string(), value))

@@ -27,12 +27,10 @@ pub(super) fn same_shape(source: &str, content: &Content) -> Result<Shape> {
     let others = others.chain(content.validation.iter().map(|part| ("validation", part)));
     for (name, part) in others {
         if part.shape != train.shape {
-            return Err(Error::Settings(phrase!(
-                "{}: training images are {}, {} images {} ({}); they must agree; <image-size H,W> \
-                 makes them one size",
-                source,
+            return Err(Error::Data(format!(
+                "{source}: training images are {}, {name} images {} ({}); they must agree; the \
+                 setting image-size makes them one size",
                 text(train.shape),
-                name,
                 text(part.shape),
                 part.name
             )));

@@ -203,7 +203,7 @@ fn what_the_file_says_holds_in_every_command() {
     );
     assert!(
         refused(2, &["eval", path, "--dataset", data, "--normalize", "0.1,0.2,0.3/1,1,1"])
-            .contains("one pair")
+            .contains("for images of 1 channel: give one for all, or one a channel")
     );
 }
 
