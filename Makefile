@@ -19,10 +19,11 @@ SPIRV  = target/spirv
 export XDG_RUNTIME_DIR ?= $(abspath target)
 
 # Modules of tests/library and tests/program that run a second time, on a device with WebGPU's
-# default limits and no optional feature.
-DEVICE_TESTS = core_kernels core_networks sgt_kernels goldens alignment training commands \
-               judgement_kernels judgement_goldens attribution_kernels attributions batch_norm \
-               quantizers integer_kernels
+# default limits and no optional feature: all kernels and networks. Whole runs of the program, which
+# use no others, are part of `make test-all`.
+DEVICE_TESTS = core_kernels core_networks sgt_kernels goldens alignment judgement_kernels \
+               judgement_goldens attribution_kernels attributions quantizers integer_kernels
+PROGRAM_TESTS = training commands batch_norm
 
 # Long runs, one after the other; short forms of them are part of `make test`.
 soak: cargo driver
@@ -43,8 +44,9 @@ test: cargo
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	for features in "" gpu check; do $(CARGO) check --locked --lib --no-default-features --features "$$features" || exit 1; done
-	$(CARGO) test --locked
-	SALIQ_DEVICE_PROFILE=webgpu $(CARGO) test --locked --test library --test program -- \
+	$(CARGO) test --locked --lib --bins --tests --benches
+	$(CARGO) test --locked --doc
+	SALIQ_DEVICE_PROFILE=webgpu $(CARGO) test --locked --test library -- \
 	  $(addsuffix ::,$(DEVICE_TESTS))
 	rm -rf $(SPIRV)
 	$(CARGO) run --locked --quiet --profile test -- check --spirv $(SPIRV) $(if $(GITHUB_ACTIONS),--format github)
@@ -52,7 +54,9 @@ test: cargo
 
 test-all: test
 	$(MAKE) soak
-	DEVICE_TESTS="$(DEVICE_TESTS)" .ci/test-more.sh
+	SALIQ_DEVICE_PROFILE=webgpu $(CARGO) test --locked --test program -- \
+	  $(addsuffix ::,$(PROGRAM_TESTS))
+	DEVICE_TESTS="$(DEVICE_TESTS) $(PROGRAM_TESTS)" .ci/test-more.sh
 
 fuzz: cargo
 	fuzz/run.sh
