@@ -18,6 +18,13 @@ pub(super) struct Analysis {
     pub features: BTreeSet<String>,
 }
 
+/// The text for naga, which refuses some of what the specification has; as it is, if it does not
+/// parse.
+pub(super) fn text_for_naga(wgsl: &str) -> String {
+    let Ok(module) = syntax::parse(wgsl) else { return wgsl.into() };
+    prepare(wgsl, &semantics::resolve(&module)).text
+}
+
 /// Applies all rules to WGSL text.
 pub(super) fn analyse(wgsl: &str) -> Result<Analysis, syntax::Failure> {
     let module = syntax::parse(wgsl)?;

@@ -1,7 +1,7 @@
 //! Uses naga to parse, validate for each backend, resolve overrides, and write.
 
 use super::{
-    analysis::analyse,
+    analysis::{analyse, text_for_naga},
     diagnostic::{Diagnostic, Platform, Severity},
     guard, limits, mistranslations,
     options::CheckOptions,
@@ -748,8 +748,8 @@ fn skip_translations(report: &mut ShaderReport, reason: &str) {
 /// SPIR-V words of all entry points.
 pub(super) fn spirv_words(source: &ShaderSource) -> Result<Vec<u32>, String> {
     guard::bounded_depth(&source.wgsl)?;
-    let module =
-        naga::front::wgsl::parse_str(&source.wgsl).map_err(|error| error.message().to_owned())?;
+    let text = text_for_naga(&source.wgsl);
+    let module = naga::front::wgsl::parse_str(&text).map_err(|error| error.message().to_owned())?;
     if module.entry_points.is_empty() {
         return Err("it has no entry point".to_owned());
     }
