@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     diagnostic::Diagnostic,
-    prepare::{Prepared, prepare},
+    naga_text::{NagaText, naga_text},
     rules, semantics, syntax,
 };
 
@@ -13,7 +13,7 @@ pub(super) struct Analysis {
     /// Findings, in the order of the text.
     pub found: Vec<Diagnostic>,
     /// The text for naga.
-    pub prepared: Prepared,
+    pub naga: NagaText,
     /// Features that the shader needs.
     pub features: BTreeSet<String>,
 }
@@ -22,7 +22,7 @@ pub(super) struct Analysis {
 /// parse.
 pub(super) fn text_for_naga(wgsl: &str) -> String {
     let Ok(module) = syntax::parse(wgsl) else { return wgsl.into() };
-    prepare(wgsl, &semantics::resolve(&module)).text
+    naga_text(wgsl, &semantics::resolve(&module)).text
 }
 
 /// Applies all rules to WGSL text.
@@ -30,7 +30,7 @@ pub(super) fn analyse(wgsl: &str) -> Result<Analysis, syntax::Failure> {
     let module = syntax::parse(wgsl)?;
     let program = semantics::resolve(&module);
     let found = rules::check(&module, &program);
-    let prepared = prepare(wgsl, &program);
+    let naga = naga_text(wgsl, &program);
     let features = rules::features(&program);
-    Ok(Analysis { found, prepared, features })
+    Ok(Analysis { found, naga, features })
 }

@@ -9,6 +9,7 @@ use std::{
     thread,
 };
 
+use super::comments::{block_comment, line_end};
 use crate::panics::caught;
 
 /// Stack size of a checking thread. naga recurses over expressions, statements and types;
@@ -38,8 +39,14 @@ pub(super) fn bounded_depth(source: &str) -> Result<(), String> {
     while let Some(&byte) = bytes.get(at) {
         let next = bytes.get(at + 1).copied();
         match byte {
-            b'/' if next == Some(b'/') => at = end_of_line(bytes, at),
-            b'/' if next == Some(b'*') => at = end_of_comment(bytes, at)?,
+            b'/' if next == Some(b'/') => at = line_end(bytes, at),
+            b'/' if next == Some(b'*') => {
+                let (end, depth) = block_comment(bytes, at);
+                if depth > MAX_OPERATORS {
+                    return Err(format!("more than {MAX_OPERATORS} nested comments"));
+                }
+                at = end - 1;
+            }
             b'(' | b'[' | b'{' => {
                 angles.push(0);
                 operators += 1;
@@ -96,33 +103,6 @@ pub(super) fn bounded_depth(source: &str) -> Result<(), String> {
         at += 1;
     }
     Ok(())
-}
-
-fn end_of_line(bytes: &[u8], at: usize) -> usize {
-    bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |n| at + n)
-}
-
-/// Index of the last byte of the (nestable) block comment that starts at `at`.
-fn end_of_comment(bytes: &[u8], mut at: usize) -> Result<usize, String> {
-    let mut depth = 0u32;
-    while at < bytes.len() {
-        if bytes[at..].starts_with(b"/*") {
-            depth += 1;
-            at += 2;
-        } else if bytes[at..].starts_with(b"*/") {
-            depth -= 1;
-            at += 2;
-            if depth == 0 {
-                return Ok(at - 1);
-            }
-        } else {
-            at += 1;
-        }
-        if depth > MAX_OPERATORS {
-            return Err(format!("more than {MAX_OPERATORS} nested comments"));
-        }
-    }
-    Ok(at)
 }
 
 /// Applies `work` to every item on all cores, on threads with a large stack, and keeps the order.

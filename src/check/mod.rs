@@ -20,6 +20,7 @@
 
 mod analysis;
 mod args;
+mod comments;
 mod config;
 mod diagnostic;
 mod files;
@@ -29,11 +30,11 @@ mod guard;
 mod limits;
 mod mistranslations;
 mod more;
+mod naga_text;
 mod options;
 #[cfg(feature = "cli")]
 mod own;
 mod place;
-mod prepare;
 mod read;
 mod render;
 mod report;

@@ -37,7 +37,7 @@ pub(super) fn add(report: &mut ShaderReport, wgsl: &str, most: usize) {
         if guard::bounded_depth(&text).is_err() {
             return;
         }
-        let Some(next) = first_error(&text, wgsl) else { return };
+        let Some(next) = first_error(&text) else { return };
         let Some(span) = next.span.clone() else { return };
         at = span.start;
         // What needs a declaration that was left out has no error of its own.
@@ -61,7 +61,7 @@ pub(super) fn add(report: &mut ShaderReport, wgsl: &str, most: usize) {
     }
 }
 
-fn first_error(text: &str, _original: &str) -> Option<Diagnostic> {
+fn first_error(text: &str) -> Option<Diagnostic> {
     let module = match naga::front::wgsl::parse_str(text) {
         Ok(module) => module,
         Err(error) => {

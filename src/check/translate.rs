@@ -4,9 +4,9 @@ use super::{
     analysis::{analyse, text_for_naga},
     diagnostic::{Diagnostic, Platform, Severity},
     guard, limits, mistranslations,
+    naga_text::gap,
     options::CheckOptions,
     place::Region,
-    prepare::gap,
     report::{Outcome, ShaderReport, ShaderSource},
     tools::{self, Written},
 };
@@ -130,11 +130,11 @@ pub(super) fn check_source(
     };
     if let Some(analysis) = analysis {
         check.found = analysis.found;
-        check.gaps = analysis.prepared.gaps;
-        check.asserts = analysis.prepared.asserts;
+        check.gaps = analysis.naga.gaps;
+        check.asserts = analysis.naga.asserts;
         check.features = analysis.features.into_iter().collect();
-        if analysis.prepared.text != source.wgsl {
-            check.text = Cow::Owned(analysis.prepared.text);
+        if analysis.naga.text != source.wgsl {
+            check.text = Cow::Owned(analysis.naga.text);
         }
     }
     check.stages(&mut report);

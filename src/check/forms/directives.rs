@@ -2,10 +2,11 @@
 //! shaders are written for.
 
 use super::conditions::Dependence;
-use super::lex::{self, Token, comment_end, is_word, line_end};
+use super::lex::{self, Token, is_word};
 use super::lines::directive;
 use super::texts::Texts;
 use super::values::{Values, evaluate};
+use crate::check::comments::{block_comment, line_end};
 use std::ops::Range;
 
 /// A part of a file, in order.
@@ -222,7 +223,7 @@ fn open_comment(bytes: &[u8], mut at: usize, end: usize) -> usize {
         match bytes[at..] {
             [b'/', b'/', ..] => return 0,
             [b'/', b'*', ..] => {
-                let closed = comment_end(bytes, at);
+                let closed = block_comment(bytes, at).0;
                 if closed > end {
                     return closed;
                 }

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use crate::check::comments::{block_comment, line_end};
+
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -53,7 +55,7 @@ pub(super) fn tokens(text: &str, file: u32, range: Range<usize>, out: &mut Vec<T
                 continue;
             }
             b'/' if next == Some(b'*') => {
-                at = comment_end(bytes, at);
+                at = block_comment(bytes, at).0;
                 continue;
             }
             _ if byte.is_ascii_whitespace() => {
@@ -133,33 +135,6 @@ fn number_end(bytes: &[u8], start: usize) -> usize {
 fn marker_end(bytes: &[u8], at: usize) -> Option<usize> {
     let end = word_end(bytes, at + 2);
     (end > at + 2 && bytes.get(end) == Some(&b'}')).then_some(end + 1)
-}
-
-/// Index of the line break that ends the line, or the length.
-pub(super) fn line_end(bytes: &[u8], at: usize) -> usize {
-    bytes[at..].iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |length| at + length)
-}
-
-/// Index behind the nestable block comment that starts at `at`.
-pub(super) fn comment_end(bytes: &[u8], mut at: usize) -> usize {
-    let mut depth = 0u32;
-    while at < bytes.len() {
-        match bytes[at..] {
-            [b'/', b'*', ..] => {
-                depth += 1;
-                at += 2;
-            }
-            [b'*', b'/', ..] => {
-                depth -= 1;
-                at += 2;
-                if depth == 0 {
-                    return at;
-                }
-            }
-            _ => at += 1,
-        }
-    }
-    bytes.len()
 }
 
 /// The index of the token that closes the bracket at `open`, or of the last token. `<` is no

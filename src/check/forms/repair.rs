@@ -12,6 +12,32 @@ use super::values::{Values, evaluate};
 /// Most names of one condition.
 const MAX_NAMES: usize = 6;
 
+/// A file's tokens, and the stretches of it that depend on conditions.
+struct Scanned {
+    tokens: Vec<Token>,
+    dependences: Vec<Dependence>,
+}
+
+impl Scanned {
+    /// Those of file number `file`.
+    fn new(texts: &Texts, file: usize) -> Scanned {
+        let text = &texts.files[file].text;
+        let mut all = Vec::new();
+        tokens(text, file as u32, 0..text.len(), &mut all);
+        let mut dependences = conditions::dependences(texts, &all);
+        if has_directive(text) {
+            dependences.extend(directives::dependences(texts, file as u32));
+        }
+        Scanned { tokens: all, dependences }
+    }
+}
+
+/// The files that have `name` in their text.
+fn naming<'a>(texts: &'a Texts, name: &'a str) -> impl Iterator<Item = Scanned> + 'a {
+    let has_name = move |&file: &usize| texts.files[file].text.contains(name);
+    (0..texts.files.len()).filter(has_name).map(|file| Scanned::new(texts, file))
+}
+
 /// The definitions under which `name` is declared in one of the files, where `values` are not such,
 /// those with the fewest changes first; `given` are not changed.
 pub(super) fn repaired(
@@ -22,17 +48,7 @@ pub(super) fn repaired(
     given: &Values,
 ) -> Vec<Values> {
     let mut fitting: Vec<(usize, Values)> = Vec::new();
-    for file in 0..texts.files.len() as u32 {
-        let text = &texts.files[file as usize].text;
-        if !text.contains(name) {
-            continue;
-        }
-        let mut all = Vec::new();
-        tokens(text, file, 0..text.len(), &mut all);
-        let mut found = conditions::dependences(texts, &all);
-        if has_directive(text) {
-            found.extend(directives::dependences(texts, file));
-        }
+    for Scanned { tokens: all, dependences: found } in naming(texts, name) {
         let members = if is_member { structures(texts, &all) } else { Vec::new() };
         for place in declarations(texts, &all, name) {
             if is_member && !members.iter().any(|range| range.contains(&place)) {
@@ -58,17 +74,7 @@ pub(super) fn repaired(
 /// The definitions under which a `return` of function `name` is there.
 pub(super) fn returning(texts: &Texts, name: &str, values: &Values, given: &Values) -> Vec<Values> {
     let mut fitting = Vec::new();
-    for file in 0..texts.files.len() as u32 {
-        let text = &texts.files[file as usize].text;
-        if !text.contains(name) {
-            continue;
-        }
-        let mut all = Vec::new();
-        tokens(text, file, 0..text.len(), &mut all);
-        let mut found = conditions::dependences(texts, &all);
-        if has_directive(text) {
-            found.extend(directives::dependences(texts, file));
-        }
+    for Scanned { tokens: all, dependences: found } in naming(texts, name) {
         for at in 0..all.len() {
             if !(texts.is(&all, at, "fn") && texts.is(&all, at + 1, name)) {
                 continue;
@@ -96,13 +102,7 @@ pub(super) fn returning(texts: &Texts, name: &str, values: &Values, given: &Valu
 /// The names of the members that a structure has under any condition.
 pub(super) fn members(texts: &Texts, name: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for file in 0..texts.files.len() as u32 {
-        let text = &texts.files[file as usize].text;
-        if !text.contains(name) {
-            continue;
-        }
-        let mut all = Vec::new();
-        tokens(text, file, 0..text.len(), &mut all);
+    for Scanned { tokens: all, .. } in naming(texts, name) {
         for at in 0..all.len() {
             if !(texts.is(&all, at, "struct") && texts.is(&all, at + 1, name)) {
                 continue;
@@ -127,17 +127,7 @@ pub(super) fn members(texts: &Texts, name: &str) -> Vec<String> {
 /// Whether all declarations of `name` in the files depend on conditions, and there is one.
 pub(super) fn is_conditional(texts: &Texts, name: &str) -> bool {
     let mut count = 0;
-    for file in 0..texts.files.len() as u32 {
-        let text = &texts.files[file as usize].text;
-        if !text.contains(name) {
-            continue;
-        }
-        let mut all = Vec::new();
-        tokens(text, file, 0..text.len(), &mut all);
-        let mut found = conditions::dependences(texts, &all);
-        if has_directive(text) {
-            found.extend(directives::dependences(texts, file));
-        }
+    for Scanned { tokens: all, dependences: found } in naming(texts, name) {
         let is_inside = |place: &u32| found.iter().any(|one| one.range.contains(place));
         count += declarations(texts, &all, name).iter().filter(|place| is_inside(place)).count();
     }
@@ -147,14 +137,9 @@ pub(super) fn is_conditional(texts: &Texts, name: &str) -> bool {
 /// Whether a stretch of a file holds conditions.
 pub(super) fn has_conditions(texts: &Texts, file: usize, offset: usize) -> bool {
     let Some(source) = texts.files.get(file) else { return false };
-    let mut all = Vec::new();
-    tokens(&source.text, file as u32, 0..source.text.len(), &mut all);
-    let mut found = conditions::dependences(texts, &all);
-    if has_directive(&source.text) {
-        found.extend(directives::dependences(texts, file as u32));
-    }
     let Some((range, _)) = declaration_at(&source.text, offset) else { return false };
-    found
+    Scanned::new(texts, file)
+        .dependences
         .iter()
         .any(|one| (one.range.start as usize) < range.end && range.start < one.range.end as usize)
 }

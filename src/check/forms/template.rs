@@ -1,7 +1,8 @@
 //! Markers of template engines and of strings of JavaScript: `{{x}}`, `${x}`, `<%= x %>`, `##X##`.
 
-use super::lex::{comment_end, is_word, line_end};
+use super::lex::is_word;
 use super::values::Values;
+use crate::check::comments::{block_comment, line_end};
 use std::ops::Range;
 
 /// A marker and, if it is a plain name, the name.
@@ -24,7 +25,7 @@ pub(super) fn markers(text: &str) -> Vec<Marker> {
         if bytes[at..].starts_with(b"//") {
             at = line_end(bytes, at);
         } else if bytes[at..].starts_with(b"/*") {
-            at = comment_end(bytes, at);
+            at = block_comment(bytes, at).0;
         } else if let Some(end) = marker_end(text, at) {
             let inside =
                 text[at..end].trim_matches(['{', '}', '$', '<', '>', '%', '=', '-', '#', ' ']);

@@ -417,6 +417,17 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
         }
     }
 
+    /// A loop is left, or not, by `condition`.
+    fn leave_by(&mut self, condition: ExprId) -> u8 {
+        let causes = self.value(condition);
+        self.flow |= causes;
+        let state = self.state.clone();
+        if let Some(into) = self.breaks.last_mut() {
+            join(into, &state);
+        }
+        BREAK
+    }
+
     fn repeat(&mut self, parts: &Parts<'m, 's>) -> u8 {
         let before = self.flow;
         let mut head = self.copy_state();
@@ -431,13 +442,7 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
             self.continues.push(None);
             behaviour = 0;
             if let Some(condition) = parts.condition {
-                let causes = self.value(condition);
-                self.flow |= causes;
-                let state = self.state.clone();
-                if let Some(into) = self.breaks.last_mut() {
-                    join(into, &state);
-                }
-                behaviour |= BREAK;
+                behaviour |= self.leave_by(condition);
             }
             let of_body = self.statements(parts.body);
             behaviour |= of_body;
@@ -451,13 +456,7 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
                     self.statement(update);
                 }
                 if let Some(condition) = parts.break_if {
-                    let causes = self.value(condition);
-                    self.flow |= causes;
-                    let state = self.state.clone();
-                    if let Some(into) = self.breaks.last_mut() {
-                        join(into, &state);
-                    }
-                    behaviour |= BREAK;
+                    behaviour |= self.leave_by(condition);
                 }
             }
             let left = self.breaks.pop().flatten();

@@ -580,27 +580,8 @@ impl<'s> Call<'_, 's> {
                     return None;
                 }
                 for (i, j) in [(1, 2), (2, 0), (0, 1)] {
-                    let x = self.constants.operate_lane(
-                        &span,
-                        BinaryOp::Multiply,
-                        a[i],
-                        b[j],
-                        scalar,
-                    )?;
-                    let y = self.constants.operate_lane(
-                        &span,
-                        BinaryOp::Multiply,
-                        a[j],
-                        b[i],
-                        scalar,
-                    )?;
-                    numbers.push(self.constants.operate_lane(
-                        &span,
-                        BinaryOp::Subtract,
-                        x,
-                        y,
-                        scalar,
-                    )?);
+                    let pairs = [(a[i], b[j]), (a[j], b[i])];
+                    numbers.push(self.constants.difference(&span, pairs, scalar)?);
                 }
             }
             "determinant" => {
@@ -611,27 +592,8 @@ impl<'s> Call<'_, 's> {
                     numbers.push(self.constants.float(&span, result, scalar)?);
                     return self.constants.bounded(numbers);
                 }
-                let x = self.constants.operate_lane(
-                    &span,
-                    BinaryOp::Multiply,
-                    first[0],
-                    first[3],
-                    scalar,
-                )?;
-                let y = self.constants.operate_lane(
-                    &span,
-                    BinaryOp::Multiply,
-                    first[1],
-                    first[2],
-                    scalar,
-                )?;
-                numbers.push(self.constants.operate_lane(
-                    &span,
-                    BinaryOp::Subtract,
-                    x,
-                    y,
-                    scalar,
-                )?);
+                let pairs = [(first[0], first[3]), (first[1], first[2])];
+                numbers.push(self.constants.difference(&span, pairs, scalar)?);
             }
             "reflect" => {
                 let normal = values.get(1)?.clone();

@@ -203,6 +203,18 @@ impl Constants {
         Some(sum)
     }
 
+    /// The product of the first pair less that of the second.
+    pub fn difference(
+        &mut self,
+        span: &Bytes,
+        pairs: [(Number, Number); 2],
+        scalar: Scalar,
+    ) -> Option<Number> {
+        let mut product = |(x, y)| self.operate_lane(span, BinaryOp::Multiply, x, y, scalar);
+        let (from, less) = (product(pairs[0])?, product(pairs[1])?);
+        self.operate_lane(span, BinaryOp::Subtract, from, less, scalar)
+    }
+
     pub fn operate_lane(
         &mut self,
         span: &Bytes,

@@ -747,18 +747,22 @@ impl<'m, 's> Resolver<'m, 's> {
         }
     }
 
-    fn member(&mut self, id: ExprId, base: ExprId, member: &Ident<'s>) {
-        self.expr(base);
-        let at = id as usize;
-        let phase = self.program.phase(base);
-        let ty = self.program.ty(base).clone();
-        // A pointer is dereferenced by itself.
-        let (reference, inner) = match &ty {
+    /// The type whose parts `base` gives access to, and where it is in memory; a pointer is
+    /// dereferenced by itself.
+    fn reached(&self, base: ExprId) -> (Option<(Space, Access)>, Type<'s>) {
+        match self.program.ty(base) {
             Type::Reference(space, inner, access) | Type::Pointer(space, inner, access) => {
                 (Some((*space, *access)), (**inner).clone())
             }
             other => (None, other.clone()),
-        };
+        }
+    }
+
+    fn member(&mut self, id: ExprId, base: ExprId, member: &Ident<'s>) {
+        self.expr(base);
+        let at = id as usize;
+        let phase = self.program.phase(base);
+        let (reference, inner) = self.reached(base);
         self.program.roots[at] = self.program.root(base);
         let value = self.program.value(base).cloned();
         let wrap = |ty: Type<'s>| match reference {
@@ -805,13 +809,7 @@ impl<'m, 's> Resolver<'m, 's> {
         self.expr(index);
         let at = id as usize;
         let phase = self.program.phase(base).max(self.program.phase(index));
-        let ty = self.program.ty(base).clone();
-        let (reference, inner) = match &ty {
-            Type::Reference(space, inner, access) | Type::Pointer(space, inner, access) => {
-                (Some((*space, *access)), (**inner).clone())
-            }
-            other => (None, other.clone()),
-        };
+        let (reference, inner) = self.reached(base);
         self.program.roots[at] = self.program.root(base);
         let (element, count) = match &inner {
             Type::Array(element, length) => (

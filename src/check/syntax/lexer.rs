@@ -1,6 +1,7 @@
 //! Tokens of WGSL, with the template lists found as the specification says ("Template lists").
 
 use super::tree::{Bytes, Literal};
+use crate::check::comments::block_comment;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Token<'s> {
@@ -69,21 +70,7 @@ fn skip_blank(source: &str, mut at: usize) -> usize {
                 at = line_end(source, at);
             }
             Some(b'/') if bytes.get(at + 1) == Some(&b'*') => {
-                let mut depth = 0u32;
-                while at < bytes.len() {
-                    if bytes[at..].starts_with(b"/*") {
-                        depth += 1;
-                        at += 2;
-                    } else if bytes[at..].starts_with(b"*/") {
-                        depth -= 1;
-                        at += 2;
-                        if depth == 0 {
-                            break;
-                        }
-                    } else {
-                        at += 1;
-                    }
-                }
+                at = block_comment(bytes, at).0;
             }
             Some(byte) if *byte >= 0x80 => match source[at..].chars().next() {
                 Some(

@@ -23,7 +23,7 @@ const NAGA_REQUIRES: [&str; 3] = [
 const NAGA_WITHOUT: [&str; 2] = ["subgroups", "subgroup_size_control"];
 
 /// A text for naga, and what was taken out of it.
-pub struct Prepared {
+pub struct NagaText {
     /// WGSL of the same length.
     pub text: String,
     /// What naga refuses.
@@ -40,7 +40,7 @@ pub fn gap(message: &str, span: Option<Bytes>) -> Diagnostic {
 }
 
 /// The text for naga.
-pub fn prepare(wgsl: &str, program: &Program<'_, '_>) -> Prepared {
+pub fn naga_text(wgsl: &str, program: &Program<'_, '_>) -> NagaText {
     let mut prepare = Prepare {
         wgsl,
         program,
@@ -59,7 +59,7 @@ pub fn prepare(wgsl: &str, program: &Program<'_, '_>) -> Prepared {
         }
     }
     let text = String::from_utf8(prepare.text).unwrap_or_else(|_| wgsl.to_owned());
-    Prepared { text, gaps: prepare.gaps, asserts: prepare.asserts }
+    NagaText { text, gaps: prepare.gaps, asserts: prepare.asserts }
 }
 
 struct Prepare<'a, 'm, 's> {
