@@ -32,6 +32,9 @@ pub use fetch::{Progress, fetch};
 pub use format::idx;
 pub use locate::{DATA_DIR_VARIABLE, Listing, list};
 pub use parse::{FileFormat, parse};
+pub use pixels::luminance;
+#[cfg(feature = "cli")]
+pub(crate) use {format::png, pixels::swaps_sides};
 
 use crate::{Result, config::ReadOptions};
 use content::{Content, Part};

@@ -3,6 +3,7 @@
 use image::{
     GrayImage, RgbImage,
     imageops::{self, FilterType},
+    metadata::Orientation,
 };
 
 use crate::{
@@ -20,6 +21,12 @@ pub fn luminance(rgb: [u8; 3]) -> u8 {
     let [red, green, blue] = rgb.map(u32::from);
     // At most 255: the weights add up to 2^16.
     ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
+}
+
+/// Whether the orientation exchanges rows and columns.
+pub(crate) fn swaps_sides(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
 /// Returns an error if `count` images of `shape` do not fit in memory within [`MAX_BYTES`].

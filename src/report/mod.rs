@@ -23,7 +23,7 @@ pub use filmstrip::Filmstrip;
 pub use grid::{Grid, GridColumn};
 pub use histograms::DistributionChart;
 pub use html::{Block, Report, Section};
-pub use picture::{Ground, Picture, luminance, parse_picture, read_picture};
+pub use picture::{Ground, Picture, parse_picture, read_picture};
 pub use quantizers::{QuantizerTrace, quantizer_charts};
 pub use table::{ResultRow, Table, result_table, result_terms};
 pub(crate) use table::{bytes, counted, fixed, markdown_text, plus_minus, signed, thousands};

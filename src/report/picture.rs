@@ -13,6 +13,7 @@ use image::{
 use crate::{
     Error, Result,
     config::Shape,
+    data::{luminance, png, swaps_sides},
     files::{DEFLATE_BEST_RATIO, read_bounded},
 };
 
@@ -90,9 +91,7 @@ pub fn parse_picture(path: &Path, bytes: &[u8], shape: Shape, invert: bool) -> R
     })?;
     // Done before scaling, which would mix in the colours of transparent pixels.
     let (opaque, ground, is_transparent) = on_ground(picture);
-    let orientation =
-        chunks(bytes, *b"eXIf").find_map(|(_, data)| Orientation::from_exif_chunk(data));
-    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+    let orientation = png::orientation(bytes).unwrap_or(Orientation::NoTransforms);
     let (width, height) = if swaps_sides(orientation) {
         (shape.height, shape.width)
     } else {
@@ -120,14 +119,6 @@ pub fn parse_picture(path: &Path, bytes: &[u8], shape: Shape, invert: bool) -> R
     })
 }
 
-/// The grey of a colour, bit for bit as Pillow's `convert("L")`: 0.299 R + 0.587 G + 0.114 B (ITU-R
-/// BT.601-7, 2.5.1) with 16 fractional bits.
-pub fn luminance(rgb: [u8; 3]) -> u8 {
-    let [red, green, blue] = rgb.map(u32::from);
-    // At most 255: the weights add up to 2^16.
-    ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
-}
-
 fn grey(picture: DynamicImage) -> GrayImage {
     let (width, height) = (picture.width(), picture.height());
     let values = match picture {
@@ -139,12 +130,6 @@ fn grey(picture: DynamicImage) -> GrayImage {
         other => other.into_rgb8().pixels().map(|pixel| luminance(pixel.0)).collect(),
     };
     GrayImage::from_raw(width, height, values).unwrap_or_default() // a value a pixel
-}
-
-/// Whether the orientation exchanges rows and columns.
-fn swaps_sides(orientation: Orientation) -> bool {
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
 /// The picture without transparency, the ground of its transparent pixels, and whether all pixels
@@ -184,9 +169,7 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     limits.max_image_height = Some(MOST_SIDE);
     // Enough for a few rows and for the content of other chunks; the pixels have their own bound.
     limits.max_alloc = Some(1 << 22);
-    // The decoder assumes that a palette has whole colours (PNG specification, 11.2.2) and panics
-    // if the last one is incomplete.
-    if chunks(bytes, *b"PLTE").any(|(length, _)| length % 3 != 0 || !(3..=768).contains(&length)) {
+    if !png::has_whole_palette(bytes) {
         let hint = ImageFormatHint::Exact(ImageFormat::Png);
         return Err(ImageError::Decoding(DecodingError::new(
             hint,
@@ -203,21 +186,6 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
         return Err(ImageError::Limits(LimitError::from_kind(LimitErrorKind::DimensionError)));
     }
     DynamicImage::from_decoder(decoder)
-}
-
-/// Declared lengths and data of the chunks of type `kind`, up to the end of the file (PNG
-/// specification, 5.3); a truncated chunk has no data.
-fn chunks(bytes: &[u8], kind: [u8; 4]) -> impl Iterator<Item = (usize, &[u8])> {
-    let mut rest = bytes.get(8..).unwrap_or_default();
-    let chunks = std::iter::from_fn(move || {
-        let (length, behind) = rest.split_first_chunk::<4>()?;
-        let (own_kind, behind) = behind.split_first_chunk::<4>()?;
-        let length = u32::from_be_bytes(*length) as usize;
-        // Four bytes of checksum follow the data.
-        rest = length.checked_add(4).and_then(|end| behind.get(end..)).unwrap_or_default();
-        Some((*own_kind, length, behind.get(..length).unwrap_or_default()))
-    });
-    chunks.filter(move |(own_kind, ..)| *own_kind == kind).map(|(_, length, data)| (length, data))
 }
 
 /// Bits per pixel from the file's header, which a decoder has accepted (PNG specification, 11.2.1).
@@ -290,7 +258,10 @@ mod tests {
             Err(Error::Model(_))
         ));
         let palette = include_bytes!("../../fuzz/crashes/picture/palette-of-a-third-of-a-colour");
-        assert_eq!(chunks(palette, *b"PLTE").map(|(length, _)| length).collect::<Vec<_>>(), [49]);
+        assert_eq!(
+            png::chunks(palette, *b"PLTE").map(|(length, _)| length).collect::<Vec<_>>(),
+            [49]
+        );
         let cut = parse_picture(
             Path::new(NAME),
             b"\x89PNG\r\n\x1a\nnothing more",

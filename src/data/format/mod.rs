@@ -12,6 +12,7 @@ mod names;
 pub(super) mod npy;
 pub(super) mod npz;
 pub(super) mod picture;
+pub(crate) mod png;
 pub(super) mod safetensors;
 
 use std::{

@@ -13,7 +13,8 @@ use image::{
     metadata::Orientation,
 };
 
-use crate::{files::DEFLATE_BEST_RATIO, panics::caught};
+use super::png;
+use crate::{data::pixels::swaps_sides, files::DEFLATE_BEST_RATIO, panics::caught};
 
 /// Largest number of pixels of a picture: photographs of 108 megapixels exist.
 pub(super) const MAX_PIXELS: u64 = 120_000_000;
@@ -159,7 +160,7 @@ fn decoder(kind: Kind, bytes: &[u8]) -> Result<Box<dyn ImageDecoder + '_>, Strin
         decoder.set_limits(limits())?;
         Ok(decoder)
     };
-    if kind == Kind::Png && !has_whole_palette(bytes) {
+    if kind == Kind::Png && !png::has_whole_palette(bytes) {
         return Err("damaged: a palette has 1 to 256 colours of 3 bytes".into());
     }
     open().map_err(|error| reason(&error))
@@ -218,18 +219,10 @@ fn reason(error: &ImageError) -> String {
 /// The orientation of EXIF; one that does not exist is none.
 fn orientation(kind: Kind, bytes: &[u8], decoder: &mut dyn ImageDecoder) -> Orientation {
     let found = match kind {
-        // The chunk may follow the pixels.
-        Kind::Png => {
-            chunks(bytes, *b"eXIf").find_map(|(_, data)| Orientation::from_exif_chunk(data))
-        }
+        Kind::Png => png::orientation(bytes),
         _ => decoder.orientation().ok(),
     };
     found.unwrap_or(Orientation::NoTransforms)
-}
-
-fn swaps_sides(orientation: Orientation) -> bool {
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
 fn is_grey(color: ColorType) -> bool {
@@ -273,7 +266,7 @@ fn has_grey_palette(kind: Kind, bytes: &[u8]) -> bool {
 
 fn is_animated(kind: Kind, bytes: &[u8]) -> bool {
     match kind {
-        Kind::Png => chunks(bytes, *b"acTL").next().is_some(),
+        Kind::Png => png::chunks(bytes, *b"acTL").next().is_some(),
         Kind::WebP => {
             bytes.get(12..16) == Some(b"VP8X") && bytes.get(20).is_some_and(|f| f & 2 != 0)
         }
@@ -357,26 +350,6 @@ fn flattened(image: DynamicImage, grey_palette: bool) -> Picture {
         _ => color(values),
     };
     picture
-}
-
-/// Declared lengths and data of the chunks of type `kind` of a PNG file (PNG specification, 5.3); a
-/// truncated chunk has no data.
-fn chunks(bytes: &[u8], kind: [u8; 4]) -> impl Iterator<Item = (usize, &[u8])> {
-    let mut rest = bytes.get(8..).unwrap_or_default();
-    let chunks = std::iter::from_fn(move || {
-        let (length, behind) = rest.split_first_chunk::<4>()?;
-        let (own_kind, behind) = behind.split_first_chunk::<4>()?;
-        let length = u32::from_be_bytes(*length) as usize;
-        // Four bytes of checksum follow the data.
-        rest = length.checked_add(4).and_then(|end| behind.get(end..)).unwrap_or_default();
-        Some((*own_kind, length, behind.get(..length).unwrap_or_default()))
-    });
-    chunks.filter(move |(own_kind, ..)| *own_kind == kind).map(|(_, length, data)| (length, data))
-}
-
-/// The decoder assumes that a palette has whole colours (PNG specification, 11.2.2).
-fn has_whole_palette(bytes: &[u8]) -> bool {
-    chunks(bytes, *b"PLTE").all(|(length, _)| length % 3 == 0 && (3..=768).contains(&length))
 }
 
 /// Walks through the segments of a JPEG file up to the marker of its end (ITU-T T.81, B.1.1): the
