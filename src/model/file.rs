@@ -24,16 +24,6 @@ use crate::{
     plain,
 };
 
-/// Suffixes of the names of quantizer parameters, learned or stored with packed weights.
-const QUANTIZERS: [&str; 7] = [
-    ".alpha",
-    ".step",
-    ".offset",
-    ".weight_step",
-    ".weight_scale",
-    ".weight_zero_point",
-    ".weight_packed",
-];
 /// The convolutions of Table I have no padding; those of many copies of the network have one pixel.
 const PADDINGS: [u32; 2] = [0, 1];
 
@@ -334,7 +324,7 @@ impl ModelFile {
     /// Names of the learned parameters of quantizers, in order.
     pub fn quantizers(&self) -> Vec<String> {
         let mut names: Vec<String> =
-            self.tensors.names().filter(|name| is_quantizer(name)).map(plain).collect();
+            self.tensors.names().filter(|name| state_dict::is_quantizer(name)).map(plain).collect();
         names.sort();
         names
     }
@@ -423,7 +413,10 @@ impl ModelFile {
                 let lost = lost.map(|parameter| parameter.name.clone());
                 (stored, lost)
             }
-            None => (layout.clone(), self.without_place(layout)),
+            None => {
+                let left = state_dict::leftovers(&self.tensors, layout);
+                (layout.clone(), left.first().map(ToString::to_string))
+            }
         };
         if let Some(lost) = lost {
             return Err(Error::Settings(phrase!(
@@ -584,10 +577,7 @@ impl ModelFile {
 
     /// Tensors that the network does without: an error, or a line about them.
     fn take_leftovers(&self, layout: &ParameterLayout, whose: &str) -> Result<Option<String>> {
-        let names: Vec<&str> = state_dict::leftovers(&self.tensors, layout)
-            .into_iter()
-            .filter(|name| !is_quantizer(name))
-            .collect();
+        let names = state_dict::leftovers(&self.tensors, layout);
         if names.is_empty() {
             return Ok(None);
         }
@@ -681,17 +671,6 @@ impl ModelFile {
             },
         )
     }
-
-    /// A tensor that `layout` does not have and that belongs to no quantizer.
-    fn without_place(&self, layout: &ParameterLayout) -> Option<String> {
-        let mut names: Vec<_> = self
-            .tensors
-            .names()
-            .filter(|name| !is_quantizer(name) && layout.find(name).is_none())
-            .collect();
-        names.sort_unstable();
-        names.first().map(ToString::to_string)
-    }
 }
 
 /// The model file for `path`: `path` itself, or the one in a run folder.
@@ -711,10 +690,6 @@ fn model_file(path: &Path) -> Result<PathBuf> {
         return Err(Error::unfit(path, &what, Remedy::Training));
     }
     Ok(file)
-}
-
-fn is_quantizer(name: &str) -> bool {
-    QUANTIZERS.iter().any(|ending| name.ends_with(ending))
 }
 
 /// The configuration of a model whose file contains no information.

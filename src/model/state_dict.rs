@@ -6,6 +6,16 @@ use crate::{Error, Result, error::phrase, graph::ParameterLayout, plain};
 
 /// Prefixes of PyTorch's wrappers: data parallel training and `torch.compile`.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
+/// Suffixes of the names of quantizer parameters, learned or stored with packed weights.
+const QUANTIZERS: [&str; 7] = [
+    ".alpha",
+    ".step",
+    ".offset",
+    ".weight_step",
+    ".weight_scale",
+    ".weight_zero_point",
+    ".weight_packed",
+];
 /// Most names in a line.
 const MOST_NAMES: usize = 6;
 
@@ -64,9 +74,15 @@ pub(super) fn rename(tensors: &mut TensorFile, renames: &[(String, String)]) -> 
     Ok(())
 }
 
-/// The tensors that `layout` has no use for, in order.
+/// Whether the tensor `name` belongs to a quantizer.
+pub(super) fn is_quantizer(name: &str) -> bool {
+    QUANTIZERS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// The tensors that `layout` has no use for and that belong to no quantizer, in order.
 pub(super) fn leftovers<'a>(tensors: &'a TensorFile, layout: &ParameterLayout) -> Vec<&'a str> {
-    let mut names: Vec<&str> = tensors.names().filter(|name| layout.find(name).is_none()).collect();
+    let is_left = |name: &&str| !is_quantizer(name) && layout.find(name).is_none();
+    let mut names: Vec<&str> = tensors.names().filter(is_left).collect();
     names.sort_unstable();
     names
 }
