@@ -29,7 +29,7 @@ impl PixelNormalization {
     /// A mean and a standard deviation a channel; equal pairs are one for all channels.
     ///
     /// # Errors
-    /// A line for no pair and for more than 16.
+    /// A line for no pair, for more than 16, and for numbers as in [`Self::check`].
     pub fn per_channel(pairs: &[(f32, f32)]) -> Result<PixelNormalization, String> {
         let Some(&first) = pairs.first().filter(|_| pairs.len() <= MOST) else {
             return Err(format!(
@@ -37,6 +37,7 @@ impl PixelNormalization {
                 pairs.len()
             ));
         };
+        pairs.iter().try_for_each(check_pair)?;
         let mut own = PixelNormalization { count: pairs.len(), pairs: [first; MOST] };
         own.pairs[..pairs.len()].copy_from_slice(pairs);
         if pairs.iter().all(|pair| *pair == first) {
@@ -88,13 +89,7 @@ impl PixelNormalization {
     /// A line for a number that is not finite, a deviation that is not above 0, and for pairs of
     /// more or fewer channels.
     pub fn check(&self, channels: u32) -> Result<(), String> {
-        for (mean, deviation) in self.pairs() {
-            if !mean.is_finite() || !deviation.is_finite() || *deviation <= 0.0 {
-                return Err(format!(
-                    "mean {mean}, deviation {deviation}: must be finite, the deviation above 0"
-                ));
-            }
-        }
+        self.pairs().iter().try_for_each(check_pair)?;
         if self.count != 1 && self.count != channels as usize {
             let plural = if channels == 1 { "channel" } else { "channels" };
             return Err(format!(
@@ -105,6 +100,14 @@ impl PixelNormalization {
         }
         Ok(())
     }
+}
+
+/// Returns a line for a number that is not finite and a deviation that is not above 0.
+fn check_pair((mean, deviation): &(f32, f32)) -> Result<(), String> {
+    if mean.is_finite() && deviation.is_finite() && *deviation > 0.0 {
+        return Ok(());
+    }
+    Err(format!("mean {mean}, deviation {deviation}: must be finite, the deviation above 0"))
 }
 
 impl fmt::Debug for PixelNormalization {

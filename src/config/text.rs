@@ -226,12 +226,6 @@ impl FromStr for NormalizeSpec {
             .collect();
         let own =
             PixelNormalization::per_channel(&pairs).map_err(|why| format!("`{text}`: {why}"))?;
-        let is_possible = |(mean, deviation): &(f32, f32)| {
-            mean.is_finite() && deviation.is_finite() && *deviation > 0.0
-        };
-        if !own.pairs().iter().all(is_possible) {
-            return Err(format!("`{text}`: the standard deviation must be above 0"));
-        }
         Ok(NormalizeSpec(Normalize::Fixed(own)))
     }
 }

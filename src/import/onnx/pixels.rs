@@ -137,7 +137,6 @@ pub(super) fn own_normalization<'a>(
     }
     let pairs: Vec<(f32, f32)> = means.into_iter().zip(deviations).collect();
     let own = PixelNormalization::per_channel(&pairs).ok()?;
-    own.check(pairs.len() as u32).ok()?;
     Some((own, &division.output[0][..]))
 }
 
