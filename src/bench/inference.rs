@@ -76,7 +76,7 @@ pub fn inference(
     progress: &mut dyn FnMut(&str),
 ) -> Result<InferenceResult> {
     let deployable = DeployableModel::new(model)?;
-    let (config, plan) = (&model.config, IntegerPlan::new(&deployable, deployable.normalization));
+    let (config, plan) = (&model.config, IntegerPlan::new(&deployable));
     let layers = model.graph.weighted().count();
     let plain =
         QuantizationConfig { bits: vec![LayerBits::FLOAT; layers], ..config.quantization.clone() };

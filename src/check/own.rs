@@ -371,7 +371,7 @@ fn record_integers(gpu: &Gpu, config: ModelConfig) -> Result<()> {
     let model =
         Model { config, graph, parameters, missing_alphas: Vec::new(), path: PathBuf::new() };
     let deployable = DeployableModel::new(&model)?;
-    let plan = IntegerPlan::new(&deployable, deployable.normalization);
+    let plan = IntegerPlan::new(&deployable);
     let data = ResidentData::new(gpu, &blank(shape).test, shape)?;
     for slots in [1, 2] {
         let network = IntegerNetwork::new(gpu, &plan, slots)?;

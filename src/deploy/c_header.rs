@@ -50,7 +50,7 @@ pub fn c_identifier(text: &str) -> String {
 /// # Errors
 /// [`Error::Model`] for a network whose tables would not fit 32-bit offsets.
 pub fn c_header(model: &DeployableModel, prefix: &str) -> Result<CHeader> {
-    let plan = IntegerPlan::new(model, model.normalization);
+    let plan = IntegerPlan::new(model);
     let mut constants = Constants::default();
     let (places, words) = places(&plan);
     let ram_words = words.max(1);

@@ -50,7 +50,7 @@ impl CProgram {
     /// # Errors
     /// [`Error::Model`] where there is no C compiler, or where it refuses the header.
     pub fn compile(header: &str, prefix: &str, model: &DeployableModel) -> Result<CProgram> {
-        let plan = IntegerPlan::new(model, model.normalization);
+        let plan = IntegerPlan::new(model);
         let replaced = |step: &super::IntegerStep| match &step.to {
             Encoding::Levels(grid) if step.activation.is_some() => {
                 Some((step.output.elements() as usize, grid.clone()))

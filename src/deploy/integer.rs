@@ -322,8 +322,9 @@ pub struct IntegerPlan {
 }
 
 impl IntegerPlan {
-    /// The steps of `model`, with images normalised by `normalization`.
-    pub fn new(model: &DeployableModel, normalization: PixelNormalization) -> IntegerPlan {
+    /// The steps of `model`.
+    pub fn new(model: &DeployableModel) -> IntegerPlan {
+        let normalization = model.normalization;
         let mut planner =
             Planner { input: model.input, normalization, image: None, steps: Vec::new() };
         planner.normalize();

@@ -15,7 +15,7 @@ use saliq::{
 };
 
 use crate::{
-    common::{NORMALIZATION, activation, conv, gpu, in_colour, random_model},
+    common::{activation, conv, gpu, in_colour, random_model},
     deploy::{check_by, images},
 };
 
@@ -280,7 +280,7 @@ fn separable_convolutions_are_exact() {
             StepOperation::Weighted(weighted) => weighted.border.is_some(),
             _ => false,
         };
-        count(&IntegerPlan::new(&model, NORMALIZATION), is_by_place)
+        count(&IntegerPlan::new(&model), is_by_place)
     };
     // Zero points in front of padding: of both depthwise layers and of the dilated one.
     assert_eq!([SETTINGS[0], SETTINGS[3]].map(offsets), [0, 3]);
@@ -318,7 +318,7 @@ fn dense_blocks_are_exact() {
 
 fn plan_of(model: &Model) -> IntegerPlan {
     let model = DeployableModel::new(model).unwrap();
-    IntegerPlan::new(&model, model.normalization)
+    IntegerPlan::new(&model)
 }
 
 /// Channels with constants of their own have no scale in common: floats go in.

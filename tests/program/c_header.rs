@@ -218,7 +218,7 @@ fn odd_networks_survive_the_sanitizers() {
         let header = c_header(&model, "odd").unwrap();
         assert!(header.text.is_ascii() && !header.text.contains('@'), "{bits}");
         std::fs::write(folder.path().join("odd.h"), &header.text).unwrap();
-        let plan = IntegerPlan::new(&model, model.normalization);
+        let plan = IntegerPlan::new(&model);
         let mut random = Random(3);
         let images: Vec<u8> =
             (0..6 * plan.input.elements()).map(|_| random.below(256) as u8).collect();
@@ -267,7 +267,7 @@ fn sums_are_right_under_sanitizers() {
         let model = DeployableModel::new(&model).unwrap();
         let header = c_header(&model, "sums").unwrap();
         std::fs::write(folder.path().join("sums.h"), &header.text).unwrap();
-        let plan = IntegerPlan::new(&model, model.normalization);
+        let plan = IntegerPlan::new(&model);
         let mut random = Random(3);
         let images: Vec<u8> =
             (0..6 * plan.input.elements()).map(|_| random.below(256) as u8).collect();
@@ -299,7 +299,7 @@ fn check_networks(bits: &str, quantization: &QuantizationConfig) {
         let header = c_header(&model, "net").unwrap();
         assert!(header.text.is_ascii() && !header.text.contains('@'), "{what}");
         std::fs::write(folder.path().join("net.h"), &header.text).unwrap();
-        let plan = IntegerPlan::new(&model, model.normalization);
+        let plan = IntegerPlan::new(&model);
         let mut random = Random(3);
         let size = plan.input.elements() as usize;
         let images: Vec<u8> = (0..6 * size).map(|_| random.below(256) as u8).collect();

@@ -61,7 +61,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         Engine::Float => None,
         Engine::Integer => {
             let deployable = DeployableModel::new(&model)?;
-            let plan = IntegerPlan::new(&deployable, deployable.normalization);
+            let plan = IntegerPlan::new(&deployable);
             if plan.integer_steps() == 0 {
                 log::warn!(
                     "no layer has both quantized weights and quantized inputs, so everything is \
