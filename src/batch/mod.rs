@@ -36,6 +36,13 @@ pub struct GatherOptions {
     pub normalization: PixelNormalization,
 }
 
+impl GatherOptions {
+    /// All images as they are, in file order.
+    pub fn in_file_order(normalization: PixelNormalization) -> GatherOptions {
+        GatherOptions { shuffle: false, augment: Vec::new(), normalization }
+    }
+}
+
 /// The buffers from which a recorded step reads the range of its images, and their labels.
 pub struct Batch {
     /// Largest number of images per part.

@@ -257,7 +257,7 @@ impl Agreement {
     ) -> Result<Agreement> {
         let table = StepRecord::in_file_order(data.count, most, 0);
         let batch = Batch::new(gpu, most, false, table.len() as u64)?;
-        let options = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
+        let options = GatherOptions::in_file_order(normalization);
         let mut part = Recording::new();
         network.record_weights(gpu, &mut part)?;
         batch.record_begin(gpu, &mut part)?;

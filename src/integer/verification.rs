@@ -153,7 +153,7 @@ pub async fn verify(
     let mut part = Recording::new();
     network.record_weights(gpu, &mut part)?;
     batch.record_begin(gpu, &mut part)?;
-    let options = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
+    let options = GatherOptions::in_file_order(normalization);
     let classifier: &dyn Classifier = &network;
     classifier.record_gather(gpu, &mut part, &batch, &data, &options)?;
     classifier.record_forward(gpu, &mut part, batch.clean())?;

@@ -128,21 +128,18 @@ impl<'a> Infidelity<'a> {
         };
         let (normalization, shape) = (self.subject.normalization, self.subject.shape());
         let elements = shape.elements() as usize;
-        let start = match baseline {
-            Baseline::Images(images) => images.clone(),
-            alike => alike.image(0, shape),
-        };
-        debug_assert!(start.len().is_multiple_of(elements));
-        let bytes = self.subject.images.images.iter().enumerate();
-        let pixels = bytes
-            .map(|(at, &byte)| normalization.apply(f32::from(byte) / 255.0, shape.channel_of(at)));
-        let rates: Vec<f32> = maps
-            .iter()
-            .zip(pixels)
+        let images = self.subject.images.images.chunks_exact(elements);
+        let rates: Vec<f32> = images
+            .zip(maps.chunks_exact(elements))
             .enumerate()
-            .map(|(index, (&value, pixel))| {
-                let distance = pixel - start[index % start.len()];
-                if distance == 0.0 { value } else { value / distance }
+            .flat_map(|(number, (image, map))| {
+                let start = baseline.image(number, shape);
+                let values = image.iter().zip(map).zip(start).enumerate();
+                values.map(move |(at, ((&byte, &value), start))| {
+                    let pixel = normalization.apply(f32::from(byte) / 255.0, shape.channel_of(at));
+                    let distance = pixel - start;
+                    if distance == 0.0 { value } else { value / distance }
+                })
             })
             .collect();
         self.run(&rates, progress).await

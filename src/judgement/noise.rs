@@ -59,8 +59,7 @@ impl NoisyImages {
         let values = gpu.buffer("noise", u64::from(most) * u64::from(shape.elements()) * 4)?;
         let mut gather = Recording::new();
         batch.record_begin(gpu, &mut gather)?;
-        let normalization = subject.normalization;
-        let options = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
+        let options = GatherOptions::in_file_order(subject.normalization);
         batch.record_gather(gpu, &mut gather, &data, &options, &clean.pixels)?;
         let rounds: Vec<Round> =
             (0..noise.samples).map(|sample| Round { sample, ..Round::default() }).collect();

@@ -183,8 +183,7 @@ impl Stage {
         network.record_weights(gpu, &mut weights)?;
         let mut begin = Recording::new();
         batch.record_begin(gpu, &mut begin)?;
-        let normalization = subject.normalization;
-        let gather = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
+        let gather = GatherOptions::in_file_order(subject.normalization);
         batch.record_gather(gpu, &mut begin, &data, &gather, network.input())?;
         network.record_forward(gpu, &mut begin, batch.clean(), None)?;
         Ok(Stage { network, batch, table, weights, begin })

@@ -202,7 +202,7 @@ impl Evaluator {
         network.record_weights(gpu, &mut weights)?;
         let mut part = Recording::new();
         batch.record_begin(gpu, &mut part)?;
-        let options = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
+        let options = GatherOptions::in_file_order(normalization);
         network.record_gather(gpu, &mut part, &batch, data, &options)?;
         network.record_forward(gpu, &mut part, batch.clean())?;
         let logits = (network.logits(), network.classes());

@@ -66,8 +66,7 @@ pub async fn observe_activations(
     batch.write_table(gpu, &table);
     let mut recording = Recording::new();
     batch.record_begin(gpu, &mut recording)?;
-    let normalization = pass.normalization;
-    let gather = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
+    let gather = GatherOptions::in_file_order(pass.normalization);
     batch.record_gather(gpu, &mut recording, data, &gather, network.input())?;
     network.record_weights(gpu, &mut recording)?;
     let training = TrainingPass { step: &batch.step, batches: 1, freeze_after: None };

@@ -123,7 +123,7 @@ pub async fn explain_data(
     let normalization = options.normalization;
     let mut gather = Recording::new();
     batch.record_begin(gpu, &mut gather)?;
-    let gathering = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
+    let gathering = GatherOptions::in_file_order(normalization);
     batch.record_gather(gpu, &mut gather, data, &gathering, &images.pixels)?;
     let masking =
         Masking::new(gpu, shape, most, 1.0 - options.keep, options.rank, MaskFill::Uniform)?;

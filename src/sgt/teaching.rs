@@ -196,7 +196,7 @@ impl Teaching {
         };
         let records = StepRecord::in_file_order(data.epoch_images(), self.most, 0);
         let batch = Batch::new(gpu, self.most, false, records.len() as u64)?;
-        let in_order = GatherOptions { shuffle: false, augment: Vec::new(), ..gather.clone() };
+        let in_order = GatherOptions::in_file_order(gather.normalization);
         let mut part = Recording::new();
         batch.record_begin(gpu, &mut part)?;
         batch.record_gather(gpu, &mut part, data, &in_order, images)?;

@@ -523,8 +523,7 @@ fn a_step_is_that_of_double_backward() {
         let teaching = Teaching::new(gpu(), setup).unwrap();
         let batch = Batch::new(gpu(), count, false, 1).unwrap();
         batch.write_table(gpu(), &StepRecord::in_file_order(count, count, 0));
-        let gather =
-            GatherOptions { shuffle: false, augment: Vec::new(), normalization: NORMALIZATION };
+        let gather = GatherOptions::in_file_order(NORMALIZATION);
         let mut recording = Recording::new();
         student.record_weights(gpu(), &mut recording).unwrap();
         batch.record_begin(gpu(), &mut recording).unwrap();

@@ -206,7 +206,7 @@ fn check(what: &str, model: &Model) -> IntegerPlan {
 pub fn check_by(what: &str, model: &Model, slots: u32) -> IntegerPlan {
     let model = DeployableModel::new(model).unwrap();
     let normalization = model.normalization;
-    let plan = IntegerPlan::new(&model, normalization);
+    let plan = IntegerPlan::new(&model);
     let split = images(plan.input, 7, 5);
     let expected = integer_network(&plan, &split.images);
     let data = ResidentData::new(gpu(), &split, plan.input).unwrap();
@@ -215,7 +215,7 @@ pub fn check_by(what: &str, model: &Model, slots: u32) -> IntegerPlan {
             IntegerNetwork::with_tiles(gpu(), &plan, slots, TileTable::for_kind(software)).unwrap();
         let table = StepRecord::in_file_order(7, slots, 0);
         let batch = Batch::new(gpu(), slots, false, table.len() as u64).unwrap();
-        let options = GatherOptions { shuffle: false, augment: Vec::new(), normalization };
+        let options = GatherOptions::in_file_order(normalization);
         let mut part = Recording::new();
         batch.record_begin(gpu(), &mut part).unwrap();
         network.record_gather(gpu(), &mut part, &batch, &data, &options).unwrap();
@@ -397,7 +397,6 @@ fn sums_are_bounded() {
         QuantizationConfig { weight_quant: WeightQuantizer::Symmetric, ..Default::default() };
     let plan = IntegerPlan::new(
         &DeployableModel::new(&random_model(network(), "8,8,8,8", quantization, 2)).unwrap(),
-        NORMALIZATION,
     );
     let sums = |input: &[i64], values: &[i32]| {
         values.iter().zip(input).map(|(&w, a)| i64::from(w) * a).sum::<i64>()
@@ -437,7 +436,7 @@ fn levels_are_those_of_fake_quantization() {
         let quantization =
             QuantizationConfig { per_channel, act_quant, pact, ..Default::default() };
         let model = random_model(network(), bits, quantization, 31);
-        let plan = IntegerPlan::new(&DeployableModel::new(&model).unwrap(), NORMALIZATION);
+        let plan = IntegerPlan::new(&DeployableModel::new(&model).unwrap());
         let integer = IntegerNetwork::new(gpu(), &plan, 8).unwrap();
         let options = NetworkOptions { slots: 8, ..Default::default() };
         let network =

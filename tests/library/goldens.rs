@@ -76,8 +76,7 @@ impl Pass {
             gpu(),
             &[StepRecord { count, batch: count, epoch_images: count, ..StepRecord::default() }],
         );
-        let gather =
-            GatherOptions { shuffle: false, augment: Vec::new(), normalization: NORMALIZATION };
+        let gather = GatherOptions::in_file_order(NORMALIZATION);
         let mut recording = Recording::new();
         network.record_weights(gpu(), &mut recording).unwrap();
         batch.record_begin(gpu(), &mut recording).unwrap();

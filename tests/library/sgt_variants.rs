@@ -72,8 +72,7 @@ impl Steps {
                 .unwrap();
         let metrics = Metrics::new(gpu(), IMAGES, 1).unwrap();
         let optimizer = Optimizer::new(gpu(), &built, &Default::default(), &quantization).unwrap();
-        let gather =
-            GatherOptions { shuffle: false, augment: Vec::new(), normalization: NORMALIZATION };
+        let gather = GatherOptions::in_file_order(NORMALIZATION);
         let options = StepOptions::new(sgt, gather, &built.graph);
         let used = sgt.enabled.then_some(&masking);
         let inputs = StepInputs {
@@ -116,8 +115,7 @@ impl Steps {
     fn saliency(&self) -> Vec<f32> {
         let mut recording = Recording::new();
         self.batch.record_begin(gpu(), &mut recording).unwrap();
-        let gather =
-            GatherOptions { shuffle: false, augment: Vec::new(), normalization: NORMALIZATION };
+        let gather = GatherOptions::in_file_order(NORMALIZATION);
         self.batch
             .record_gather(gpu(), &mut recording, &self.data, &gather, self.network.input())
             .unwrap();
