@@ -5,8 +5,8 @@ pub(super) fn line_end(bytes: &[u8], at: usize) -> usize {
     bytes[at..].iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |length| at + length)
 }
 
-/// Index behind the nestable block comment that starts at `at`, or the length, and how deep comments
-/// in it are nested.
+/// Index behind the nestable block comment that starts at `at`, or the length, and how deep
+/// comments in it are nested.
 pub(super) fn block_comment(bytes: &[u8], mut at: usize) -> (usize, u32) {
     let (mut depth, mut deepest) = (0u32, 0);
     while at < bytes.len() {

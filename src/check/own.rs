@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use super::report::ShaderSource;
+use super::{guard, report::ShaderSource};
 use crate::{
     Error, Result,
     batch::ResidentData,
@@ -213,12 +213,18 @@ type Asked = BTreeSet<(&'static str, Specialization, Vec<&'static str>)>;
 
 /// What `devices` ask for.
 fn asked(devices: &[Gpu]) -> Result<Asked> {
-    let mut asked = BTreeSet::new();
-    for gpu in devices {
-        for kernel in requests(gpu)? {
-            let names = kernel.names().to_vec();
-            asked.insert((kernel.name(), kernel.specialization().clone(), names));
-        }
+    let of_one = |gpu: &Gpu| -> Result<Asked> {
+        let of_kernel = |kernel: &Arc<Kernel>| {
+            (kernel.name(), kernel.specialization().clone(), kernel.names().to_vec())
+        };
+        Ok(requests(gpu)?.iter().map(of_kernel).collect())
+    };
+    let failed = |_: &Gpu, reason: &str| {
+        Err(Error::Shader { kernel: "of the check".into(), reason: reason.into() })
+    };
+    let mut asked = Asked::new();
+    for own in guard::parallel(devices, of_one, failed) {
+        asked.extend(own?);
     }
     Ok(asked)
 }

@@ -748,8 +748,10 @@ fn skip_translations(report: &mut ShaderReport, reason: &str) {
 /// SPIR-V words of all entry points.
 pub(super) fn spirv_words(source: &ShaderSource) -> Result<Vec<u32>, String> {
     guard::bounded_depth(&source.wgsl)?;
-    let text = text_for_naga(&source.wgsl);
-    let module = naga::front::wgsl::parse_str(&text).map_err(|error| error.message().to_owned())?;
+    // Most texts need no analysis.
+    let parsed = naga::front::wgsl::parse_str(&source.wgsl)
+        .or_else(|_| naga::front::wgsl::parse_str(&text_for_naga(&source.wgsl)));
+    let module = parsed.map_err(|error| error.message().to_owned())?;
     if module.entry_points.is_empty() {
         return Err("it has no entry point".to_owned());
     }
