@@ -102,6 +102,17 @@ pub enum ExplainBaseline {
     White,
 }
 
+impl ExplainBaseline {
+    /// The baseline in the units of a network's input.
+    pub(super) fn normalized(self, normalization: &PixelNormalization) -> Baseline {
+        match self {
+            ExplainBaseline::Zero => Baseline::Value(0.0),
+            ExplainBaseline::Black => Baseline::of_pixel(0.0, normalization),
+            ExplainBaseline::White => Baseline::of_pixel(1.0, normalization),
+        }
+    }
+}
+
 /// Images in the order given, by number or by file name, such as `0,5,7-20,cat/001.png`; at most
 /// 100,000.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -431,11 +442,7 @@ impl ExplainArgs {
         numbers: &[u32],
     ) -> DataOptions {
         let defaults = MethodOptions::default();
-        let baseline = match self.baseline.unwrap_or_default() {
-            ExplainBaseline::Zero => Baseline::Value(0.0),
-            ExplainBaseline::Black => Baseline::of_pixel(0.0, &normalization),
-            ExplainBaseline::White => Baseline::of_pixel(1.0, &normalization),
-        };
+        let baseline = self.baseline.unwrap_or_default().normalized(&normalization);
         let settings = MethodOptions {
             output: match self.output {
                 ExplainOutput::Logit => Output::Logit,

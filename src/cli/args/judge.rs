@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Result,
     config::PixelNormalization,
-    saliency::{Baseline, Method, MethodOptions},
+    saliency::{Method, MethodOptions},
 };
 
 /// The explanations to judge.
@@ -84,11 +84,7 @@ impl JudgedMethodArgs {
         input: &ModelInputArgs,
     ) -> MethodOptions {
         let defaults = MethodOptions::default();
-        let baseline = match self.baseline.unwrap_or_default() {
-            ExplainBaseline::Zero => Baseline::Value(0.0),
-            ExplainBaseline::Black => Baseline::of_pixel(0.0, &normalization),
-            ExplainBaseline::White => Baseline::of_pixel(1.0, &normalization),
-        };
+        let baseline = self.baseline.unwrap_or_default().normalized(&normalization);
         MethodOptions {
             samples: self.samples,
             noise: self.noise,
