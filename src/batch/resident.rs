@@ -53,12 +53,7 @@ impl ResidentData {
         let limits = gpu.limits();
         let largest = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         let each = largest / u64::from(shape.elements()).max(1);
-        ResidentData::in_shards(gpu, split, shape, each.min(u64::from(u32::MAX)) as u32)
-    }
-
-    /// As [`Self::new`], with at most `each` images (at least 1) a buffer.
-    pub fn in_shards(gpu: &Gpu, split: &Split, shape: Shape, each: u32) -> Result<ResidentData> {
-        let each = each.max(1);
+        let each = each.clamp(1, u64::from(u32::MAX)) as u32;
         let bytes = each as usize * shape.elements() as usize;
         let shards = split.images.chunks(bytes);
         let buffers = shards.map(|shard| gpu.upload("data set", shard)).collect::<Result<_>>()?;
