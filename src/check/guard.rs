@@ -13,8 +13,8 @@ use super::comments::{block_comment, line_end};
 use crate::panics::caught;
 
 /// Stack size of a checking thread. naga recurses over expressions, statements and types;
-/// only touched pages use memory.
-const STACK_BYTES: usize = 64 << 20;
+/// only touched pages use memory. Frames are larger in a build without optimisation.
+const STACK_BYTES: usize = if cfg!(debug_assertions) { 256 << 20 } else { 64 << 20 };
 
 /// Largest number of nested brackets; naga itself gives up near 200 nested expressions or blocks.
 const MAX_NESTING: u32 = 200;

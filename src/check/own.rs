@@ -208,8 +208,9 @@ pub fn own_kernels_of_matrices() -> Result<Vec<ShaderSource>> {
     linked(asked(&[wide, narrow])?)
 }
 
-/// Kernels with their specialisations and the names of what they bind.
-type Asked = BTreeSet<(&'static str, Specialization, Vec<&'static str>)>;
+/// A kernel with its specialisation and the names of what it binds.
+type AskedKernel = (&'static str, Specialization, Vec<&'static str>);
+type Asked = BTreeSet<AskedKernel>;
 
 /// What `devices` ask for.
 fn asked(devices: &[Gpu]) -> Result<Asked> {
@@ -237,23 +238,27 @@ fn with_extensions(wgsl: &str) -> String {
 }
 
 fn linked(asked: Asked) -> Result<Vec<ShaderSource>> {
-    let mut sources = Vec::new();
+    let mut numbered = Vec::new();
     let mut previous = ("", 0);
-    for (name, specialization, names) in asked {
-        previous = if previous.0 == name { (name, previous.1 + 1) } else { (name, 1) };
-        let linked = link(name, &specialization)?;
-        numbers(name, &linked.bindings, &names)?;
-        sources.push(ShaderSource {
-            name: format!("{name}#{}", previous.1),
-            wgsl: with_extensions(&linked.wgsl),
-            constants: specialization
-                .constants()
-                .map(|(constant, value)| (constant.to_string(), value))
-                .collect(),
-            user: false,
-        });
+    for one in asked {
+        previous = if previous.0 == one.0 { (one.0, previous.1 + 1) } else { (one.0, 1) };
+        numbered.push((previous.1, one));
     }
-    Ok(sources)
+    let source = |(number, (name, specialization, names)): &(u32, AskedKernel)| {
+        let linked = link(name, specialization)?;
+        numbers(name, &linked.bindings, names)?;
+        let constants = specialization.constants();
+        Ok(ShaderSource {
+            name: format!("{name}#{number}"),
+            wgsl: with_extensions(&linked.wgsl),
+            constants: constants.map(|(own, value)| (own.to_string(), value)).collect(),
+            user: false,
+        })
+    };
+    let failed = |(_, (name, ..)): &(u32, AskedKernel), reason: &str| {
+        Err(Error::Shader { kernel: (*name).into(), reason: reason.into() })
+    };
+    guard::parallel(&numbered, source, failed).into_iter().collect()
 }
 
 /// Creates the pipeline of every kernel in every specialisation that the program can request, on a

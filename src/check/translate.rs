@@ -74,6 +74,17 @@ impl Backend {
     }
 }
 
+/// What naga can translate for every backend.
+fn shared_capabilities() -> Capabilities {
+    [Backend::Spirv, Backend::Msl, Backend::Hlsl, Backend::Glsl]
+        .into_iter()
+        .fold(Capabilities::all(), |shared, backend| shared & backend.capabilities())
+}
+
+fn validator(capabilities: Capabilities) -> Validator {
+    Validator::new(ValidationFlags::all(), capabilities)
+}
+
 /// Checks one shader. It never fails and never panics; every problem is in the report.
 pub fn check(source: &ShaderSource) -> ShaderReport {
     let mut reports = check_all(std::slice::from_ref(source));
@@ -256,8 +267,10 @@ impl Check<'_> {
         };
         report.entry_points = module.entry_points.iter().map(|entry| entry.name.clone()).collect();
 
-        let all = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module);
-        let info = match all {
+        // What is valid with the features that all backends have needs no look at each of them.
+        let shared = validator(shared_capabilities()).validate(&module);
+        let is_portable = shared.is_ok();
+        let info = match shared.or_else(|_| validator(Capabilities::all()).validate(&module)) {
             Ok(info) => info,
             Err(error) => {
                 let message = plain_words(&chain(error.as_inner()));
@@ -303,20 +316,34 @@ impl Check<'_> {
             let warnings = mistranslations::warnings(&module, &info, |span| self.bytes(span));
             report.diagnostics.extend(warnings);
         }
+        // Sizes are known now.
+        let resolved_info = |resolved: &Resolved<'_>| match resolved {
+            Ok((Cow::Owned(module), _)) => {
+                validator(shared_capabilities()).validate_resolved_overrides(module).ok()
+            }
+            _ => None,
+        };
+        let portable: Vec<_> = resolved.iter().map(resolved_info).collect();
         let translate = |backend: Backend| {
             if !self.translates_for(backend) {
                 return Outcome::skipped(format!("{} is no target", backend.name()));
             }
-            let info = match self.portable(backend, &module) {
-                Ok(info) => info,
-                Err(outcome) => return outcome,
+            let own = if is_portable { None } else { Some(self.portable(backend, &module)) };
+            let info = match &own {
+                None => &info,
+                Some(Ok(info)) => info,
+                Some(Err(outcome)) => return outcome.clone(),
             };
-            targets.iter().zip(&resolved).fold(Outcome::Pass, |worst, (target, resolved)| {
-                worst.worse(match resolved {
-                    Err(outcome) => outcome.clone(),
+            let parts = targets.iter().zip(&resolved).zip(&portable);
+            parts.fold(Outcome::Pass, |worst, ((target, resolved), portable)| {
+                worst.worse(match (resolved, portable) {
+                    (Err(outcome), _) => outcome.clone(),
                     // Without overrides it is the module that is validated already.
-                    Ok((Cow::Borrowed(module), _)) => self.written(backend, module, &info, target),
-                    Ok((module, _)) => self.translated(backend, module, target),
+                    (Ok((Cow::Borrowed(module), _)), _) => {
+                        self.written(backend, module, info, target)
+                    }
+                    (Ok((module, _)), Some(info)) => self.written(backend, module, info, target),
+                    (Ok((module, _)), None) => self.translated(backend, module, target),
                 })
             })
         };
@@ -552,16 +579,14 @@ impl Check<'_> {
     /// Validation of the whole module with one backend's capabilities.
     fn portable(&self, backend: Backend, module: &Module) -> Result<ModuleInfo, Outcome> {
         let capabilities = backend.capabilities();
-        let error = match Validator::new(ValidationFlags::all(), capabilities).validate(module) {
+        let error = match validator(capabilities).validate(module) {
             Ok(info) => return Ok(info),
             Err(error) => error,
         };
         // saliq's kernels for cooperative matrices are alternatives for adapters that have them;
         // Direct3D has none.
         let with_matrices = capabilities | Capabilities::COOPERATIVE_MATRIX;
-        if !self.source.user
-            && Validator::new(ValidationFlags::all(), with_matrices).validate(module).is_ok()
-        {
+        if !self.source.user && validator(with_matrices).validate(module).is_ok() {
             return Err(Outcome::skipped(format!(
                 "{} has no cooperative matrices; the kernel is not used there",
                 backend.name()
@@ -569,9 +594,7 @@ impl Check<'_> {
         }
         // A feature of WebGPU that a device may lack is a need, and no fault.
         let with_features = capabilities | OPTIONAL;
-        if self.source.user
-            && Validator::new(ValidationFlags::all(), with_features).validate(module).is_ok()
-        {
+        if self.source.user && validator(with_features).validate(module).is_ok() {
             let text = plain_words(&chain(error.as_inner()));
             let reason = format!("{} lacks what it needs: {text}", backend.name());
             return Err(Outcome::skipped(reason));
@@ -582,9 +605,7 @@ impl Check<'_> {
     /// Validates the resolved module for the backend again, because sizes are known now, and
     /// writes it.
     fn translated(&self, backend: Backend, module: &Module, target: &Target) -> Outcome {
-        let info = match Validator::new(ValidationFlags::all(), backend.capabilities())
-            .validate_resolved_overrides(module)
-        {
+        let info = match validator(backend.capabilities()).validate_resolved_overrides(module) {
             Ok(info) => info,
             Err(error) => {
                 let prefix = format!("{} cannot do this: ", backend.name());
@@ -755,7 +776,7 @@ pub(super) fn spirv_words(source: &ShaderSource) -> Result<Vec<u32>, String> {
     if module.entry_points.is_empty() {
         return Err("it has no entry point".to_owned());
     }
-    let info = Validator::new(ValidationFlags::all(), back::spv::supported_capabilities())
+    let info = validator(back::spv::supported_capabilities())
         .validate(&module)
         .map_err(|error| chain(error.as_inner()))?;
     let (module, _) =
@@ -764,7 +785,7 @@ pub(super) fn spirv_words(source: &ShaderSource) -> Result<Vec<u32>, String> {
     if let Some(value) = limits::oversized_value(&module) {
         return Err(format!("not translated: {value}"));
     }
-    let info = Validator::new(ValidationFlags::all(), back::spv::supported_capabilities())
+    let info = validator(back::spv::supported_capabilities())
         .validate_resolved_overrides(&module)
         .map_err(|error| chain(error.as_inner()))?;
     back::spv::write_vec(&module, &info, &spirv_options(source.user), None)

@@ -17,7 +17,8 @@ mod reflection;
 mod specialization;
 mod unroll;
 
-pub use reflection::{Bound, bindings_of};
+pub use reflection::Bound;
+use reflection::bindings_of;
 pub use specialization::Specialization;
 
 use crate::{Error, Result};
@@ -52,7 +53,7 @@ pub struct Linked {
 /// Kernels that differ in pipeline constants alone have one text: it is linked once a process.
 ///
 /// # Errors
-/// [`Error::Shader`] if the linker refuses it or naga cannot read what is linked.
+/// [`Error::Shader`] if the linker refuses it.
 pub fn link(name: &str, specialization: &Specialization) -> Result<Arc<Linked>> {
     type Texts = HashMap<(String, Specialization), Arc<Linked>>;
     static LINKED: LazyLock<Mutex<Texts>> = LazyLock::new(Mutex::default);
@@ -62,12 +63,11 @@ pub fn link(name: &str, specialization: &Specialization) -> Result<Arc<Linked>> 
         return Ok(linked.clone());
     }
     // Others may link meanwhile.
-    let wgsl = link_anew(name, specialization)?;
-    let bindings = bindings_of(name, &wgsl)?;
-    Ok(texts().entry(key).or_insert_with(|| Arc::new(Linked { wgsl, bindings })).clone())
+    let linked = Arc::new(link_anew(name, specialization)?);
+    Ok(texts().entry(key).or_insert(linked).clone())
 }
 
-fn link_anew(name: &str, specialization: &Specialization) -> Result<String> {
+fn link_anew(name: &str, specialization: &Specialization) -> Result<Linked> {
     let mut resolver = VirtualResolver::new();
     let failed = |reason: String| Error::Shader { kernel: name.into(), reason };
     for file in SHADERS.files().chain(SHADERS.dirs().flat_map(Dir::files)) {
@@ -105,5 +105,6 @@ fn link_anew(name: &str, specialization: &Specialization) -> Result<String> {
         let directive = EnableDirective { attributes: Vec::new(), extensions };
         linked.syntax.global_directives.push(GlobalDirective::Enable(directive));
     }
-    Ok(linked.to_string())
+    let bindings = bindings_of(&linked.syntax);
+    Ok(Linked { wgsl: linked.to_string(), bindings })
 }

@@ -1,8 +1,12 @@
-//! The declarations of a linked kernel, read by naga.
+//! The declarations of a linked kernel.
 
-use wesl::{EscapeMangler, Mangler};
-
-use crate::{Error, Result};
+use wesl::{
+    EscapeMangler, Mangler,
+    syntax::{
+        Attribute, Declaration, Expression, ExpressionNode, GlobalDeclaration, LiteralExpression,
+        TranslationUnit,
+    },
+};
 
 /// A buffer that a kernel declares.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,22 +17,41 @@ pub struct Bound {
     pub binding: u32,
 }
 
-/// The buffers of group 0 that `wgsl`, the linked kernel `name`, declares, ordered by their
-/// numbers.
-///
-/// # Errors
-/// [`Error::Shader`] if naga cannot read it.
-pub fn bindings_of(name: &str, wgsl: &str) -> Result<Vec<Bound>> {
-    let failed = |reason| Error::Shader { kernel: name.into(), reason };
-    let module = naga::front::wgsl::parse_str(wgsl)
-        .map_err(|error| failed(error.emit_to_string_with_path(wgsl, name)))?;
-    let bound = |(_, variable): (_, &naga::GlobalVariable)| {
-        let place = variable.binding.filter(|place| place.group == 0)?;
-        Some(Bound { name: own_name(variable.name.as_deref()?), binding: place.binding })
+/// The buffers of group 0 that `unit`, a linked kernel, declares, ordered by their numbers.
+pub(super) fn bindings_of(unit: &TranslationUnit) -> Vec<Bound> {
+    let declarations = unit.global_declarations.iter().filter_map(|own| match own.node() {
+        GlobalDeclaration::Declaration(declaration) => Some(declaration),
+        _ => None,
+    });
+    let bound = |declaration: &Declaration| {
+        let number = |read: fn(&Attribute) -> Option<&ExpressionNode>| {
+            let mut all = declaration.attributes.iter().map(|own| own.node());
+            literal(all.find_map(read)?.node())
+        };
+        let group = number(|own| match own {
+            Attribute::Group(number) => Some(number),
+            _ => None,
+        })?;
+        let binding = number(|own| match own {
+            Attribute::Binding(number) => Some(number),
+            _ => None,
+        })?;
+        let name = own_name(&declaration.ident.to_string());
+        (group == 0).then_some(Bound { name, binding })
     };
-    let mut all: Vec<Bound> = module.global_variables.iter().filter_map(bound).collect();
+    let mut all: Vec<Bound> = declarations.filter_map(bound).collect();
     all.sort_by_key(|own| own.binding);
-    Ok(all)
+    all
+}
+
+/// An integer that is written out.
+fn literal(expression: &Expression) -> Option<u32> {
+    match expression {
+        Expression::Literal(LiteralExpression::AbstractInt(value)) => (*value).try_into().ok(),
+        Expression::Literal(LiteralExpression::U32(value)) => Some(*value),
+        Expression::Literal(LiteralExpression::I32(value)) => (*value).try_into().ok(),
+        _ => None,
+    }
 }
 
 /// The name of a declaration in its own file; the linker prefixes it with the file's path.
@@ -40,7 +63,7 @@ fn own_name(linked: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shaders::{Specialization, link};
+    use crate::shaders::{Specialization, kernel_names, link};
 
     #[test]
     fn imported_buffers_have_the_names_of_their_files() {
@@ -52,9 +75,21 @@ mod tests {
         assert_eq!(names, (0..).zip(expected).collect::<Vec<_>>());
     }
 
+    /// The numbers are those that naga, which wgpu translates with, reads.
     #[test]
-    fn what_naga_does_not_read_names_the_kernel() {
-        let error = bindings_of("mine", "fn f(").unwrap_err();
-        assert!(matches!(&error, Error::Shader { kernel, .. } if kernel == "mine"), "{error}");
+    fn buffers_are_those_that_naga_reflects() {
+        for name in kernel_names() {
+            let Ok(linked) = link(name, &Specialization::new()) else { continue };
+            let Ok(module) = naga::front::wgsl::parse_str(&linked.wgsl) else { continue };
+            let bound = |(_, variable): (_, &naga::GlobalVariable)| {
+                let place = variable.binding.filter(|place| place.group == 0)?;
+                Some(Bound { name: own_name(variable.name.as_deref()?), binding: place.binding })
+            };
+            let mut reflected: Vec<Bound> =
+                module.global_variables.iter().filter_map(bound).collect();
+            reflected.sort_by_key(|own| own.binding);
+            assert_eq!(linked.bindings, reflected, "{name}");
+            assert!(!reflected.is_empty(), "{name}");
+        }
     }
 }
