@@ -1,5 +1,6 @@
-// Average-pooling over KERNEL × KERNEL windows with stride STRIDE and PADDING zeros on each side
-// (torch.nn.AvgPool2d):
+// Average-pooling over windows of KERNEL_HEIGHT × KERNEL_WIDTH pixels with strides STRIDE_Y and
+// STRIDE_X, and TOP, LEFT, BOTTOM and RIGHT zeros around the image (torch.nn.AvgPool2d, which has
+// as many on opposite sides):
 //   output = Σ_{pixels of the window inside the image} input / pixels(row) / pixels(column),
 // `averaged` counts the pixels of a mean along each axis. Values are [image, row, column, channel /
 // 4] vec4f. For integers n (pixels or levels), the output is the mean of the floats SCALE · (n −
@@ -16,9 +17,14 @@ override IN_WIDTH: u32;
 override GROUPS: u32;
 override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
-override KERNEL: u32;
-override STRIDE: u32;
-override PADDING: u32;
+override KERNEL_HEIGHT: u32;
+override KERNEL_WIDTH: u32;
+override STRIDE_Y: u32;
+override STRIDE_X: u32;
+override TOP: u32;
+override LEFT: u32;
+override BOTTOM: u32;
+override RIGHT: u32;
 override COUNTS_PADDING: u32;
 @if(input_u8 || input_i8) override CHANNELS: u32;
 @if(input_u8 || input_i8) override SCALE: f32;
@@ -42,8 +48,8 @@ fn main(
     let column = (element / GROUPS) % OUT_WIDTH;
     let row = (element / (GROUPS * OUT_WIDTH)) % OUT_HEIGHT;
 
-    let rows = inside(row * STRIDE, IN_HEIGHT, KERNEL, PADDING);
-    let columns = inside(column * STRIDE, IN_WIDTH, KERNEL, PADDING);
+    let rows = inside(row * STRIDE_Y, IN_HEIGHT, KERNEL_HEIGHT, TOP);
+    let columns = inside(column * STRIDE_X, IN_WIDTH, KERNEL_WIDTH, LEFT);
     var sum = vec4f();
     for (var y = rows.x; y < rows.y; y++) {
         for (var x = columns.x; x < columns.y; x++) {
@@ -55,7 +61,9 @@ fn main(
         let value = (sum - ZERO * pixels) * SCALE;
         sum = select(vec4f(), value, real_channels(group, CHANNELS));
     }
-    let high = averaged(row * STRIDE, IN_HEIGHT, KERNEL, PADDING, COUNTS_PADDING);
-    let wide = averaged(column * STRIDE, IN_WIDTH, KERNEL, PADDING, COUNTS_PADDING);
+    let vertical = vec2u(TOP, BOTTOM);
+    let horizontal = vec2u(LEFT, RIGHT);
+    let high = averaged(row * STRIDE_Y, IN_HEIGHT, KERNEL_HEIGHT, vertical, COUNTS_PADDING);
+    let wide = averaged(column * STRIDE_X, IN_WIDTH, KERNEL_WIDTH, horizontal, COUNTS_PADDING);
     output[images.first * per_image + element] = store_output(sum / f32(high * wide));
 }

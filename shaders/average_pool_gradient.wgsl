@@ -1,9 +1,10 @@
 // Gradient of average-pooling with respect to its input:
 //   input_gradient[e] = Σ_{windows that e is in} output_gradient[window] / pixels of its mean.
 // Layouts and `averaged` as in `average_pool`. One invocation per group of 4 inputs, which are in
-// at most WINDOWS = ceil(KERNEL / STRIDE) windows along each axis.
+// at most WINDOWS_Y = ceil(KERNEL_HEIGHT / STRIDE_Y) windows along rows, and WINDOWS_X along
+// columns.
 
-import constants::WINDOWS;
+import constants::{WINDOWS_X, WINDOWS_Y};
 import package::common::averages::averaged;
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
@@ -14,9 +15,14 @@ override IN_WIDTH: u32;
 override GROUPS: u32;
 override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
-override KERNEL: u32;
-override STRIDE: u32;
-override PADDING: u32;
+override KERNEL_HEIGHT: u32;
+override KERNEL_WIDTH: u32;
+override STRIDE_Y: u32;
+override STRIDE_X: u32;
+override TOP: u32;
+override LEFT: u32;
+override BOTTOM: u32;
+override RIGHT: u32;
 override COUNTS_PADDING: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
@@ -35,19 +41,21 @@ fn main(
     let image = images.first + element / per_image;
     let group = element % GROUPS;
     // In the padded image.
-    let column = (element / GROUPS) % IN_WIDTH + PADDING;
-    let row = (element / (GROUPS * IN_WIDTH)) % IN_HEIGHT + PADDING;
+    let column = (element / GROUPS) % IN_WIDTH + LEFT;
+    let row = (element / (GROUPS * IN_WIDTH)) % IN_HEIGHT + TOP;
 
+    let vertical = vec2u(TOP, BOTTOM);
+    let horizontal = vec2u(LEFT, RIGHT);
     var sum = vec4f();
-    for (var wy = 0u; wy < WINDOWS; wy++) {
+    for (var wy = 0u; wy < WINDOWS_Y; wy++) {
         // The number wraps to a huge value in front of the first window.
-        let y = row / STRIDE - wy;
-        if (y >= OUT_HEIGHT || row - y * STRIDE >= KERNEL) { continue; }
-        let high = averaged(y * STRIDE, IN_HEIGHT, KERNEL, PADDING, COUNTS_PADDING);
-        for (var wx = 0u; wx < WINDOWS; wx++) {
-            let x = column / STRIDE - wx;
-            if (x >= OUT_WIDTH || column - x * STRIDE >= KERNEL) { continue; }
-            let wide = averaged(x * STRIDE, IN_WIDTH, KERNEL, PADDING, COUNTS_PADDING);
+        let y = row / STRIDE_Y - wy;
+        if (y >= OUT_HEIGHT || row - y * STRIDE_Y >= KERNEL_HEIGHT) { continue; }
+        let high = averaged(y * STRIDE_Y, IN_HEIGHT, KERNEL_HEIGHT, vertical, COUNTS_PADDING);
+        for (var wx = 0u; wx < WINDOWS_X; wx++) {
+            let x = column / STRIDE_X - wx;
+            if (x >= OUT_WIDTH || column - x * STRIDE_X >= KERNEL_WIDTH) { continue; }
+            let wide = averaged(x * STRIDE_X, IN_WIDTH, KERNEL_WIDTH, horizontal, COUNTS_PADDING);
             let at = ((image * OUT_HEIGHT + y) * OUT_WIDTH + x) * GROUPS + group;
             sum += load_output(output_gradient[at]) / f32(high * wide);
         }

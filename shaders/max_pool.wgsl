@@ -1,9 +1,9 @@
-// Max-pooling over KERNEL × KERNEL windows with stride STRIDE and PADDING rows and columns in front
-// of the image (torch.nn.MaxPool2d): the maximum of the window's pixels inside the image, of which
-// there is one at least; ties go to the first element in row-major order. Values are [image, row,
-// column, channel / 4] vec4f. `choice` keeps, for each output, the position ky · KERNEL + kx of its
-// maximum: one byte a channel, so KERNEL ≤ 15; integer inference has no use for it. One invocation
-// a group of 4 outputs.
+// Max-pooling over windows of KERNEL_HEIGHT × KERNEL_WIDTH pixels with strides STRIDE_Y and STRIDE_X
+// and TOP rows and LEFT columns in front of the image (torch.nn.MaxPool2d): the maximum of the
+// window's pixels inside the image, of which there is one at least; ties go to the first element in
+// row-major order. Values are [image, row, column, channel / 4] vec4f. `choice` keeps, for each
+// output, the position ky · KERNEL_WIDTH + kx of its maximum: one byte a channel, so windows have
+// at most 256 pixels; integer inference has no use for it. One invocation a group of 4 outputs.
 
 import package::common::averages::inside;
 import package::common::grid::linear_workgroup;
@@ -16,9 +16,12 @@ override IN_WIDTH: u32;
 override GROUPS: u32;
 override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
-override KERNEL: u32;
-override STRIDE: u32;
-override PADDING: u32;
+override KERNEL_HEIGHT: u32;
+override KERNEL_WIDTH: u32;
+override STRIDE_Y: u32;
+override STRIDE_X: u32;
+override TOP: u32;
+override LEFT: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
@@ -39,20 +42,20 @@ fn main(
     let column = (element / GROUPS) % OUT_WIDTH;
     let row = (element / (GROUPS * OUT_WIDTH)) % OUT_HEIGHT;
 
-    let rows = inside(row * STRIDE, IN_HEIGHT, KERNEL, PADDING);
-    let columns = inside(column * STRIDE, IN_WIDTH, KERNEL, PADDING);
+    let rows = inside(row * STRIDE_Y, IN_HEIGHT, KERNEL_HEIGHT, TOP);
+    let columns = inside(column * STRIDE_X, IN_WIDTH, KERNEL_WIDTH, LEFT);
     // The position of the image's first pixel, from which the window's wrap where that is in front.
-    let origin = (PADDING - row * STRIDE) * KERNEL + PADDING - column * STRIDE;
+    let origin = (TOP - row * STRIDE_Y) * KERNEL_WIDTH + LEFT - column * STRIDE_X;
     let first = ((image * IN_HEIGHT + rows.x) * IN_WIDTH + columns.x) * GROUPS + group;
     var best = load_input(input[first]);
-    var position = vec4u(origin + rows.x * KERNEL + columns.x);
+    var position = vec4u(origin + rows.x * KERNEL_WIDTH + columns.x);
     for (var y = rows.x; y < rows.y; y++) {
         for (var x = columns.x; x < columns.y; x++) {
             let at = ((image * IN_HEIGHT + y) * IN_WIDTH + x) * GROUPS + group;
             let value = load_input(input[at]);
             let larger = value > best;
             best = select(best, value, larger);
-            position = select(position, vec4u(origin + y * KERNEL + x), larger);
+            position = select(position, vec4u(origin + y * KERNEL_WIDTH + x), larger);
         }
     }
     let at = images.first * per_image + element;

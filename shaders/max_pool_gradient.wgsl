@@ -5,10 +5,10 @@
 // and ∂L/∂α = Σ ∂y/∂α · (that sum) of PACT (∂L/∂s of LSQ), one partial sum a workgroup; with
 // `offset` as many of LSQ+'s ∂L/∂β. ACTIVATION 0 is max-pooling alone. `choice` is what `max_pool`
 // kept; `state` is the activation's input x for PACT, its output for ReLU. Layouts as there. An
-// invocation takes ITEMS groups of 4 elements. WINDOWS = ceil(KERNEL / STRIDE) windows overlap
-// along each axis.
+// invocation takes ITEMS groups of 4 elements. WINDOWS_Y = ceil(KERNEL_HEIGHT / STRIDE_Y) windows
+// overlap along rows, WINDOWS_X along columns.
 
-import constants::{ITEMS, WINDOWS, WORKGROUP};
+import constants::{ITEMS, WINDOWS_X, WINDOWS_Y, WORKGROUP};
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;
 import package::common::pooling::unpack_positions;
@@ -21,9 +21,12 @@ override IN_WIDTH: u32;
 override GROUPS: u32;
 override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
-override KERNEL: u32;
-override STRIDE: u32;
-override PADDING: u32;
+override KERNEL_HEIGHT: u32;
+override KERNEL_WIDTH: u32;
+override STRIDE_Y: u32;
+override STRIDE_X: u32;
+override TOP: u32;
+override LEFT: u32;
 override ACTIVATION: u32;
 @if(pact) override LEVELS: f32;
 @if(pact) override ALPHA_INDEX: u32;
@@ -39,21 +42,21 @@ override ACTIVATION: u32;
 @if(offset) @group(0) @binding(7) var<storage, read_write> offset_sums: array<f32>;
 
 // Σ of the gradients of the windows that chose element (row, column) of the padded image: the last
-// window that starts at or above it, and WINDOWS − 1 before.
+// window that starts at or above it, and WINDOWS_Y − 1 before; so of columns.
 fn chosen(image: u32, row: u32, column: u32, group: u32) -> vec4f {
     var sum = vec4f();
-    @unroll for (var wy = 0u; wy < WINDOWS; wy++) {
-        @unroll for (var wx = 0u; wx < WINDOWS; wx++) {
+    @unroll for (var wy = 0u; wy < WINDOWS_Y; wy++) {
+        @unroll for (var wx = 0u; wx < WINDOWS_X; wx++) {
             // The number wraps to a huge value in front of the first window.
-            let y = row / STRIDE - wy;
-            let x = column / STRIDE - wx;
-            let dy = row - y * STRIDE;
-            let dx = column - x * STRIDE;
-            let inside = y < OUT_HEIGHT && x < OUT_WIDTH && dy < KERNEL && dx < KERNEL;
+            let y = row / STRIDE_Y - wy;
+            let x = column / STRIDE_X - wx;
+            let dy = row - y * STRIDE_Y;
+            let dx = column - x * STRIDE_X;
+            let inside = y < OUT_HEIGHT && x < OUT_WIDTH && dy < KERNEL_HEIGHT && dx < KERNEL_WIDTH;
             let at = ((image * OUT_HEIGHT + min(y, OUT_HEIGHT - 1u)) * OUT_WIDTH
                 + min(x, OUT_WIDTH - 1u)) * GROUPS + group;
             let positions = unpack_positions(choice[at]);
-            let is_chosen = (positions == vec4u(dy * KERNEL + dx)) & vec4<bool>(inside);
+            let is_chosen = (positions == vec4u(dy * KERNEL_WIDTH + dx)) & vec4<bool>(inside);
             sum += select(vec4f(), load_output(output_gradient[at]), is_chosen);
         }
     }
@@ -76,8 +79,8 @@ fn main(
         if (element < images.count * per_image) {
             let image = images.first + element / per_image;
             let group = element % GROUPS;
-            let column = (element / GROUPS) % IN_WIDTH + PADDING;
-            let row = (element / (GROUPS * IN_WIDTH)) % IN_HEIGHT + PADDING;
+            let column = (element / GROUPS) % IN_WIDTH + LEFT;
+            let row = (element / (GROUPS * IN_WIDTH)) % IN_HEIGHT + TOP;
             let at = images.first * per_image + element;
             let gradient = chosen(image, row, column, group);
             @if(pact) {

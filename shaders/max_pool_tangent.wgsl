@@ -11,9 +11,11 @@ override IN_WIDTH: u32;
 override GROUPS: u32;
 override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
-override KERNEL: u32;
-override STRIDE: u32;
-override PADDING: u32;
+override KERNEL_WIDTH: u32;
+override STRIDE_Y: u32;
+override STRIDE_X: u32;
+override TOP: u32;
+override LEFT: u32;
 
 @group(0) @binding(0) var<uniform> images: Images;
 @group(0) @binding(1) var<storage, read> input: array<vec4f>;
@@ -36,8 +38,8 @@ fn main(
     let at = images.first * per_image + element;
     let position = unpack_positions(choice[at]);
     // A maximum is a pixel of the image: the sums are not negative.
-    let y = vec4u(row * STRIDE) + position / KERNEL - vec4u(PADDING);
-    let x = vec4u(column * STRIDE) + position % KERNEL - vec4u(PADDING);
+    let y = vec4u(row * STRIDE_Y) + position / KERNEL_WIDTH - vec4u(TOP);
+    let x = vec4u(column * STRIDE_X) + position % KERNEL_WIDTH - vec4u(LEFT);
     let source = ((image * IN_HEIGHT + y) * IN_WIDTH + x) * GROUPS + vec4u(group);
     output[at] = vec4f(
         input[source.x].x,

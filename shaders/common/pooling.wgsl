@@ -1,4 +1,4 @@
-// Positions ky · KERNEL + kx of the maxima of a group's 4 channels in their pooling window, one
+// Positions ky · KERNEL_WIDTH + kx of the maxima of a group's 4 channels in their pooling window, one
 // byte each.
 
 fn pack_positions(position: vec4u) -> u32 {

@@ -93,8 +93,11 @@ const WINDOWS_NETWORK: &str = "network.layers = [
   { type = \"conv\", out_channels = 6, kernel = 3, dilation = 2, padding = 2, \
     groups = \"depthwise\" },
   { type = \"activation\" },
-  { type = \"max-pool\", name = \"near\", kernel = 3, stride = 1, padding = 1 },
-  { type = \"concat\", inputs = [\"act5\", \"near\"] },
+  { type = \"max-pool\", name = \"near\", kernel = [3, 2], stride = 1, \
+    padding = [1, 0, 1, 1] },
+  { type = \"average-pool\", name = \"mean\", kernel = [1, 3], stride = [1, 1], \
+    padding = [0, 2, 0, 0] },
+  { type = \"concat\", inputs = [\"act5\", \"mean\"] },
   { type = \"linear\", out_features = 10 } ]\n";
 
 /// Sums over a set of channels that floats do not hold.

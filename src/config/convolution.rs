@@ -1,11 +1,11 @@
 //! Settings of a convolution: windows of any shape over groups of channels, torch.nn.Conv2d.
 
-use serde::{Deserialize, Deserializer, de::Error as _, ser::SerializeMap};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, ser::SerializeMap};
 
 use super::{
     shape::Shape,
-    windows::{extent, same_padding},
+    sizes::{pair, sides, size, value, write_pair, write_sides},
+    window::{extent, same_padding},
 };
 
 /// Most pixels along an axis that a window spreads over.
@@ -78,34 +78,6 @@ pub struct Convolution {
     pub bias: bool,
 }
 
-/// `value` as a size.
-fn size(value: &Value) -> Option<u32> {
-    value.as_u64().and_then(|size| u32::try_from(size).ok())
-}
-
-/// `value` as a list of `N` sizes.
-fn sizes<const N: usize>(value: &Value) -> Option<[u32; N]> {
-    let all: Option<Vec<u32>> = value.as_array()?.iter().map(size).collect();
-    all?.try_into().ok()
-}
-
-/// What `read` makes of a value; else that `needed` is needed. Errors come from where the value is
-/// read: so they have its line.
-fn value<'de, D: Deserializer<'de>, T>(
-    deserializer: D,
-    needed: &str,
-    read: impl Fn(&Value) -> Option<T>,
-) -> Result<T, D::Error> {
-    let value = Value::deserialize(deserializer)?;
-    read(&value).ok_or_else(|| D::Error::custom(format!("{needed} is needed, not {value}")))
-}
-
-/// A number for both axes, or one each.
-fn pair<'de, D: Deserializer<'de>>(deserializer: D, key: &str) -> Result<[u32; 2], D::Error> {
-    let read = |value: &Value| size(value).map(|size| [size; 2]).or_else(|| sizes(value));
-    value(deserializer, &format!("{key}: a number or [height, width]"), read)
-}
-
 fn kernel<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], D::Error> {
     pair(deserializer, "kernel")
 }
@@ -120,13 +92,9 @@ fn dilation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], D::E
 
 fn padding<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Padding, D::Error> {
     let needed = "padding: a number, [height, width], [top, left, bottom, right] or \"same\"";
-    value(deserializer, needed, |value| {
-        if value == "same" {
-            return Some(Padding::Same);
-        }
-        let all = size(value).map(|size| [size; 4]);
-        let axes = || sizes(value).map(|[y, x]| [y, x, y, x]);
-        all.or_else(axes).or_else(|| sizes(value)).map(Padding::Sides)
+    value(deserializer, needed, |value| match value == "same" {
+        true => Some(Padding::Same),
+        false => sides(value).map(Padding::Sides),
     })
 }
 
@@ -155,15 +123,6 @@ fn yes() -> bool {
     true
 }
 
-/// Writes `pair` as one number where it is one.
-fn write_pair<M: SerializeMap>(
-    map: &mut M,
-    key: &'static str,
-    [y, x]: [u32; 2],
-) -> Result<(), M::Error> {
-    if y == x { map.serialize_entry(key, &y) } else { map.serialize_entry(key, &[y, x]) }
-}
-
 impl Convolution {
     /// A convolution of all channels by square windows, as [kernel, stride, padding], with a bias.
     pub fn square(out_channels: u32, [kernel, stride, padding]: [u32; 3]) -> Convolution {
@@ -185,10 +144,7 @@ impl Convolution {
         write_pair(map, "stride", self.stride)?;
         match self.padding {
             Padding::Same => map.serialize_entry("padding", "same")?,
-            Padding::Sides([top, left, bottom, right]) if [top, left] == [bottom, right] => {
-                write_pair(map, "padding", [top, left])?;
-            }
-            Padding::Sides(sides) => map.serialize_entry("padding", &sides)?,
+            Padding::Sides(own) => write_sides(map, "padding", own)?,
         }
         if self.dilation != [1; 2] {
             write_pair(map, "dilation", self.dilation)?;

@@ -4,15 +4,10 @@ use serde::Deserialize;
 
 use super::{
     activation::ActivationFunction,
-    convolution::{Convolution, check_stride},
+    convolution::Convolution,
+    pool::{AveragePool, MaxPool},
     shape::Shape,
-    windows::{count_windows, extent},
 };
-
-/// Largest window of a max-pool: the position of a maximum takes eight bits.
-pub(crate) const MAX_POOL_KERNEL: u32 = 15;
-/// Largest window of an average-pool: f32 counts its pixels exactly.
-const AVERAGE_POOL_KERNEL: u32 = 1 << 12;
 
 /// What a layer computes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -114,18 +109,8 @@ impl LayerKind {
         let input = inputs[0];
         Ok(match *self {
             LayerKind::Conv(own) => own.output(input)?,
-            LayerKind::MaxPool(MaxPool { kernel, .. }) if kernel > MAX_POOL_KERNEL => {
-                return Err(format!(
-                    "pooling windows are at most {MAX_POOL_KERNEL} × {MAX_POOL_KERNEL}, not \
-                     {kernel}"
-                ));
-            }
-            LayerKind::MaxPool(pool) => {
-                Shape::new(input.channels, pool.windows(input.height)?, pool.windows(input.width)?)
-            }
-            LayerKind::AveragePool(pool) => {
-                Shape::new(input.channels, pool.windows(input.height)?, pool.windows(input.width)?)
-            }
+            LayerKind::MaxPool(pool) => pool.output(input)?,
+            LayerKind::AveragePool(pool) => pool.output(input)?,
             LayerKind::GlobalAveragePool {} => Shape::new(input.channels, 1, 1),
             LayerKind::Linear { out_features, .. } => Shape::new(out_features, 1, 1),
             LayerKind::Dropout { rate } if !(0.0..1.0).contains(&rate) => {
@@ -220,6 +205,10 @@ impl LayerKind {
     }
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// How a layer without a name is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stem {
@@ -245,161 +234,12 @@ impl Default for BatchNorm {
     }
 }
 
-/// Maxima over square windows, torch.nn.MaxPool2d, with what a file leaves out filled in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "MaxPoolText")]
-pub struct MaxPool {
-    /// Height and width of a window, in pixels.
-    pub kernel: u32,
-    /// Pixels from a window to the next; as large as the window where a file says nothing.
-    pub stride: u32,
-    /// Rows and columns added on each side, which are never a maximum: at most half a window.
-    pub padding: u32,
-    /// Whether a last window may reach beyond the padded image; it starts within the image or the
-    /// padding in front of it.
-    pub ceil_mode: bool,
-}
-
-/// [`MaxPool`] as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MaxPoolText {
-    kernel: u32,
-    stride: Option<u32>,
-    #[serde(default)]
-    padding: u32,
-    #[serde(default)]
-    ceil_mode: bool,
-}
-
-impl From<MaxPoolText> for MaxPool {
-    fn from(text: MaxPoolText) -> MaxPool {
-        let MaxPoolText { kernel, stride, padding, ceil_mode } = text;
-        MaxPool { kernel, stride: stride.unwrap_or(kernel), padding, ceil_mode }
-    }
-}
-
-impl MaxPool {
-    /// Whole windows inside the image.
-    pub const fn inside(kernel: u32, stride: u32) -> MaxPool {
-        MaxPool { kernel, stride, padding: 0, ceil_mode: false }
-    }
-
-    /// Whether no window has a place that is no pixel: without padding and ceil mode.
-    pub fn is_inside(self) -> bool {
-        self == MaxPool::inside(self.kernel, self.stride)
-    }
-
-    /// Windows along an axis of `size` pixels, or why there are none.
-    pub(crate) fn windows(self, size: u32) -> Result<u32, String> {
-        let MaxPool { kernel, stride, padding, ceil_mode } = self;
-        check_stride(stride)?;
-        let count = match kernel == 0 || stride == 0 || padding > kernel / 2 {
-            true => None,
-            false => count_windows(size, (extent(kernel, 1), stride), [padding; 2], ceil_mode),
-        };
-        count.ok_or_else(|| {
-            format!(
-                "a pooling window of {kernel} with stride {stride} and padding {padding} does not \
-                 fit {size} pixels"
-            )
-        })
-    }
-}
-
-/// Means over square windows, torch.nn.AvgPool2d, with what a file leaves out filled in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "AveragePoolText")]
-pub struct AveragePool {
-    /// Height and width of a window, in pixels.
-    pub kernel: u32,
-    /// Pixels from a window to the next; as large as the window where a file says nothing.
-    pub stride: u32,
-    /// Zero rows and columns added on each side: at most half a window.
-    pub padding: u32,
-    /// Whether a last window may reach beyond the padded image; it starts within the image or the
-    /// padding in front of it.
-    pub ceil_mode: bool,
-    /// Whether means are over padded pixels too; pixels beyond the padding never count.
-    pub count_include_pad: bool,
-}
-
-/// [`AveragePool`] as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AveragePoolText {
-    kernel: u32,
-    stride: Option<u32>,
-    #[serde(default)]
-    padding: u32,
-    #[serde(default)]
-    ceil_mode: bool,
-    #[serde(default = "yes")]
-    count_include_pad: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl From<AveragePoolText> for AveragePool {
-    fn from(text: AveragePoolText) -> AveragePool {
-        let AveragePoolText { kernel, stride, padding, ceil_mode, count_include_pad } = text;
-        let stride = stride.unwrap_or(kernel);
-        AveragePool { kernel, stride, padding, ceil_mode, count_include_pad }
-    }
-}
-
-impl AveragePool {
-    /// One window over planes of the shape `input`; where these are not square it reaches beyond
-    /// them, which does not count.
-    pub(crate) fn global(input: Shape) -> AveragePool {
-        let kernel = input.height.max(input.width);
-        AveragePool {
-            kernel,
-            stride: kernel,
-            padding: 0,
-            ceil_mode: input.height != input.width,
-            count_include_pad: false,
-        }
-    }
-
-    /// Whether it is the mean of all pixels of planes of the shape `input`.
-    pub(crate) fn is_global(self, input: Shape) -> bool {
-        let AveragePool { kernel, padding, .. } = self;
-        padding == 0 && kernel >= input.height && kernel >= input.width
-    }
-
-    /// Windows along an axis of `size` pixels, or why there are none.
-    pub(crate) fn windows(self, size: u32) -> Result<u32, String> {
-        let AveragePool { kernel, stride, padding, ceil_mode, .. } = self;
-        if kernel == 0 || stride == 0 {
-            return Err("an average-pool needs a kernel and a stride of at least 1".into());
-        }
-        check_stride(stride)?;
-        if kernel > AVERAGE_POOL_KERNEL {
-            return Err(format!(
-                "averaging windows are at most {AVERAGE_POOL_KERNEL} × {AVERAGE_POOL_KERNEL}, not \
-                 {kernel}"
-            ));
-        }
-        if padding > kernel / 2 {
-            return Err(format!(
-                "a padding of {padding} is more than half the averaging window of {kernel}"
-            ));
-        }
-        count_windows(size, (extent(kernel, 1), stride), [padding; 2], ceil_mode).ok_or_else(|| {
-            format!(
-                "an averaging window of {kernel} with stride {stride} and padding {padding} does \
-                 not fit {size} pixels"
-            )
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{super::convolution::MAX_STRIDE, *};
+    use super::{
+        super::{convolution::MAX_STRIDE, pool::AVERAGE_POOL_KERNEL},
+        *,
+    };
 
     /// Kernels count pixels in 32-bit numbers: what would exceed these is refused.
     #[test]

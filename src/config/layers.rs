@@ -14,8 +14,9 @@ use serde_json::{Map, Value};
 use super::{
     activation::{ActivationFunction, KINDS},
     convolution::Convolution,
-    layer_kind::{AveragePool, BatchNorm, LayerKind, MaxPool, TYPES},
+    layer_kind::{BatchNorm, LayerKind, TYPES},
     pointers,
+    pool::{AveragePool, MaxPool},
 };
 
 /// One layer of a network: what it computes, what it is called, what it reads. Names of parameters
@@ -133,24 +134,8 @@ impl Serialize for LayerConfig {
         }
         match &self.kind {
             LayerKind::Conv(own) => own.write(&mut map)?,
-            LayerKind::MaxPool(MaxPool { kernel, stride, padding, ceil_mode }) => {
-                map.serialize_entry("kernel", kernel)?;
-                map.serialize_entry("stride", stride)?;
-                if *padding != 0 {
-                    map.serialize_entry("padding", padding)?;
-                }
-                if *ceil_mode {
-                    map.serialize_entry("ceil_mode", ceil_mode)?;
-                }
-            }
-            LayerKind::AveragePool(pool) => {
-                let AveragePool { kernel, stride, padding, ceil_mode, count_include_pad } = pool;
-                map.serialize_entry("kernel", kernel)?;
-                map.serialize_entry("stride", stride)?;
-                map.serialize_entry("padding", padding)?;
-                map.serialize_entry("ceil_mode", ceil_mode)?;
-                map.serialize_entry("count_include_pad", count_include_pad)?;
-            }
+            LayerKind::MaxPool(pool) => pool.write(&mut map)?,
+            LayerKind::AveragePool(pool) => pool.write(&mut map)?,
             LayerKind::Dropout { rate } => map.serialize_entry("rate", rate)?,
             LayerKind::Linear { out_features, bias } => {
                 map.serialize_entry("out_features", out_features)?;
@@ -267,22 +252,17 @@ pub struct WeightLayer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::shape::Shape, *};
 
     #[test]
     fn average_pools_fill_in_what_is_left_out() {
         let read = |text: &str| toml::from_str::<LayerConfig>(text).map_err(|e| e.to_string());
-        let pool = AveragePool {
-            kernel: 3,
-            stride: 3,
-            padding: 0,
-            ceil_mode: false,
-            count_include_pad: true,
-        };
+        let pool =
+            AveragePool { window: [3, 3, 0].into(), ceil_mode: false, count_include_pad: true };
         let short = read("type = \"average-pool\"\nkernel = 3").unwrap();
         assert_eq!(short, LayerConfig::average_pool(pool));
         assert_eq!(read(&toml::to_string(&short).unwrap()), Ok(short));
-        let whole = AveragePool { stride: 2, padding: 1, ceil_mode: true, ..pool };
+        let whole = AveragePool { window: [3, 2, 1].into(), ceil_mode: true, ..pool };
         let whole = LayerConfig::average_pool(AveragePool { count_include_pad: false, ..whole });
         let text = "type = \"average-pool\"\nkernel = 3\nstride = 2\npadding = 1\n";
         for keys in [["ceil_mode", "count_include_pad"], ["ceil-mode", "count-include-pad"]] {
@@ -302,8 +282,7 @@ mod tests {
         let layers = [
             LayerConfig::conv("conv1", 8, [3, 1, 1]),
             LayerConfig::max_pool(2, 2),
-            LayerKind::MaxPool(MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) })
-                .into(),
+            LayerKind::MaxPool(MaxPool { window: [3, 2, 1].into(), ceil_mode: true }).into(),
             LayerConfig::dropout(0.25),
             LayerKind::GlobalAveragePool {}.into(),
             LayerConfig::batch_norm("bn1"),
@@ -337,14 +316,54 @@ mod tests {
         let json = serde_json::to_string(&short).unwrap();
         assert_eq!(json, r#"{"type":"max-pool","kernel":3,"stride":3}"#);
         let text = "type = \"max-pool\"\nkernel = 3\nstride = 2\npadding = 1\nceil-mode = true";
-        let pool = MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) };
+        let pool = MaxPool { window: [3, 2, 1].into(), ceil_mode: true };
         assert_eq!(read(text).unwrap().kind, LayerKind::MaxPool(pool));
-        let counts = [1, 2, 5, 6].map(|size| pool.windows(size).unwrap());
+        let counts = [1, 2, 5, 6].map(|size| pool.windows(0, size).unwrap());
         assert_eq!(counts, [1, 2, 3, 4]);
-        let counts = [1, 2, 5, 6].map(|size| MaxPool { ceil_mode: false, ..pool }.windows(size));
+        let counts = [1, 2, 5, 6].map(|size| MaxPool { ceil_mode: false, ..pool }.windows(0, size));
         assert_eq!(counts, [Ok(1), Ok(1), Ok(3), Ok(3)]);
-        let wide = MaxPool { padding: 2, ..pool }.windows(9).unwrap_err();
+        let wide = MaxPool { window: [3, 2, 2].into(), ..pool }.windows(1, 9).unwrap_err();
         assert!(wide.contains("padding 2 does not fit"), "{wide}");
+    }
+
+    #[test]
+    fn pools_have_windows_of_either_axis_and_padding_of_every_side() {
+        let input = Shape::new(2, 7, 9);
+        let read = |text: &str| toml::from_str::<LayerConfig>(text).map_err(|e| e.to_string());
+        for (text, json, output) in [
+            ("kernel = [2, 3]", r#""kernel":[2,3],"stride":[2,3]"#, [3, 3]),
+            ("kernel = [1, 9]\nstride = 2", r#""kernel":[1,9],"stride":2"#, [4, 1]),
+            (
+                "kernel = [3, 2]\nstride = [2, 1]\npadding = [1, 0, 2, 1]",
+                r#""kernel":[3,2],"stride":[2,1],"padding":[1,0,2,1]"#,
+                [4, 9],
+            ),
+            ("kernel = 3\npadding = [1, 0]", r#""kernel":3,"stride":3,"padding":[1,0]"#, [3, 3]),
+        ] {
+            for kind in ["max-pool", "average-pool"] {
+                let layer = read(&format!("type = \"{kind}\"\n{text}")).unwrap();
+                let shape = layer.kind.output(&[input]).unwrap();
+                assert_eq!([shape.height, shape.width], output, "{kind} {text}");
+                let written = serde_json::to_string(&layer).unwrap();
+                assert!(written.contains(json), "{written}");
+                assert_eq!(serde_json::from_str::<LayerConfig>(&written).unwrap(), layer);
+                assert_eq!(read(&toml::to_string(&layer).unwrap()).unwrap(), layer);
+            }
+        }
+        for (text, reason) in [
+            ("kernel = [2, 3, 4]", "kernel: a number or [height, width]"),
+            ("kernel = 3\npadding = \"same\"", "[height, width] or [top, left, bottom, right]"),
+            ("kernel = [3, 1]\npadding = 1", "1"),
+            ("kernel = 3\npadding = [0, 2, 0, 2]", "2"),
+            ("kernel = [3, 10]", "10"),
+            ("kernel = [2, 0]", "0"),
+        ] {
+            for kind in ["max-pool", "average-pool"] {
+                let layer = read(&format!("type = \"{kind}\"\n{text}"));
+                let error = layer.and_then(|own| own.kind.output(&[input])).unwrap_err();
+                assert!(error.contains(reason), "{kind} {text}: {error}");
+            }
+        }
     }
 
     #[test]

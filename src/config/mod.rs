@@ -24,27 +24,29 @@ mod partial;
 mod partial_network;
 mod pixel_normalization;
 pub(crate) mod pointers;
+mod pool;
 mod presets;
 mod quantization;
 mod reading;
 mod resolve;
 mod run;
 mod shape;
+mod sizes;
 mod text;
 mod training;
-mod windows;
+mod window;
 mod wiring;
 
-pub(crate) use layer_kind::MAX_POOL_KERNEL;
+pub(crate) use pool::{MAX_POOL_KERNEL, MAX_POOL_PIXELS};
 pub(crate) use run::short_name;
 pub(crate) use text::{decimal, real, suggestion};
-pub(crate) use windows::{count_windows, extent, same_padding};
+pub(crate) use window::{count_windows, extent, same_padding};
 
 pub use activation::ActivationFunction;
 pub use bits::LayerBits;
 pub use bits_table::{BitsRequest, BitsTable, PartialQuantization};
 pub use convolution::{ChannelGroups, Convolution, Padding};
-pub use layer_kind::{AveragePool, BatchNorm, LayerKind, MaxPool};
+pub use layer_kind::{BatchNorm, LayerKind};
 pub use layers::{IMAGES, LayerConfig, WeightLayer};
 pub use misfit::NetworkOrigin;
 pub use model::ModelConfig;
@@ -53,6 +55,7 @@ pub use network_choice::NetworkChoice;
 pub use partial::PartialRunConfig;
 pub use partial_network::PartialNetwork;
 pub use pixel_normalization::PixelNormalization;
+pub use pool::{AveragePool, MaxPool};
 pub use presets::{PRESETS, Preset};
 pub use quantization::{
     ActivationQuantizer, PactKind, QuantizationConfig, QuantizationOverrides, WeightQuantizer,
@@ -68,4 +71,5 @@ pub use training::{
     OptimizerKind, Precision, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant,
     TeachingConfig, WeightInit,
 };
+pub use window::Window;
 pub use wiring::{Source, Wiring};

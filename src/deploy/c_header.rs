@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, fmt::Write};
 use super::{DeployableModel, Encoding, IntegerPlan, IntegerStep, StepOperation, StepWeights};
 use crate::{
     Error, Result,
-    config::{ActivationFunction, Shape},
-    graph::{Lifetime, Window, place},
+    config::{ActivationFunction, Shape, Window},
+    graph::{Lifetime, place},
     quant::pack_codes,
 };
 
@@ -48,9 +48,22 @@ pub fn c_identifier(text: &str) -> String {
 /// The C header of `model`; every name in it starts with `prefix`, as [`c_identifier`] makes them.
 ///
 /// # Errors
-/// [`Error::Model`] for a network whose tables would not fit 32-bit offsets.
+/// [`Error::Model`] for a network whose tables would not fit 32-bit offsets, or with means over
+/// padding that differs from side to side.
 pub fn c_header(model: &DeployableModel, prefix: &str) -> Result<CHeader> {
     let plan = IntegerPlan::new(model);
+    for step in &plan.steps {
+        if let StepOperation::AveragePool { pool, .. } = &step.operation {
+            let [top, left, bottom, right] = pool.window.padding;
+            if pool.count_include_pad && [top, left] != [bottom, right] {
+                return Err(Error::Model(format!(
+                    "{}: means that count padding are written to C headers where it is the same on \
+                     opposite sides",
+                    step.name
+                )));
+            }
+        }
+    }
     let mut constants = Constants::default();
     let (places, words) = places(&plan);
     let ram_words = words.max(1);
@@ -273,11 +286,11 @@ impl Constants {
             }
             StepOperation::MaxPool(pool) => {
                 kind = "MAXIMA";
-                window = [pool.kernel, pool.stride, pool.padding].into();
+                window = pool.window;
             }
             StepOperation::AveragePool { pool, scale, zero } => {
                 kind = "MEANS";
-                window = [pool.kernel, pool.stride, pool.padding].into();
+                window = pool.window;
                 counts_padding = pool.count_include_pad;
                 self.floats.extend([*scale as f32, *zero as f32]);
             }

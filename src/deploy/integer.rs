@@ -33,10 +33,7 @@ use super::{
     ActivationGrid, DeployableActivation, DeployableLayer, DeployableModel, DeployableWeights,
     Operation, WeightLevels,
 };
-use crate::{
-    config::{ActivationFunction, AveragePool, MaxPool, PixelNormalization, Shape},
-    graph::Window,
-};
+use crate::config::{ActivationFunction, AveragePool, MaxPool, PixelNormalization, Shape, Window};
 
 /// What the bytes or floats of a tensor stand for.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,8 +3,8 @@
 use super::{DeployableActivation, WeightLevels};
 use crate::{
     Result,
-    config::{AveragePool, MaxPool, PixelNormalization, Shape},
-    graph::{BatchNorm, OpKind, Weights, Window},
+    config::{AveragePool, MaxPool, PixelNormalization, Shape, Window},
+    graph::{BatchNorm, OpKind, Weights},
     model::{Model, fold_batch_norm},
 };
 

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use super::{
     Activation, BatchNorm, Op, OpId, OpKind, Parameter, ParameterId, ParameterLayout,
-    ParameterRole, Value, ValueId, ValueQuantizer, Weights, Window,
+    ParameterRole, Value, ValueId, ValueQuantizer, Weights,
     parameters::{PARAMETER_LIMIT, learned_name, offset_name},
 };
 use crate::{
     Error, Result,
     config::{
         self, ActivationFunction, ActivationQuantizer, AveragePool, Convolution, LayerBits,
-        LayerKind, NetworkConfig, QuantizationConfig, Shape, Source,
+        LayerKind, NetworkConfig, QuantizationConfig, Shape, Source, Window,
     },
     quant::{ActivationPlan, WeightQuantizerPlan, highest_level},
 };

@@ -11,14 +11,12 @@ mod memory;
 mod op;
 mod parameters;
 mod value;
-mod window;
 
 pub use ids::{OpId, ValueId};
 pub use memory::{Lifetime, Memory, place};
 pub use op::{Activation, BatchNorm, Op, OpKind, Weights};
 pub use parameters::{Parameter, ParameterId, ParameterLayout, ParameterRole};
 pub use value::{Value, ValueQuantizer};
-pub use window::Window;
 
 use crate::{
     Error, Result,

@@ -3,10 +3,11 @@
 use super::{
     ids::{OpId, ValueId},
     parameters::ParameterId,
-    window::Window,
 };
 use crate::{
-    config::{ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, MaxPool, PactKind},
+    config::{
+        ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, MaxPool, PactKind, Window,
+    },
     quant::{ActivationPlan, WeightQuantizerPlan},
 };
 

@@ -141,7 +141,7 @@ fn of_floats(step: &IntegerStep, inputs: &[Bound]) -> Bound {
         }
         StepOperation::Add { .. } => sum(inputs),
         StepOperation::AveragePool { pool, .. } => {
-            let pixels = f64::from(pool.kernel).powi(2);
+            let pixels = f64::from(pool.window.taps());
             let Bound { largest, reach } = inputs[0];
             // Sums of floats are rounded on both paths.
             let paths = if step.from == Encoding::Float { 2.0 } else { 1.0 };

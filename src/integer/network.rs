@@ -264,13 +264,12 @@ impl Classifier for IntegerNetwork {
                 }
                 &Operation::MaxPool { pool, ref choice } => {
                     let (input, output) = (plan.input, plan.output);
-                    let MaxPooling { kernel, stride, padding, .. } = pool;
                     MaxPool {
                         images: range,
                         input: from,
                         output: to,
                         choice: choice.as_ref().map(Binding::from),
-                        shape: PoolShape { input, output, kernel, stride, padding },
+                        shape: PoolShape::of_maxima(input, output, pool),
                         storage,
                     }
                     .record(gpu, recording, label)?;

@@ -25,7 +25,7 @@ impl Launcher for AveragePoolGradient<'_> {
     fn launch(&self) -> Launch<'_> {
         let shape = self.shape.windows();
         let (read, written) = (shape.output_elements(), shape.input_elements());
-        let specialization = self.shape.constants().tile("WINDOWS", shape.windows());
+        let specialization = shape.overlaps(self.shape.constants());
         Launch::new("average_pool_gradient", self.storage.specialize(specialization))
             .bind("images", self.images)
             .bind("output_gradient", self.output_gradient)

@@ -2,8 +2,8 @@
 
 use super::common::{Geometry, ImageRange, Pooling, linked_window};
 use crate::{
+    config::Window,
     gpu::{Binding, Launch, Launcher, Work},
-    graph::Window,
     shaders::Specialization,
     storage::Storage,
 };

@@ -53,8 +53,8 @@ impl Launcher for MaxPoolGradient<'_> {
             .constants()
             .tile("WORKGROUP", ELEMENTWISE)
             .tile("ITEMS", self.items)
-            .tile("WINDOWS", self.shape.windows())
             .feature("offset", learns_offset);
+        let specialization = self.shape.overlaps(specialization);
         let specialization = self.storage.specialize(activated(specialization, self.activation));
         let learns = self.activation.is_pact();
         let (read, written) = (self.shape.output_elements(), self.shape.input_elements());

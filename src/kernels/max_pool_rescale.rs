@@ -28,7 +28,7 @@ pub struct MaxPoolRescale<'a> {
 impl Launcher for MaxPoolRescale<'_> {
     fn launch(&self) -> Launch<'_> {
         let (read, written) = (2 * self.shape.output_elements(), self.shape.input_elements());
-        let specialization = self.shape.constants().tile("WINDOWS", self.shape.windows());
+        let specialization = self.shape.overlaps(self.shape.constants());
         Launch::new("max_pool_rescale", specialization)
             .bind("images", self.images)
             .bind("input", self.input)

@@ -24,7 +24,7 @@ pub struct MaxPoolTangent<'a> {
 impl Launcher for MaxPoolTangent<'_> {
     fn launch(&self) -> Launch<'_> {
         let elements = self.shape.output_elements();
-        Launch::new("max_pool_tangent", self.shape.constants())
+        Launch::new("max_pool_tangent", self.shape.places())
             .bind("images", self.images)
             .bind("input", self.input)
             .bind("choice", self.choice)

@@ -4,9 +4,8 @@
 use super::{ConvolutionFamily, StripShape, TileTable, slices::WeightSlices};
 use crate::{
     Result,
-    config::Shape,
+    config::{Shape, Window},
     gpu::{Buffer, Gpu, Launcher, Recording, Work},
-    graph::Window,
     kernels::{
         ConvolutionRequantized, ConvolutionTiled, DepthwiseConvolution, Epilogue, Geometry,
         GroupedConvolution, GroupedShape, ImageRange, IntegerConvolution, MatrixProduct,

@@ -3,30 +3,24 @@
 
 use std::ops::Range;
 
-use crate::config::{AveragePool, Shape};
-
-/// Windows along an axis of `size` pixels: ⌊(size + 2·padding − kernel)/stride⌋ + 1, or ⌈…⌉ + 1 in
-/// ceil mode, where windows that would start in the padding behind the image are left out.
-fn count(pool: AveragePool, size: u32) -> u32 {
-    let [size, kernel, stride, padding] =
-        [size, pool.kernel, pool.stride, pool.padding].map(f64::from);
-    let steps = (size + 2.0 * padding - kernel) / stride;
-    let all = if pool.ceil_mode { steps.ceil() } else { steps.floor() } as u32 + 1;
-    (0..all).filter(|&at| f64::from(at) * stride < size + padding).count() as u32
-}
+use super::max_pool::count;
+use crate::config::{AveragePool, Shape, Window};
 
 /// Shape of the output of `pool` on images of `input`.
 pub fn output_shape(input: Shape, pool: AveragePool) -> Shape {
-    Shape::new(input.channels, count(pool, input.height), count(pool, input.width))
+    let of = |along| count(pool.window, pool.ceil_mode, along);
+    Shape::new(input.channels, of((0, input.height)), of((1, input.width)))
 }
 
-/// A window along an axis: its pixels inside the image, and over how many pixels its mean is.
-fn window(pool: AveragePool, at: u32, size: u32) -> (Range<u32>, u32) {
-    let first = i64::from(at * pool.stride) - i64::from(pool.padding);
-    let places = first..first + i64::from(pool.kernel);
+/// A window along the rows (0) or columns (1), `size` pixels: its pixels inside the image, and over
+/// how many pixels its mean is.
+fn window(pool: AveragePool, at: u32, (axis, size): (usize, u32)) -> (Range<u32>, u32) {
+    let Window { kernel, stride, padding, .. } = pool.window;
+    let first = i64::from(at * stride[axis]) - i64::from(padding[axis]);
+    let places = first..first + i64::from(kernel[axis]);
     let is_real = |place: &i64| (0..i64::from(size)).contains(place);
-    // Padding reaches `padding` pixels beyond the image, and no further.
-    let is_padded = |place: &i64| *place < i64::from(size + pool.padding);
+    // Padding reaches so many pixels beyond the image, and no further.
+    let is_padded = |place: &i64| *place < i64::from(size + padding[axis + 2]);
     let real: Vec<i64> = places.clone().filter(is_real).collect();
     let averaged = match pool.count_include_pad {
         true => places.filter(is_padded).count(),
@@ -43,9 +37,9 @@ pub(super) fn windows(images: usize, input: Shape, pool: AveragePool) -> Vec<(Ve
     let mut windows = Vec::new();
     for plane in 0..images as u32 * input.channels {
         for y in 0..output.height {
-            let (rows, high) = window(pool, y, input.height);
+            let (rows, high) = window(pool, y, (0, input.height));
             for x in 0..output.width {
-                let (columns, wide) = window(pool, x, input.width);
+                let (columns, wide) = window(pool, x, (1, input.width));
                 let row = |y: u32| columns.clone().map(move |x| (y, x));
                 let index = |(y, x)| (plane * input.pixels() + y * input.width + x) as usize;
                 windows.push((
@@ -85,7 +79,7 @@ mod tests {
     }
 
     const POOL: AveragePool =
-        AveragePool { kernel: 2, stride: 2, padding: 0, ceil_mode: false, count_include_pad: true };
+        AveragePool { window: Window::plain([2, 2, 0]), ceil_mode: false, count_include_pad: true };
 
     /// The means of 1, 2, 3, … in rows of `width` pixels.
     fn means([height, width]: [u32; 2], pool: AveragePool) -> Vec<f64> {
@@ -106,14 +100,14 @@ mod tests {
             means([3, 3], ceil)
         );
         // Overlapping windows, and windows with a gap between them.
-        assert_eq!(means([2, 3], AveragePool { stride: 1, ..POOL }), [3.0, 4.0]);
-        assert_eq!(means([2, 5], AveragePool { stride: 3, ..POOL }), [4.0, 7.0]);
+        assert_eq!(means([2, 3], AveragePool { window: [2, 1, 0].into(), ..POOL }), [3.0, 4.0]);
+        assert_eq!(means([2, 5], AveragePool { window: [2, 3, 0].into(), ..POOL }), [4.0, 7.0]);
     }
 
     #[test]
     fn padded_pixels_count_or_do_not() {
         // 1 2 3 in one row: 0 | 0 1 2 | 3 … of windows of 3 rows of which one is real.
-        let pool = AveragePool { kernel: 3, padding: 1, ..POOL };
+        let pool = AveragePool { window: [3, 2, 1].into(), ..POOL };
         assert_eq!(means([1, 3], pool), [3.0 / 9.0, 5.0 / 9.0]);
         let real = AveragePool { count_include_pad: false, ..pool };
         assert_eq!(means([1, 3], real), [1.5, 2.5]);
@@ -122,21 +116,32 @@ mod tests {
     #[test]
     fn nothing_counts_beyond_the_padding() {
         // 1 2 3 4: 0 1 2 | 2 3 4 | 4 0 and a column that ceil mode alone reaches.
-        let pool = AveragePool { kernel: 3, padding: 1, ceil_mode: true, ..POOL };
+        let pool = AveragePool { window: [3, 2, 1].into(), ceil_mode: true, ..POOL };
         assert_eq!(means([1, 4], pool), [3.0 / 9.0, 9.0 / 9.0, 4.0 / 6.0]);
         let real = AveragePool { count_include_pad: false, ..pool };
         assert_eq!(means([1, 4], real), [1.5, 3.0, 4.0]);
     }
 
     #[test]
+    fn axes_and_sides_have_sizes_of_their_own() {
+        // 1 2 3 4 / 5 6 7 8 with a row of zeros above and a column to the right.
+        let window =
+            Window { kernel: [2, 3], stride: [2, 2], dilation: [1; 2], padding: [1, 0, 0, 1] };
+        let pool = AveragePool { window, ..POOL };
+        assert_eq!(means([2, 4], pool), [1.0, 7.0 / 6.0]);
+        let real = AveragePool { count_include_pad: false, ..pool };
+        assert_eq!(means([2, 4], real), [2.0, 3.5]);
+    }
+
+    #[test]
     fn windows_behind_the_image_are_left_out() {
         // ⌈(3 + 2 − 2)/3⌉ + 1 = 2 windows, at −1 and 2 of 3 pixels.
-        let pool = AveragePool { stride: 3, padding: 1, ceil_mode: true, ..POOL };
+        let pool = AveragePool { window: [2, 3, 1].into(), ceil_mode: true, ..POOL };
         assert_eq!(output_shape(Shape::new(1, 3, 3), pool), Shape::new(1, 2, 2));
         // ⌈(2 + 2 − 2)/3⌉ + 1 = 2, but the second would start in the padding: 2 ≥ 2.
         assert_eq!(output_shape(Shape::new(1, 2, 2), pool), Shape::new(1, 1, 1));
         // In ceil mode a window may be larger than the image.
-        let large = AveragePool { kernel: 4, stride: 4, ceil_mode: true, ..POOL };
+        let large = AveragePool { window: [4, 4, 0].into(), ceil_mode: true, ..POOL };
         assert_eq!(means([3, 3], large), [5.0]);
     }
 
@@ -148,13 +153,14 @@ mod tests {
                     (1..5).flat_map(|stride| (0..=kernel / 2).map(move |padding| (stride, padding)))
                 {
                     for ceil_mode in [false, true] {
-                        let pool = AveragePool { kernel, stride, padding, ceil_mode, ..POOL };
+                        let window = [kernel, stride, padding].into();
+                        let pool = AveragePool { window, ceil_mode, ..POOL };
                         let fits =
                             size + 2 * padding + if ceil_mode { stride - 1 } else { 0 } >= kernel;
-                        let own = pool.windows(size);
+                        let own = pool.windows(0, size);
                         assert_eq!(own.is_ok(), fits, "{size} {pool:?}");
                         if let Ok(own) = own {
-                            assert_eq!(own, count(pool, size), "{size} {pool:?}");
+                            assert_eq!(own, count(window, ceil_mode, (0, size)), "{size} {pool:?}");
                         }
                     }
                 }

@@ -3,7 +3,7 @@
 //! the image, with stride S, dilation D and padding P of either axis. The activation that the
 //! kernel applies on top is [`super::activation`].
 
-use crate::{config::Shape, graph::Window};
+use crate::config::{Shape, Window};
 
 /// Shapes of one convolution.
 #[derive(Clone, Copy, Debug)]

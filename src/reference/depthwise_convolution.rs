@@ -64,8 +64,7 @@ pub fn depthwise_convolution(
 mod tests {
     use super::*;
     use crate::{
-        config::Shape,
-        graph::Window,
+        config::{Shape, Window},
         reference::{
             depthwise_input_gradient::depthwise_input_gradient,
             depthwise_weight_gradient::depthwise_weight_gradient,

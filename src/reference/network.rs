@@ -807,7 +807,7 @@ mod tests {
     use crate::{
         config::{
             ActivationFunction, AveragePool, ChannelGroups, Convolution, LayerConfig, LayerKind,
-            MaxPool, PactKind, Padding, Shape, WeightQuantizer,
+            MaxPool, PactKind, Padding, Shape, WeightQuantizer, Window,
         },
         graph::ParameterRole,
     };
@@ -831,9 +831,7 @@ mod tests {
                 LayerConfig::max_pool(2, 1),
                 activation("act2"),
                 LayerConfig::average_pool(AveragePool {
-                    kernel: 3,
-                    stride: 2,
-                    padding: 1,
+                    window: [3, 2, 1].into(),
                     ceil_mode: true,
                     count_include_pad: false,
                 }),
@@ -1051,7 +1049,15 @@ mod tests {
     #[test]
     fn gradients_of_all_operations_are_central_differences() {
         let act = LayerConfig::activation_of;
-        let pool = MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) };
+        let pool = MaxPool {
+            window: Window {
+                kernel: [3, 2],
+                stride: [2, 1],
+                dilation: [1; 2],
+                padding: [1, 1, 2, 0],
+            },
+            ceil_mode: true,
+        };
         let config = NetworkConfig {
             input: Shape::new(2, 6, 5),
             classes: 3,

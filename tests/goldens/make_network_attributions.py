@@ -22,6 +22,7 @@ from torch import Tensor
 EPSILON = 1e-9
 SMALLEST_DIFFERENCE = 1e-10  # as Captum's DeepLift
 GAMMA = 0.25
+LOWEST = -1e9  # what is padded is never a maximum
 STEPS = 50
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(STEPS)
 
@@ -81,7 +82,7 @@ class RescaledPool(torch.autograd.Function):
         stride = layer.get("stride", layer["kernel"])
         # A constant baseline is all ties, which go to the first element: last bits must not decide.
         _, places = F.max_pool2d(
-            (x * 1e9).round(), layer["kernel"], stride, layer.get("padding", 0), ceil_mode=layer.get("ceil_mode", False), return_indices=True
+            (x * 1e9).round(), layer["kernel"], stride, ceil_mode=layer.get("ceil_mode", False), return_indices=True
         )
         y = x.flatten(2).gather(2, places.flatten(2)).view_as(places)
         ctx.save_for_backward(x, y, places)
@@ -160,7 +161,8 @@ class Attributed(Network):
                 case "multiply":
                     return RescaledProduct.apply(*inputs)
                 case "max-pool":
-                    return RescaledPool.apply(x, layer)
+                    top, left, bottom, right = sides(layer, x)
+                    return RescaledPool.apply(F.pad(x, (left, right, top, bottom), value=LOWEST), layer)
             return plain(*inputs)
         parameter = {suffix: values.detach() for suffix, values in self.of(name).items()}
         match kind:

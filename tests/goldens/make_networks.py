@@ -52,6 +52,15 @@ def sides(layer: dict, x: Tensor) -> list[int]:
     return padding if len(padding) == 4 else padding * 2
 
 
+def average_pool(layer: dict, x: Tensor) -> Tensor:
+    top, left, bottom, right = sides(layer, x)
+    stride, ceil = layer.get("stride", layer["kernel"]), layer.get("ceil_mode", False)
+    if [top, left] == [bottom, right]:
+        return F.avg_pool2d(x, layer["kernel"], stride, (top, left), ceil, layer.get("count_include_pad", True))
+    means = [F.avg_pool2d(F.pad(own, (left, right, top, bottom)), layer["kernel"], stride, 0, ceil) for own in [x, torch.ones_like(x)]]
+    return means[0] if layer.get("count_include_pad", True) else means[0] / means[1]
+
+
 class Network:
     """The layers of a file, with parameters drawn as they are met."""
 
@@ -123,10 +132,13 @@ class Network:
                     return F.leaky_relu(x, layer.get("slope", 0.01))
                 return FUNCTIONS[own](x)
             case "max-pool":
+                top, left, bottom, right = sides(layer, x)
+                # What is padded is never a maximum.
+                padded = F.pad(x, (left, right, top, bottom), value=-torch.inf)
                 stride = layer.get("stride", layer["kernel"])
-                return F.max_pool2d(x, layer["kernel"], stride, layer.get("padding", 0), ceil_mode=layer.get("ceil_mode", False))
+                return F.max_pool2d(padded, layer["kernel"], stride, ceil_mode=layer.get("ceil_mode", False))
             case "average-pool":
-                return F.avg_pool2d(x, layer["kernel"], layer.get("stride", layer["kernel"]), layer.get("padding", 0))
+                return average_pool(layer, x)
             case "global-average-pool":
                 return x.mean((2, 3), keepdim=True)
             case "add":

@@ -5,7 +5,7 @@ use saliq::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{
         AlignTarget, LayerBits, LayerConfig, MaxPool, NetworkConfig, PixelNormalization,
-        QuantizationConfig, RunConfig, Shape, TeachingConfig,
+        QuantizationConfig, RunConfig, Shape, TeachingConfig, Window,
     },
     data::{Dataset, Split},
     gpu::{Buffer, Recording},
@@ -53,8 +53,20 @@ fn range(buffer: &Buffer, most: u32) -> ImageRange<'_> {
 fn tangents_of_max_pools() {
     for (shape, pool) in [
         (Shape::new(5, 7, 9), MaxPool::inside(2, 2)),
-        (Shape::new(3, 6, 5), MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) }),
+        (Shape::new(3, 6, 5), MaxPool { window: [3, 2, 1].into(), ceil_mode: true }),
         (Shape::new(4, 5, 6), MaxPool::inside(3, 1)),
+        (
+            Shape::new(3, 6, 7),
+            MaxPool {
+                window: Window {
+                    kernel: [2, 5],
+                    stride: [1, 3],
+                    dilation: [1; 2],
+                    padding: [1, 0, 0, 3],
+                },
+                ceil_mode: true,
+            },
+        ),
     ] {
         let (images, skipped) = (3, 2);
         let mut random = Random(u64::from(shape.width));
@@ -65,6 +77,7 @@ fn tangents_of_max_pools() {
         let output = output_shape(shape, pool);
         let (_, chosen) = max_pool(images, shape, pool, &input);
         let expected = max_pool_tangent(&chosen, &direction);
+        let Window { kernel, stride, padding: [top, left, ..], .. } = pool.window;
         // Positions in their windows, packed as the kernel of the pool packs them.
         let positions: Vec<f64> = chosen
             .iter()
@@ -73,18 +86,18 @@ fn tangents_of_max_pools() {
                 let (row, column) =
                     (from as u32 / shape.width % shape.height, from as u32 % shape.width);
                 let (y, x) = (at as u32 / output.width % output.height, at as u32 % output.width);
-                let ky = row + pool.padding - y * pool.stride;
-                f64::from(ky * pool.kernel + column + pool.padding - x * pool.stride)
+                let ky = row + top - y * stride[0];
+                f64::from(ky * kernel[1] + column + left - x * stride[1])
             })
             .collect();
         // Padding channels choose what is inside the image, too.
-        let first = |at: u32| if at == 0 { pool.padding } else { 0 };
+        let first = |at: u32, front: u32, step: u32| front.saturating_sub(at * step);
         let mut packed = Vec::new();
         for (index, group) in pack(&positions, output).chunks_exact(4).enumerate() {
             let groups = padded(output.channels) / 4;
             let (group_index, pixel) = (index as u32 % groups, index as u32 / groups);
             let (y, x) = (pixel / output.width % output.height, pixel % output.width);
-            let inside = first(y) * pool.kernel + first(x);
+            let inside = first(y, top, stride[0]) * kernel[1] + first(x, left, stride[1]);
             let byte = |channel: usize| {
                 let real = group_index * 4 + (channel as u32) < output.channels;
                 if real { group[channel] as u32 } else { inside }

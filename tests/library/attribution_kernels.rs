@@ -38,7 +38,7 @@ use saliq::{
 };
 
 use saliq::{
-    config::{ActivationFunction, ActivationQuantizer, MaxPool as MaxPooling},
+    config::{ActivationFunction, ActivationQuantizer, MaxPool as MaxPooling, Window},
     gpu::Launch,
     kernels::{
         self, GuidedGradient, MaxPool, MaxPoolRescale, PoolShape, PositivePart, RelevanceRatio,
@@ -684,16 +684,19 @@ fn rules_at_activations() {
 
 #[test]
 fn rescale_at_pools() {
-    let padded = MaxPooling { padding: 1, ceil_mode: true, ..MaxPooling::inside(3, 2) };
+    let padded = MaxPooling { window: [3, 2, 1].into(), ceil_mode: true };
+    let window = Window { kernel: [2, 4], stride: [2, 3], dilation: [1; 2], padding: [1, 0, 0, 3] };
+    let uneven = MaxPooling { window, ceil_mode: false };
     for (shape, own) in [
         (Shape::new(5, 6, 8), MaxPooling::inside(2, 2)),
         (Shape::new(3, 7, 5), MaxPooling::inside(3, 2)),
         (Shape::new(1, 5, 5), MaxPooling::inside(2, 3)),
         (Shape::new(5, 6, 7), padded),
-        (Shape::new(2, 5, 4), MaxPooling { padding: 2, ..MaxPooling::inside(5, 1) }),
+        (Shape::new(2, 5, 4), MaxPooling { window: [5, 1, 2].into(), ceil_mode: false }),
+        (Shape::new(5, 6, 7), uneven),
     ] {
         let count = 2;
-        let mut random = Random(u64::from(own.kernel));
+        let mut random = Random(u64::from(own.window.kernel[0]));
         // Few different values, so that windows tie.
         let mut values = || -> Vec<f64> {
             (0..count * shape.elements()).map(|_| f64::from(random.below(5)) * 0.25 - 0.5).collect()

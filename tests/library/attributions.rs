@@ -508,9 +508,7 @@ fn averages_lose_nothing() {
     let average = |kernel, stride, padding, count_include_pad| {
         let ceil_mode = true;
         LayerConfig::average_pool(AveragePool {
-            kernel,
-            stride,
-            padding,
+            window: [kernel, stride, padding].into(),
             ceil_mode,
             count_include_pad,
         })

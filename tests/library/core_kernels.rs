@@ -9,10 +9,9 @@ use crate::common::{
 use saliq::{
     config::{
         ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, MaxPool as MaxPooling,
-        PactKind, QuantizationConfig, Shape, WeightQuantizer,
+        PactKind, QuantizationConfig, Shape, WeightQuantizer, Window,
     },
     gpu::{Binding, Buffer, Launch, ProductTiles, Work},
-    graph::Window,
     kernels::{
         self, Activated, ActivationGradient, Add, AverageOfIntegers, AveragePool as Averages,
         AveragePoolGradient, AveragePoolShape, BackwardLayout, ConvolutionCooperative,
@@ -1513,9 +1512,18 @@ fn pooling_and_its_gradient() {
         (shape, MaxPooling::inside(kernel, stride), number)
     });
     let padded = paddings.map(|(shape, [kernel, stride], number, padding, ceil_mode)| {
-        (shape, MaxPooling { kernel, stride, padding, ceil_mode }, number)
+        (shape, MaxPooling { window: [kernel, stride, padding].into(), ceil_mode }, number)
     });
-    let cases = cases.into_iter().chain(padded);
+    let uneven = [
+        ([5, 7, 6], [3, 1], [1, 2], [1, 0, 2, 0], 1, false),
+        ([3, 8, 9], [2, 5], [3, 1], [0, 4, 1, 1], 8, true),
+        ([6, 6, 7], [1, 7], [2, 1], [0; 4], 10, false),
+    ];
+    let uneven = uneven.map(|(shape, kernel, stride, padding, number, ceil_mode)| {
+        let window = Window { kernel, stride, dilation: [1; 2], padding };
+        (shape, MaxPooling { window, ceil_mode }, number)
+    });
+    let cases = cases.into_iter().chain(padded).chain(uneven);
     for (seed, ([channels, height, width], pool, number)) in cases.enumerate() {
         let images = if seed == 0 { Images::ONE } else { Images::FEW };
         let (plan, kind, learned) = activations()[number];
@@ -1580,13 +1588,15 @@ fn average_pooling_and_its_gradient() {
         let kernel = 1 + random.below(5);
         let [height, width] = [0; 2].map(|_| kernel + random.below(7));
         let shape = Shape::new(1 + random.below(9), height, width);
-        let pool = AveragePool {
-            kernel,
-            stride: 1 + random.below(4),
-            padding: random.below(kernel / 2 + 1),
-            ceil_mode: number % 2 == 1,
-            count_include_pad: number % 4 < 2,
-        };
+        let mut window = Window::plain([kernel, 1 + random.below(4), random.below(kernel / 2 + 1)]);
+        if number >= 32 {
+            // Both sides together are at most a window.
+            window.kernel = [kernel, kernel + 1];
+            window.stride = [1 + random.below(3), 1 + random.below(4)];
+            window.padding = [window.padding[0], 0, random.below(kernel / 2 + 1), kernel];
+        }
+        let pool =
+            AveragePool { window, ceil_mode: number % 2 == 1, count_include_pad: number % 4 < 2 };
         let output = average_pool::output_shape(shape, pool);
         let what = format!("{shape:?} {pool:?}");
         let x = vector(&mut random, images.slots * shape.elements() as usize);

@@ -79,7 +79,7 @@ fn pooled_network() -> NetworkConfig {
 /// Pools whose windows overlap, reach into a padding and beyond the image.
 fn padded_network() -> NetworkConfig {
     pooled_by(|| {
-        let pool = MaxPool { padding: 1, ceil_mode: true, ..MaxPool::inside(3, 2) };
+        let pool = MaxPool { window: [3, 2, 1].into(), ceil_mode: true };
         LayerKind::MaxPool(pool).into()
     })
 }
@@ -109,9 +109,7 @@ fn averaged_network() -> NetworkConfig {
     let average = |kernel, stride, padding, ceil_mode| {
         let count_include_pad = ceil_mode;
         LayerConfig::average_pool(AveragePool {
-            kernel,
-            stride,
-            padding,
+            window: [kernel, stride, padding].into(),
             ceil_mode,
             count_include_pad,
         })
@@ -294,7 +292,7 @@ fn headless_network() -> NetworkConfig {
             activation("act2"),
             conv("conv3", 5, [3, 2, 1]).reading(&["act1"]),
             activation("act3"),
-            LayerKind::MaxPool(MaxPool { padding: 1, ..MaxPool::inside(3, 1) }).into(),
+            LayerKind::MaxPool(MaxPool { window: [3, 1, 1].into(), ceil_mode: false }).into(),
             pool("gap2"),
             LayerConfig::add("add1", &["gap2", "act2"]),
         ],
@@ -469,15 +467,11 @@ fn random_network(random: &mut Random, norms: bool) -> NetworkConfig {
             2 if large => conv("", 3 + random.below(4), [3, 2, 1]).kind,
             3 | 4 => LayerKind::Activation(ActivationFunction::Relu),
             5 if large => LayerKind::MaxPool(MaxPool {
-                kernel: 2 + random.below(2),
-                stride: 1 + random.below(2),
-                padding: random.below(2),
+                window: [2 + random.below(2), 1 + random.below(2), random.below(2)].into(),
                 ceil_mode: random.below(2) == 1,
             }),
             6 if large => LayerKind::AveragePool(AveragePool {
-                kernel: 3,
-                stride: 1 + random.below(2),
-                padding: 1,
+                window: [3, 1 + random.below(2), 1].into(),
                 ceil_mode: random.below(2) == 1,
                 count_include_pad: random.below(2) == 1,
             }),

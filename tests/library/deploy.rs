@@ -168,9 +168,7 @@ fn averaged() -> NetworkConfig {
     let average = |kernel, stride, ceil_mode, count_include_pad| {
         let padding = 1;
         LayerConfig::average_pool(AveragePool {
-            kernel,
-            stride,
-            padding,
+            window: [kernel, stride, padding].into(),
             ceil_mode,
             count_include_pad,
         })

@@ -3,9 +3,8 @@
 //! `deploy.rs`.
 
 use saliq::{
-    config::Shape,
+    config::{Shape, Window},
     gpu::{Binding, Recording},
-    graph::Window,
     kernels::ImageRange,
     layout::{groups, to_nchw},
     nn::{RequantizedLayer, RequantizedShape, RequantizedWeights, TileTable},

@@ -170,8 +170,8 @@ fn squeezed() -> NetworkConfig {
 /// A block whose layers read all before them, levels side by side with others, and pools with
 /// padding and a last window that reaches beyond the image.
 fn dense() -> NetworkConfig {
-    let padded = MaxPool { kernel: 3, stride: 1, padding: 1, ceil_mode: false };
-    let reaching = MaxPool { kernel: 3, stride: 2, padding: 1, ceil_mode: true };
+    let padded = MaxPool { window: [3, 1, 1].into(), ceil_mode: false };
+    let reaching = MaxPool { window: [3, 2, 1].into(), ceil_mode: true };
     let layers = vec![
         max_pool("pool0", padded),
         LayerConfig::concat("cat0", &["input", "pool0"]),
@@ -310,7 +310,7 @@ fn dense_blocks_are_exact() {
     assert_eq!(joined(|to| matches!(to, Encoding::Levels(_))), 2);
     assert_eq!(joined(|to| *to == Encoding::Float), 1);
     let padded = |operation: &StepOperation, _: &IntegerStep| match operation {
-        StepOperation::MaxPool(pool) => pool.padding > 0,
+        StepOperation::MaxPool(pool) => pool.window.padding != [0; 4],
         _ => false,
     };
     assert_eq!(count(&plan, padded), 4);

@@ -904,9 +904,7 @@ fn scattered_network() -> NetworkConfig {
             own("bn6", 0.02, 0.5),
             activation("act4"),
             LayerConfig::average_pool(AveragePool {
-                kernel: 2,
-                stride: 2,
-                padding: 0,
+                window: [2, 2, 0].into(),
                 ceil_mode: true,
                 count_include_pad: false,
             }),

@@ -417,7 +417,11 @@ fn hostile_model(bits: &str, quantization: QuantizationConfig, averages: bool) -
         let pools = [(0, 2, 1, true), (4, 3, 2, false), (8, 2, 2, true), (8, 2, 1, false)];
         for (place, kernel, stride, count_include_pad) in pools {
             let (padding, ceil_mode) = (1, true);
-            let pool = AveragePool { kernel, stride, padding, ceil_mode, count_include_pad };
+            let pool = AveragePool {
+                window: [kernel, stride, padding].into(),
+                ceil_mode,
+                count_include_pad,
+            };
             layers.insert(place, LayerConfig::average_pool(pool));
         }
     }

@@ -666,9 +666,7 @@ fn average_pools_is_right_in_every_format() {
     let average = |kernel, stride, [ceil_mode, count_include_pad]: [bool; 2]| {
         let padding = kernel / 2;
         LayerConfig::average_pool(AveragePool {
-            kernel,
-            stride,
-            padding,
+            window: [kernel, stride, padding].into(),
             ceil_mode,
             count_include_pad,
         })

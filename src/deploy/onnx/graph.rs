@@ -262,20 +262,20 @@ impl Builder {
                 let attributes = vec![
                     integer("ceil_mode", i64::from(pool.ceil_mode)),
                     integer("count_include_pad", i64::from(pool.count_include_pad)),
-                    integers_of("kernel_shape", [pool.kernel; 2]),
-                    integers_of("pads", [pool.padding; 4]),
-                    integers_of("strides", [pool.stride; 2]),
+                    integers_of("kernel_shape", pool.window.kernel),
+                    integers_of("pads", pool.window.padding),
+                    integers_of("strides", pool.window.stride),
                 ];
                 self.node("AveragePool", name, &[], attributes);
             }
             Operation::MaxPool(pool) => {
                 self.unflatten(layer);
                 let mut attributes = vec![
-                    integers_of("kernel_shape", [pool.kernel; 2]),
-                    integers_of("strides", [pool.stride; 2]),
+                    integers_of("kernel_shape", pool.window.kernel),
+                    integers_of("strides", pool.window.stride),
                 ];
                 if !pool.is_inside() {
-                    attributes.push(integers_of("pads", [pool.padding; 4]));
+                    attributes.push(integers_of("pads", pool.window.padding));
                     attributes.push(integer("ceil_mode", i64::from(pool.ceil_mode)));
                 }
                 self.node("MaxPool", name, &[], attributes);

@@ -202,7 +202,7 @@ mod tests {
         ] {
             let (input, filters, images) = (Shape::new(3, 7, 5), 6, 2);
             let Window { kernel, stride, dilation, padding, .. } = window;
-            let own = crate::graph::Window { kernel, stride, dilation, padding };
+            let own = crate::config::Window { kernel, stride, dilation, padding };
             let shape = Convolution { images, input, out_channels: filters, window: own };
             let weights = shape.weights() / groups;
             let (x, weight, bias) = (numbers(210, 1), numbers(weights, 2), numbers(6, 3));
@@ -212,31 +212,33 @@ mod tests {
                 grouped_convolution(&shape, groups, &x, &weight, &bias)
             );
         }
-        let cases = [(2, 2, 0), (3, 1, 1), (3, 2, 1), (4, 3, 2), (5, 5, 2), (8, 3, 0)];
-        for ((kernel, stride, padding), [ceil, padded]) in
-            cases.into_iter().flat_map(|case| TWICE.map(|flags| (case, flags)))
-        {
+        let plain = [[2, 2, 0], [3, 1, 1], [3, 2, 1], [4, 3, 2], [5, 5, 2], [8, 3, 0]];
+        let own = |kernel, stride, padding| crate::config::Window {
+            kernel,
+            stride,
+            dilation: [1; 2],
+            padding,
+        };
+        let cases = plain
+            .into_iter()
+            .map(crate::config::Window::plain)
+            .chain([own([3, 2], [1, 2], [1, 0, 2, 1]), own([1, 4], [2, 3], [0, 3, 0, 1])]);
+        for (own, [ceil, padded]) in cases.flat_map(|case| TWICE.map(|flags| (case, flags))) {
             let (input, images, x) = (Shape::new(3, 7, 6), 2, numbers(252, 7));
-            let window = Window {
-                kernel: [kernel; 2],
-                stride: [stride; 2],
-                dilation: [1; 2],
-                padding: [padding; 4],
-                ceil,
-            };
-            let (ceil_mode, count_include_pad) = (ceil, padded);
-            let pool = AveragePool { kernel, stride, padding, ceil_mode, count_include_pad };
+            let crate::config::Window { kernel, stride, dilation, padding } = own;
+            let window = Window { kernel, stride, dilation, padding, ceil };
+            let pool = AveragePool { window: own, ceil_mode: ceil, count_include_pad: padded };
             let Some(output) = window.output(input, 3) else {
-                assert!(kernel == 8 && !ceil, "{pool:?}");
+                assert!(kernel == [8; 2] && !ceil, "{pool:?}");
                 continue;
             };
             assert_eq!(output, average::output_shape(input, pool), "{pool:?}");
-            let own = average_pool(images, [input, output], (window, padded), &x);
-            assert_eq!(own, average::average_pool(images, input, pool, &x), "{pool:?}");
-            let pool = MaxPool { kernel, stride, padding, ceil_mode };
+            let means = average_pool(images, [input, output], (window, padded), &x);
+            assert_eq!(means, average::average_pool(images, input, pool, &x), "{pool:?}");
+            let pool = MaxPool { window: own, ceil_mode: ceil };
             assert_eq!(output, max_pool::output_shape(input, pool), "{pool:?}");
-            let own = super::max_pool(images, [input, output], window, &x);
-            assert_eq!(own, max_pool::max_pool(images, input, pool, &x).0, "{pool:?}");
+            let maxima = super::max_pool(images, [input, output], window, &x);
+            assert_eq!(maxima, max_pool::max_pool(images, input, pool, &x).0, "{pool:?}");
         }
         let (x, weight, bias) = (numbers(30, 4), numbers(40, 5), numbers(4, 6));
         assert_eq!(gemm(3, 10, &x, &weight, &bias), matrix_product(3, &x, &weight, &bias));

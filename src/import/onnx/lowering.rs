@@ -900,7 +900,7 @@ impl<'a> Lowering<'a> {
             let (kind, shape, weight) = window_means(own.shape.channels, sizes, window.sides);
             self.weighted(name, kind, (shape, weight), (None, None), &own)?
         } else {
-            return Err("means over these windows are not supported; square ones are".into());
+            return Err("means over these windows are not supported; those with dilations of 1 and pads of at most a window on both sides together are".into());
         };
         Ok(Live::images(Some(source), shape))
     }

@@ -12,7 +12,7 @@ use super::{
     },
 };
 use crate::{
-    config::{ActivationFunction, ChannelGroups, LayerKind, Padding, PixelNormalization, Shape},
+    config::{ActivationFunction, LayerKind, Padding, PixelNormalization, Shape},
     reference::network::ReferenceNetwork,
 };
 
@@ -432,14 +432,14 @@ fn means_of_planes_are_pools() {
 }
 
 #[test]
-fn windows_that_are_not_square_are_averaged_by_weights() {
+fn windows_that_are_not_square_are_averaged() {
     let mut graph = Graph::new(&[2, 4, 6]);
     let own = [list("kernel_shape", &[2, 3]), list("strides", &[2, 3])];
     graph.then("AveragePool", "pool", &[], &own);
     graph.head(2, 3);
     let own = graph.read();
-    let LayerKind::Conv(conv) = own.network.layers[0].kind else { panic!() };
-    assert_eq!((conv.kernel, conv.groups), ([2, 3], ChannelGroups::Count(2)));
+    let LayerKind::AveragePool(pool) = own.network.layers[0].kind else { panic!() };
+    assert_eq!((pool.window.kernel, pool.window.stride), ([2, 3], [2, 3]));
     let x = image(48);
     let found = values(&own, &x);
     let mean = [0, 1, 2, 6, 7, 8].iter().map(|&at: &usize| x[at]).sum::<f64>() / 6.0;

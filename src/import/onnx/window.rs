@@ -2,7 +2,8 @@
 
 use super::{Fallible, node::Node};
 use crate::config::{
-    AveragePool, MAX_POOL_KERNEL, MaxPool, Shape, count_windows, extent, same_padding,
+    self, AveragePool, MAX_POOL_KERNEL, MAX_POOL_PIXELS, MaxPool, Shape, count_windows, extent,
+    same_padding,
 };
 
 /// Most zeros on a side.
@@ -73,11 +74,10 @@ impl Window {
         Some([self.count(0, input)?, self.count(1, input)?])
     }
 
-    /// Kernel, stride and padding in front, if they are the same for rows and columns.
-    fn square(&self) -> Option<[u32; 3]> {
-        let pairs = [self.kernel, self.stride, [self.sides[0], self.sides[1]]];
-        let is_square = self.dilation == [1; 2] && pairs.iter().all(|[row, column]| row == column);
-        is_square.then_some(pairs.map(|[row, _]| row))
+    /// The windows of a pool, whose taps are neighbours, with `padding` around the image.
+    fn of_pool(&self, padding: [u32; 4]) -> Option<config::Window> {
+        let Window { kernel, stride, dilation, .. } = *self;
+        (dilation == [1; 2]).then_some(config::Window { kernel, stride, dilation, padding })
     }
 
     /// What is said of a window that no pool has.
@@ -85,56 +85,76 @@ impl Window {
         let Window { kernel, stride, sides, dilation, .. } = self;
         format!(
             "a pool with kernel {kernel:?}, strides {stride:?}, pads {sides:?} and dilations \
-             {dilation:?} is not supported; square windows with the same padding above and to the \
-             left are"
+             {dilation:?} is not supported; dilations of 1 and pads of at most a window on both \
+             sides together are"
         )
     }
 
     /// The max-pools that have these windows over `input`, one behind the other. What is padded is
-    /// never a maximum, so that padding below and to the right only makes room for windows.
+    /// never a maximum: padding below and to the right only makes room for windows.
     pub(super) fn max_pools(&self, input: Shape) -> Fallible<Vec<MaxPool>> {
         let misfit = || self.misfit();
-        let [kernel, stride, padding] = self.square().ok_or_else(misfit)?;
         let counts = self.counts(input).ok_or_else(misfit)?;
-        if kernel > MAX_POOL_KERNEL && kernel == stride && padding == 0 {
+        if self.kernel[0].saturating_mul(self.kernel[1]) > MAX_POOL_PIXELS {
             // A maximum of maxima.
-            let factor = (2..=MAX_POOL_KERNEL).rev().find(|factor| kernel.is_multiple_of(*factor));
-            let factor =
-                factor.filter(|factor| kernel / factor <= MAX_POOL_KERNEL).ok_or_else(misfit)?;
-            let is_whole = counts == [input.height / kernel, input.width / kernel];
-            return match is_whole {
-                true => Ok([factor, kernel / factor].map(|own| MaxPool::inside(own, own)).to_vec()),
-                false => Err(misfit()),
+            let factor = |axis: usize| {
+                let kernel = self.kernel[axis];
+                (1..=MAX_POOL_KERNEL).rev().find(|factor| kernel.is_multiple_of(*factor))
             };
+            let [y, x] = [factor(0), factor(1)].map(|own| own.unwrap_or(1));
+            let rest = [self.kernel[0] / y, self.kernel[1] / x];
+            let is_whole = self.kernel == self.stride
+                && self.dilation == [1; 2]
+                && self.sides == [0; 4]
+                && counts == [input.height / self.kernel[0], input.width / self.kernel[1]];
+            if !is_whole || rest[0].saturating_mul(rest[1]) > MAX_POOL_PIXELS {
+                return Err(misfit());
+            }
+            let whole = |kernel: [u32; 2]| MaxPool {
+                window: config::Window {
+                    kernel,
+                    stride: kernel,
+                    dilation: [1; 2],
+                    padding: [0; 4],
+                },
+                ceil_mode: false,
+            };
+            return Ok(vec![whole([y, x]), whole(rest)]);
         }
-        let pool = |ceil_mode: &bool| {
-            let pool = MaxPool { kernel, stride, padding, ceil_mode: *ceil_mode };
-            let own = [pool.windows(input.height), pool.windows(input.width)];
-            (own == counts.map(Ok)).then_some(vec![pool])
-        };
-        [false, true].iter().find_map(pool).ok_or_else(misfit)
+        let [top, left, ..] = self.sides;
+        // As PyTorch's pools have it, where one of them is the same.
+        for padding in [[top, left, top, left], self.sides] {
+            let Some(window) = self.of_pool(padding) else { continue };
+            for ceil_mode in [false, true] {
+                let pool = MaxPool { window, ceil_mode };
+                let own = [pool.windows(0, input.height), pool.windows(1, input.width)];
+                if own == counts.map(Ok) {
+                    return Ok(vec![pool]);
+                }
+            }
+        }
+        Err(misfit())
     }
 
     /// The average-pool that has these windows over `input`; none where there is none.
     pub(super) fn average_pool(&self, input: Shape, counts_padding: bool) -> Option<AveragePool> {
-        let [kernel, stride, padding] = self.square()?;
         let counts = self.counts(input)?;
-        let [top, left, bottom, right] = self.sides;
-        let is_even = [top, left] == [bottom, right];
-        let padded = counts_padding && self.sides != [0; 4];
-        let pool = |ceil_mode: &bool| {
-            let count_include_pad = counts_padding;
-            let pool =
-                AveragePool { kernel, stride, padding, ceil_mode: *ceil_mode, count_include_pad };
-            let own = [pool.windows(input.height), pool.windows(input.width)];
-            (own == counts.map(Ok)).then_some(pool)
+        let [top, left, ..] = self.sides;
+        let counts_zeros = counts_padding && self.sides != [0; 4];
+        let paddings = match counts_zeros {
+            // What counts is the same as in the file.
+            true => vec![(self.sides, self.is_ceil)],
+            false => [[top, left, top, left], self.sides]
+                .into_iter()
+                .flat_map(|padding| [false, true].map(|ceil_mode| (padding, ceil_mode)))
+                .collect(),
         };
-        match padded {
-            // The padding counts: it must be the same at all sides.
-            true if is_even => pool(&self.is_ceil),
-            true => None,
-            false => [false, true].iter().find_map(pool),
-        }
+        paddings.into_iter().find_map(|(padding, ceil_mode)| {
+            let window = self.of_pool(padding)?;
+            let pool = AveragePool { window, ceil_mode, count_include_pad: counts_padding };
+            let own = [pool.windows(0, input.height), pool.windows(1, input.width)];
+            (own == counts.map(Ok)).then_some(pool)
+        })
     }
 
     /// Whether the window is the whole of `input` and nothing else.
@@ -169,8 +189,14 @@ mod tests {
         let same = Window { sides: [0, 0, 1, 1], ..PLAIN };
         let ceil = MaxPool { ceil_mode: true, ..MaxPool::inside(2, 2) };
         assert_eq!(pools(same), Ok(vec![ceil]));
-        assert!(pools(Window { sides: [1, 0, 0, 1], ..PLAIN }).is_err());
-        assert!(pools(Window { kernel: [2, 3], ..PLAIN }).is_err());
+        for (kernel, sides) in [([2; 2], [1, 0, 0, 1]), ([2, 3], [0; 4])] {
+            let found = pools(Window { kernel, sides, ..PLAIN }).unwrap();
+            let window = config::Window { kernel, padding: sides, ..[2, 2, 0].into() };
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].window.kernel, window.kernel);
+            assert_eq!(found[0].output(input), MaxPool { window, ceil_mode: false }.output(input));
+        }
+        assert!(pools(Window { dilation: [1, 2], ..PLAIN }).is_err());
     }
 
     #[test]
@@ -187,10 +213,11 @@ mod tests {
         let padded = Window { kernel: [3; 2], sides: [1; 4], ..PLAIN };
         for counts in [false, true] {
             let pool = padded.average_pool(input, counts).unwrap();
-            assert_eq!((pool.padding, pool.count_include_pad), (1, counts));
+            assert_eq!((pool.window.padding, pool.count_include_pad), ([1; 4], counts));
         }
         let uneven = Window { sides: [0, 0, 1, 1], kernel: [3; 2], ..PLAIN };
-        assert_eq!(uneven.average_pool(input, true), None);
+        let own = uneven.average_pool(input, true).unwrap();
+        assert_eq!((own.window.padding, own.ceil_mode), ([0, 0, 1, 1], false));
         assert!(uneven.is_uniform(input, true) && !uneven.is_uniform(input, false));
         assert!(uneven.average_pool(input, false).is_some_and(|pool| pool.ceil_mode));
     }

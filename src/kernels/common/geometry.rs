@@ -1,8 +1,7 @@
 //! Sizes of weighted layers as constants of their kernels.
 
 use crate::{
-    config::Shape,
-    graph::Window,
+    config::{Shape, Window},
     layout::{GROUP, groups},
     shaders::Specialization,
 };

@@ -2,8 +2,7 @@
 
 use super::{Geometry, flat_workgroups, linked_window};
 use crate::{
-    config::Shape,
-    graph::Window,
+    config::{Shape, Window},
     layout::{GROUP, groups},
     shaders::Specialization,
 };

@@ -1,31 +1,26 @@
 //! Sizes of a pool.
 
 use crate::{
-    config::{AveragePool, MaxPool, Shape},
+    config::{AveragePool, MaxPool, Shape, Window},
     layout::groups,
     shaders::Specialization,
 };
 
-/// A pool of square windows from shape to shape.
+/// A pool from shape to shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolShape {
     /// Shape of the input.
     pub input: Shape,
     /// Output, in the same layout.
     pub output: Shape,
-    /// Height and width of a window.
-    pub kernel: u32,
-    /// Stride between windows.
-    pub stride: u32,
-    /// Rows and columns in front of the image.
-    pub padding: u32,
+    /// The windows, whose taps are neighbours.
+    pub window: Window,
 }
 
 impl PoolShape {
     /// The windows of `pool`.
     pub fn of_maxima(input: Shape, output: Shape, pool: MaxPool) -> PoolShape {
-        let MaxPool { kernel, stride, padding, .. } = pool;
-        PoolShape { input, output, kernel, stride, padding }
+        PoolShape { input, output, window: pool.window }
     }
 
     /// Groups of 4 input values per image.
@@ -38,22 +33,31 @@ impl PoolShape {
         self.output.pixels() * groups(self.output.channels)
     }
 
-    /// Largest number of windows per axis that contain a pixel.
-    pub(in crate::kernels) fn windows(self) -> u32 {
-        self.kernel.div_ceil(self.stride)
+    /// `specialization` with the largest number of windows per axis that contain a pixel.
+    pub(in crate::kernels) fn overlaps(self, specialization: Specialization) -> Specialization {
+        let [rows, columns] = self.window.overlaps();
+        specialization.tile("WINDOWS_Y", rows).tile("WINDOWS_X", columns)
     }
 
     /// The constants of its kernels.
     pub(in crate::kernels) fn constants(self) -> Specialization {
+        self.places().constant("KERNEL_HEIGHT", self.window.kernel[0])
+    }
+
+    /// The constants of a kernel that goes by positions in windows.
+    pub(in crate::kernels) fn places(self) -> Specialization {
+        let Window { kernel, stride, padding: [top, left, ..], .. } = self.window;
         Specialization::new()
             .constant("IN_HEIGHT", self.input.height)
             .constant("IN_WIDTH", self.input.width)
             .constant("GROUPS", groups(self.input.channels))
             .constant("OUT_HEIGHT", self.output.height)
             .constant("OUT_WIDTH", self.output.width)
-            .constant("KERNEL", self.kernel)
-            .constant("STRIDE", self.stride)
-            .constant("PADDING", self.padding)
+            .constant("KERNEL_WIDTH", kernel[1])
+            .constant("STRIDE_Y", stride[0])
+            .constant("STRIDE_X", stride[1])
+            .constant("TOP", top)
+            .constant("LEFT", left)
     }
 }
 
@@ -71,15 +75,17 @@ pub struct AveragePoolShape {
 impl AveragePoolShape {
     /// The sizes that all pools have.
     pub(in crate::kernels) fn windows(self) -> PoolShape {
-        let AveragePoolShape { input, output, pool: AveragePool { kernel, stride, padding, .. } } =
-            self;
-        PoolShape { input, output, kernel, stride, padding }
+        let AveragePoolShape { input, output, pool } = self;
+        PoolShape { input, output, window: pool.window }
     }
 
     /// The constants of its kernels.
     pub(in crate::kernels) fn constants(self) -> Specialization {
+        let [.., bottom, right] = self.pool.window.padding;
         self.windows()
             .constants()
+            .constant("BOTTOM", bottom)
+            .constant("RIGHT", right)
             .constant("COUNTS_PADDING", u32::from(self.pool.count_include_pad))
     }
 }

@@ -36,7 +36,7 @@ impl ConvolutionFamily {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Shape, graph::Window};
+    use crate::config::{Shape, Window};
 
     #[test]
     fn families_are_told_by_sets_and_windows() {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::StripShape;
 use crate::{
+    config::Window,
     gpu::{Abilities, Gpu, ProductShape, ProductTiles, Tuning},
-    graph::Window,
     kernels::{
         CooperativeTiles, DepthwiseTiles, FeatureTiles, Geometry, NarrowTiles, Pooling,
         RegisterTiles, StripTiles, WeightGradientTiles,

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use super::{BatchNorm, JoinedPool, Node, NodeKind, Source, Weights};
 use crate::{
     Error, Result,
-    config::{MaxPool, Precision, Shape},
+    config::{MaxPool, Precision, Shape, Window},
     gpu::{Buffer, Gpu},
-    graph::{self, Graph, Op, OpKind, ValueId, Window},
+    graph::{self, Graph, Op, OpKind, ValueId},
     kernels::{AveragePoolShape, BackwardLayout, Geometry, GroupedShape, PoolShape, WeightShape},
     layout::groups,
     nn::{ConvolutionFamily, TileTable},

@@ -2,9 +2,8 @@
 
 use super::{BatchNorm, Weights};
 use crate::{
-    config::Shape,
+    config::{Shape, Window},
     gpu::Buffer,
-    graph::Window,
     kernels::{AveragePoolShape, Geometry, Gradient, GroupedShape, PoolShape},
     layout::groups,
     nn::ConvolutionFamily,

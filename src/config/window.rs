@@ -1,6 +1,6 @@
-//! The windows of a convolution.
+//! Windows over images, those of convolutions and pools, and arithmetic along one axis.
 
-use crate::config::Shape;
+use super::shape::Shape;
 
 /// A window over pixels. Pairs are of rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +18,26 @@ pub struct Window {
 /// A square window as [kernel, stride, padding].
 impl From<[u32; 3]> for Window {
     fn from([kernel, stride, padding]: [u32; 3]) -> Window {
-        Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], padding: [padding; 4] }
+        Window::plain([kernel, stride, padding])
     }
 }
 
 impl Window {
+    /// A square window as [kernel, stride, padding].
+    pub const fn plain([kernel, stride, padding]: [u32; 3]) -> Window {
+        Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], padding: [padding; 4] }
+    }
+
+    /// Zeros in front of and behind the rows (0) or columns (1).
+    pub fn pads(self, axis: usize) -> [u32; 2] {
+        [self.padding[axis], self.padding[axis + 2]]
+    }
+
+    /// Largest number of windows that contain a pixel, of rows and of columns.
+    pub fn overlaps(self) -> [u32; 2] {
+        [0, 1].map(|axis| self.kernel[axis].div_ceil(self.stride[axis]))
+    }
+
     /// Its [kernel, stride, padding], where it is square, with as many zeros on every side, and not
     /// dilated.
     pub fn square(self) -> Option<[u32; 3]> {
@@ -59,6 +74,36 @@ impl Window {
         };
         Some([along(0, input.height)?, along(1, input.width)?])
     }
+}
+
+/// Pixels from the first tap of a window to its last one.
+pub(crate) fn extent(kernel: u32, dilation: u32) -> u64 {
+    u64::from(kernel.saturating_sub(1)) * u64::from(dilation) + 1
+}
+
+/// Zeros in front and behind together for ⌈size / stride⌉ outputs, TensorFlow's `SAME`. A `stride`
+/// of 0 counts as 1.
+pub(crate) fn same_padding(size: u32, extent: u64, stride: u32) -> u64 {
+    let (size, stride) = (u64::from(size), u64::from(stride.max(1)));
+    let covered = (size.div_ceil(stride) - 1) * stride + extent;
+    covered.saturating_sub(size)
+}
+
+/// Windows along an axis of `size` pixels with `pads` in front and behind, as torch.nn's pools have
+/// them; none where not even one fits. The `stride` is at least 1.
+pub(crate) fn count_windows(
+    size: u32,
+    (extent, stride): (u64, u32),
+    pads: [u32; 2],
+    ceil_mode: bool,
+) -> Option<u32> {
+    let ([front, back], stride) = (pads.map(u64::from), u64::from(stride));
+    let size = u64::from(size);
+    let beyond = if ceil_mode { stride - 1 } else { 0 };
+    let last = (size + front + back + beyond).checked_sub(extent)? / stride;
+    // A window that would start behind the image is left out.
+    let is_outside = ceil_mode && last * stride >= size + front;
+    u32::try_from(last + u64::from(!is_outside)).ok()
 }
 
 #[cfg(test)]
