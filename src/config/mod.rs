@@ -64,8 +64,8 @@ pub use run::RunConfig;
 pub use shape::Shape;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, LooseBits, NormalizeSpec};
 pub use training::{
-    AlignTarget, Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig,
-    OptimizerKind, Precision, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant,
-    TeachingConfig, WeightInit,
+    AlignTarget, Augmentation, ClassWeighting, MaskFill, MaskRank, Normalize, OnNonFinite,
+    OptimizerConfig, OptimizerKind, Precision, SaliencyTarget, ScheduleConfig, ScheduleKind,
+    SgtConfig, SgtVariant, TeachingConfig, WeightInit,
 };
 pub use wiring::{Source, Wiring};
