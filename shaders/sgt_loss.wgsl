@@ -7,8 +7,9 @@
 // STOP_GRADIENT; ∂L/∂z̃ = LAMBDA/N · (p̃ − p). With SGT = 0 the loss is the cross entropy and there
 // is no masked half; an image without a masked twin (the step's last `unmasked` ones) has D_KL = 0.
 // With `weighted`, the mean of the cross entropy is PyTorch's weighted one, Σ w_y CE / Σ w_y over
-// the whole batch: its gradient has w_y / Σ w_y in the place of 1/N, and `sums` N · w_y / Σ w_y · CE,
-// whose mean it is. D_KL compares two predictions, not a prediction with a label, and keeps 1/N.
+// the whole batch: its gradient has w_y / Σ w_y in the place of 1/N, and `sums` have
+// N · w_y / Σ w_y · CE, whose mean it is. D_KL compares two predictions, not a prediction with a
+// label, and keeps 1/N.
 // What rounding leaves below 0 of a divergence counts as 0 in `sums`. Rows of logits have
 // CLASS_STRIDE floats, the padding's gradient is 0. `images` is the clean range; masked logits lie
 // `count` images after the clean ones. One invocation per image.
