@@ -6,6 +6,10 @@
 // ∂L/∂z = (p − onehot)/N + LAMBDA/N · p ⊙ (log p − log p̃ − D_KL), without the second term with
 // STOP_GRADIENT; ∂L/∂z̃ = LAMBDA/N · (p̃ − p). With SGT = 0 the loss is the cross entropy and there
 // is no masked half; an image without a masked twin (the step's last `unmasked` ones) has D_KL = 0.
+// With `weighted`, the mean of the cross entropy is PyTorch's weighted one, Σ w_y CE / Σ w_y over
+// the whole batch: its gradient has w_y / Σ w_y in the place of 1/N, and `sums` have
+// N · w_y / Σ w_y · CE, whose mean it is. D_KL compares two predictions, not a prediction with a
+// label, and keeps 1/N.
 // What rounding leaves below 0 of a divergence counts as 0 in `sums`. Rows of logits have
 // CLASS_STRIDE floats, the padding's gradient is 0. `images` is the clean range; masked logits lie
 // `count` images after the clean ones. One invocation per image.
@@ -26,6 +30,8 @@ override SGT: u32 = 1u;
 @group(0) @binding(3) var<storage, read_write> gradient: array<f32>;
 @group(0) @binding(4) var<storage, read_write> sums: array<vec4f>;
 @group(0) @binding(5) var<uniform> current: Step;
+// The weight of each class.
+@if(weighted) @group(0) @binding(6) var<storage, read> class_weights: array<f32>;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(global_invocation_id) invocation: vec3u) {
@@ -38,6 +44,8 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let clean = softmax_at(clean_base, CLASSES);
     let share = 1.0 / f32(images.batch);
     let weight = LAMBDA * share;
+    var label_share = share;
+    @if(weighted) { label_share = class_weights[label] / current.class_weights; }
 
     var others = 0.0; // 1 − p of the label, without the cancellation where p is close to 1
     for (var c = 0u; c < CLASSES; c++) {
@@ -59,7 +67,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
         if (c < CLASSES) {
             let log_p = logits[clean_base + c] - clean.highest - clean.log_sum;
             let p = exp(log_p);
-            to_clean = share * select(p, -others, c == label);
+            to_clean = label_share * select(p, -others, c == label);
             if (is_masked) {
                 let log_q = logits[masked_base + c] - masked.highest - masked.log_sum;
                 if (STOP_GRADIENT == 0u) { to_clean += weight * p * (log_p - log_q - divergence); }
@@ -69,7 +77,8 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
         gradient[clean_base + c] = to_clean;
         if (is_masked) { gradient[masked_base + c] = to_masked; }
     }
-    let cross_entropy = (clean.highest - logits[clean_base + label]) + clean.log_sum;
+    var cross_entropy = (clean.highest - logits[clean_base + label]) + clean.log_sum;
+    @if(weighted) { cross_entropy *= f32(images.batch) * label_share; }
     // Not `max`, which may take a NaN for 0.
     let never_negative = select(divergence, 0.0, divergence < 0.0);
     sums[image] =

@@ -199,6 +199,7 @@ impl Judged {
             data: &data,
             batch: &batch,
             masking: Some(&masking),
+            class_weights: None,
             teaching: None,
             metrics: &metrics,
             optimizer: &optimizer,

@@ -20,6 +20,6 @@ struct Step {
     mask_highest: u32,
     sample: u32, // attribution: the first sample, of the image at `position`
     samples: u32, // attribution: samples an image
-    padding_0: u32,
-    padding_1: u32,
+    class_weights: f32, // sum of the weights of the whole batch's classes; 0 without
+    padding: u32,
 }

@@ -1,9 +1,11 @@
 //! Batches on the GPU: the data set as bytes, the table of steps, and the kernels that begin a step
 //! and gather its images.
 
+mod class_weights;
 mod ranges;
 mod resident;
 
+pub use class_weights::{ClassWeights, inverse_frequencies};
 pub use ranges::Chunked;
 pub use resident::{ResidentData, balanced};
 

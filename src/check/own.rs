@@ -110,6 +110,8 @@ const LARGE_NETWORK: &str = "network.layers = [
 const SETTINGS: &[&str] = &[
     "",
     "sgt = false",
+    "class-weights = \"balanced\"",
+    "class-weights = \"balanced\"\nsgt = false",
     "bits = \"4,2\"",
     "bits = \"2,2\"\npact = \"signed\"\nweight-quant = \"dorefa\"\nsgt = false",
     "bits = \"4,4\"\n\

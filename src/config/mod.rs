@@ -67,9 +67,9 @@ pub use run::RunConfig;
 pub use shape::Shape;
 pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, LooseBits, NormalizeSpec};
 pub use training::{
-    AlignTarget, Augmentation, MaskFill, MaskRank, Normalize, OnNonFinite, OptimizerConfig,
-    OptimizerKind, Precision, SaliencyTarget, ScheduleConfig, ScheduleKind, SgtConfig, SgtVariant,
-    TeachingConfig, WeightInit,
+    AlignTarget, Augmentation, ClassWeighting, MaskFill, MaskRank, Normalize, OnNonFinite,
+    OptimizerConfig, OptimizerKind, Precision, SaliencyTarget, ScheduleConfig, ScheduleKind,
+    SgtConfig, SgtVariant, TeachingConfig, WeightInit,
 };
 pub use window::Window;
 pub use wiring::{Source, Wiring};

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use toml::de::{DeValue, ValueDeserializer};
 
 use super::{
-    ActivationQuantizer, AlignTarget, AugmentList, Betas, BitsList, Cadence, ColorMode,
-    DropoutRates, ImageSize, LayerConfig, LooseBits, MaskFill, MaskRank, NetworkOrigin,
+    ActivationQuantizer, AlignTarget, AugmentList, Betas, BitsList, Cadence, ClassWeighting,
+    ColorMode, DropoutRates, ImageSize, LayerConfig, LooseBits, MaskFill, MaskRank, NetworkOrigin,
     NormalizeSpec, OnNonFinite, OptimizerKind, PactKind, PartialNetwork, PartialQuantization,
     Precision, ReadOptions, SaliencyTarget, ScheduleKind, SgtVariant, WeightInit, WeightQuantizer,
     misfit::Misfit,
@@ -140,6 +140,13 @@ settings! {
         /// Draw every class as often as the largest one: an epoch has the images of smaller ones
         /// several times [default: false]
         balance: bool as switch("true|false"),
+        /// Weight of each class in the cross entropy, whose mean over a batch is then the weighted
+        /// one, as PyTorch's; balanced: images / (classes · images of the class) [default: none]
+        ///
+        /// `ce` in metrics.jsonl is the weighted mean. The KL term of Saliency Guided Training, the
+        /// terms of a teacher and the losses on test images are plain means.
+        #[cfg_attr(feature = "cli", arg(value_name = "HOW"))]
+        class_weights: ClassWeighting,
         /// Visit the training images in file order, every epoch [default: false]
         no_shuffle: bool as switch("true|false"),
     }

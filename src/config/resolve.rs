@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{
-    ActivationQuantizer, Betas, BitsRequest, LayerConfig, LayerKind, MaskFill, MaskRank,
-    NetworkConfig, Normalize, OptimizerConfig, OptimizerKind, PactKind, PartialRunConfig,
+    ActivationQuantizer, Betas, BitsRequest, ClassWeighting, LayerConfig, LayerKind, MaskFill,
+    MaskRank, NetworkConfig, Normalize, OptimizerConfig, OptimizerKind, PactKind, PartialRunConfig,
     Precision, QuantizationConfig, RunConfig, SaliencyTarget, ScheduleConfig, ScheduleKind,
     SgtConfig, SgtVariant, Shape, TeachingConfig, WeightInit, WeightQuantizer, run::short_name,
 };
@@ -75,6 +75,12 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
             "<early-stopping>: needs images to judge by; hold some out with <validation-share>"
         )));
     }
+    if settings.balance == Some(true) && settings.class_weights == Some(ClassWeighting::Balanced) {
+        return Err(Error::Settings(phrase!(
+            "<class-weights balanced>: <balance> draws every class alike already; leave out one of \
+             both"
+        )));
+    }
     let out = settings.out.unwrap_or_else(|| {
         Path::new("runs").join(format!(
             "{}-{}-{seed}",
@@ -93,6 +99,7 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
         normalize,
         augment: settings.augment.map_or(Vec::new(), |list| list.0),
         balance: settings.balance.unwrap_or(false),
+        class_weights: settings.class_weights.unwrap_or_default(),
         batch_size: narrow("batch-size", settings.batch_size.unwrap_or(paper_batch))?,
         precision: settings.precision.unwrap_or_default(),
         epochs: narrow("epochs", settings.epochs.unwrap_or(10))?,

@@ -14,8 +14,8 @@ use super::{
     pixel_normalization::PixelNormalization,
     quantization::{ActivationQuantizer, QuantizationConfig},
     training::{
-        AlignTarget, Augmentation, Normalize, OnNonFinite, OptimizerConfig, Precision,
-        ScheduleConfig, SgtConfig, TeachingConfig, WeightInit,
+        AlignTarget, Augmentation, ClassWeighting, Normalize, OnNonFinite, OptimizerConfig,
+        Precision, ScheduleConfig, SgtConfig, TeachingConfig, WeightInit,
     },
 };
 use crate::{Error, Result, error::phrase};
@@ -48,6 +48,9 @@ pub struct RunConfig {
     /// Whether epochs draw every class as often as the largest one.
     #[serde(default)]
     pub balance: bool,
+    /// Weights of classes in the cross entropy.
+    #[serde(default)]
+    pub class_weights: ClassWeighting,
     /// Images a step.
     pub batch_size: u32,
     /// Storage of activations and their gradients.
@@ -152,6 +155,7 @@ impl RunConfig {
             normalize: &self.normalize,
             augment: &self.augment,
             balance: self.balance,
+            class_weights: Some(self.class_weights).filter(|own| *own != ClassWeighting::None),
             batch_size: self.batch_size,
             precision: (self.precision != Precision::F32).then_some(self.precision),
             learning_rate: self.learning_rate,
@@ -214,6 +218,9 @@ struct TrainingRecord<'a> {
     /// Left out: false.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     balance: bool,
+    /// Left out: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class_weights: Option<ClassWeighting>,
     batch_size: u32,
     /// Left out: f32.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -279,6 +286,7 @@ impl From<&RunConfig> for PartialRunConfig {
             normalize: Some(NormalizeSpec(run.normalize.clone())),
             augment: Some(AugmentList(run.augment.clone())),
             balance: Some(run.balance),
+            class_weights: Some(run.class_weights),
             no_shuffle: Some(!run.shuffle),
             bits: Some(BitsList(run.quantization.bits.clone())).filter(|list| !list.0.is_empty()),
             // The bits are a layer's each.

@@ -131,6 +131,18 @@ choices! {
     }
 }
 
+choices! {
+    /// Weights of classes in the cross entropy.
+    #[derive(Default)]
+    ClassWeighting {
+        /// 1 each.
+        #[default]
+        None,
+        /// The inverse of the frequency in the training images.
+        Balanced,
+    }
+}
+
 /// Normalisation of pixels p ∈ [0, 1]: (p − mean) / deviation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

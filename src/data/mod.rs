@@ -29,7 +29,10 @@ pub use catalog::blank;
 pub use dataset::{Dataset, Details, Skipped, Split, digest, tail_length};
 #[cfg(feature = "cli")]
 pub use fetch::{Progress, fetch};
-pub use format::idx;
+pub use format::{
+    idx,
+    masks::{Masks, masks},
+};
 pub use locate::{DATA_DIR_VARIABLE, Listing, list};
 pub use parse::{FileFormat, parse};
 pub use pixels::luminance;

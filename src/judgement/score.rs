@@ -35,11 +35,19 @@ pub enum Metric {
     Deletion,
     /// Area under the insertion curve.
     Insertion,
+    /// Whether the most relevant pixel is in the mask.
+    PointingGame,
+    /// Share of the relevance in the mask.
+    RelevanceMass,
+    /// Share of the most relevant pixels, as many as the mask has, that is in the mask.
+    RelevanceRank,
+    /// Intersection over union of the most relevant pixels, as many as the mask has, and the mask.
+    MaskOverlap,
 }
 
 impl Metric {
     /// All judgements, in the order of tables.
-    pub const ALL: [Metric; 12] = [
+    pub const ALL: [Metric; 16] = [
         Metric::Spearman,
         Metric::Pearson,
         Metric::Cosine,
@@ -52,6 +60,10 @@ impl Metric {
         Metric::Infidelity,
         Metric::Deletion,
         Metric::Insertion,
+        Metric::PointingGame,
+        Metric::RelevanceMass,
+        Metric::RelevanceRank,
+        Metric::MaskOverlap,
     ];
 
     /// The name in JSON and CSV.
@@ -69,6 +81,10 @@ impl Metric {
             Metric::Infidelity => "infidelity",
             Metric::Deletion => "deletion",
             Metric::Insertion => "insertion",
+            Metric::PointingGame => "pointing-game",
+            Metric::RelevanceMass => "relevance-mass",
+            Metric::RelevanceRank => "relevance-rank",
+            Metric::MaskOverlap => "mask-overlap",
         }
     }
 
@@ -87,6 +103,10 @@ impl Metric {
             Metric::Infidelity => "Infidelity",
             Metric::Deletion => "Deletion",
             Metric::Insertion => "Insertion",
+            Metric::PointingGame => "Pointing game",
+            Metric::RelevanceMass => "Relevance mass in the mask",
+            Metric::RelevanceRank => "Relevance rank in the mask",
+            Metric::MaskOverlap => "Overlap with the mask (IoU)",
         }
     }
 
@@ -94,7 +114,14 @@ impl Metric {
     pub fn unit(self) -> &'static str {
         match self {
             Metric::Spearman | Metric::Pearson | Metric::Cosine | Metric::Ssim => "−1 to 1",
-            Metric::TopOverlap | Metric::Gini | Metric::Deletion | Metric::Insertion => "0 to 1",
+            Metric::TopOverlap
+            | Metric::Gini
+            | Metric::Deletion
+            | Metric::Insertion
+            | Metric::PointingGame
+            | Metric::RelevanceMass
+            | Metric::RelevanceRank
+            | Metric::MaskOverlap => "0 to 1",
             Metric::EarthMover => "pixels",
             Metric::MaxSensitivity => "relative change, 0 or more",
             Metric::Entropy => "nats, 0 or more",
@@ -156,6 +183,22 @@ impl Metric {
             Metric::Insertion => {
                 "the mean probability of the class while the most salient pixels are put back \
                  first: 0 to 1; higher is more faithful"
+            }
+            Metric::PointingGame => {
+                "the share of images whose most relevant pixel is in the mask: 0 to 1, the mask's \
+                 share of the pixels is chance; higher is better placed"
+            }
+            Metric::RelevanceMass => {
+                "the share of the relevance, |φ|, that is in the mask: 0 to 1, the mask's share of \
+                 the pixels is chance; higher is better placed"
+            }
+            Metric::RelevanceRank => {
+                "of as many of the most relevant pixels as the mask has, the share that is in it: \
+                 0 to 1, the mask's share of the pixels is chance; higher is better placed"
+            }
+            Metric::MaskOverlap => {
+                "intersection over union of the mask and as many of the most relevant pixels: 0 \
+                 none in common, 1 the same; higher is better placed"
             }
         }
     }

@@ -19,6 +19,8 @@ pub struct SgtLoss<'a> {
     pub sums: &'a Buffer,
     /// The current step's record, which gives the number of images without a masked copy.
     pub current: &'a Buffer,
+    /// The weight of each class in the cross entropy, if they differ.
+    pub class_weights: Option<&'a Buffer>,
     /// Number of classes.
     pub classes: u32,
     /// λ.
@@ -36,7 +38,8 @@ impl Launcher for SgtLoss<'_> {
         let specialization = class_rows(self.lanes, self.classes)
             .constant("LAMBDA", self.lambda)
             .constant("STOP_GRADIENT", u32::from(self.stop_gradient))
-            .constant("SGT", u32::from(self.twins));
+            .constant("SGT", u32::from(self.twins))
+            .feature("weighted", self.class_weights.is_some());
         Launch::new("sgt_loss", specialization)
             .bind("images", self.images)
             .bind("logits", self.logits)
@@ -44,6 +47,7 @@ impl Launcher for SgtLoss<'_> {
             .bind("gradient", self.gradient)
             .bind("sums", self.sums)
             .bind("current", self.current)
+            .bind_some("class_weights", self.class_weights)
             .over([self.images.most.div_ceil(self.lanes), 1, 1])
     }
 }

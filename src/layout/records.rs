@@ -49,8 +49,10 @@ pub struct StepRecord {
     pub sample: u32,
     /// Attribution: samples per image.
     pub samples: u32,
+    /// Sum of the weights of the whole batch's classes; 0 where classes have none.
+    pub class_weights: f32,
     /// Zero.
-    pub padding: [u32; 2],
+    pub padding: u32,
 }
 
 impl StepRecord {

@@ -27,6 +27,20 @@ pub fn sgt_loss(
     lambda: f64,
     stop_gradient: bool,
 ) -> ImageLoss {
+    weighted(clean, masked, (label, 1.0 / batch as f64), batch, lambda, stop_gradient)
+}
+
+/// As [`sgt_loss`], where the cross entropy is the weighted mean Σ w_y CE / Σ w_y over the batch:
+/// `label_share` is the image's w_y / Σ w_y. The cross entropy that is returned is that of which
+/// the weighted mean is the mean, N · w_y / Σ w_y · CE.
+pub fn weighted(
+    clean: &[f64],
+    masked: Option<&[f64]>,
+    (label, label_share): (usize, f64),
+    batch: usize,
+    lambda: f64,
+    stop_gradient: bool,
+) -> ImageLoss {
     let log_p = log_softmax(clean);
     let log_q = masked.map_or_else(|| log_p.clone(), log_softmax);
     let divergence: f64 = log_p.iter().zip(&log_q).map(|(p, q)| p.exp() * (p - q)).sum();
@@ -36,10 +50,10 @@ pub fn sgt_loss(
         let cross_entropy = log_p[c].exp() - f64::from(u8::from(c == label));
         let through_clean =
             if stop_gradient { 0.0 } else { log_p[c].exp() * (log_p[c] - log_q[c] - divergence) };
-        share * (cross_entropy + lambda * through_clean)
+        label_share * cross_entropy + share * lambda * through_clean
     });
     ImageLoss {
-        cross_entropy: -log_p[label],
+        cross_entropy: -log_p[label] * batch as f64 * label_share,
         divergence: if divergence < 0.0 { 0.0 } else { divergence },
         correct: predicted_class(clean) == label,
         clean_gradient: clean_gradient.collect(),
@@ -84,6 +98,45 @@ mod tests {
             assert!((own.clean_gradient[class] - clean).abs() < 1e-8);
             assert!((own.masked_gradient[class] - masked).abs() < 1e-8);
         }
+    }
+
+    /// Weights 0.5, 2 and 1.25 of three images, by the definition of the weighted mean.
+    #[test]
+    fn gradients_of_weighted_means_are_the_differences() {
+        let images = [(CLEAN, 3), (MASKED, 0), ([0.1, 0.4, -0.3, 1.5], 2)];
+        let weights = [0.5, 2.0, 1.25];
+        let total: f64 = weights.iter().sum();
+        let mean = |images: &[([f64; 4], usize)]| {
+            let of = |((clean, label), weight): (&([f64; 4], usize), &f64)| {
+                weight * sgt_loss(clean, None, *label, 1, 0.0, false).cross_entropy
+            };
+            images.iter().zip(&weights).map(of).sum::<f64>() / total
+        };
+        let divergences = |images: &[([f64; 4], usize)]| {
+            let of = |(clean, _): &([f64; 4], usize)| {
+                sgt_loss(clean, Some(&MASKED), 0, 1, LAMBDA, false).divergence
+            };
+            images.iter().map(of).sum::<f64>() / 3.0
+        };
+        let mut sum = 0.0;
+        for (number, (clean, label)) in images.iter().enumerate() {
+            let share = (*label, weights[number] / total);
+            let own = weighted(clean, Some(&MASKED), share, 3, LAMBDA, false);
+            sum += own.cross_entropy / 3.0;
+            for class in 0..CLEAN.len() {
+                let difference = slope(
+                    |clean| {
+                        let mut moved = images;
+                        moved[number].0.copy_from_slice(clean);
+                        mean(&moved) + LAMBDA * divergences(&moved)
+                    },
+                    clean,
+                    class,
+                );
+                assert!((own.clean_gradient[class] - difference).abs() < 1e-8);
+            }
+        }
+        assert!((sum - mean(&images)).abs() < 1e-12);
     }
 
     #[test]

@@ -44,6 +44,11 @@ impl Cell {
         Cell { shape, stride: side.div_ceil(256), scale: 84_u32.div_ceil(side) }
     }
 
+    /// The same cell for a picture of one channel.
+    pub(super) fn of_one_channel(self) -> Cell {
+        Cell { shape: Shape { channels: 1, ..self.shape }, ..self }
+    }
+
     pub(super) fn width(self) -> u32 {
         self.shape.width.div_ceil(self.stride) * self.scale
     }
@@ -85,9 +90,15 @@ pub(super) fn expect_images(what: &str, values: &[f32], images: usize, shape: Sh
     )))
 }
 
-/// Mean over the channels, H·W values, because a saliency map is shown as one image. Missing values
+/// Mean over the channels, H·W values. Missing values become NaN.
+fn channel_mean(values: &[f32], shape: Shape) -> Vec<f32> {
+    let channels = shape.channels as f32;
+    channel_sum(values, shape).into_iter().map(|sum| sum / channels).collect()
+}
+
+/// Sum over the channels, H·W values, because a saliency map is shown as one image. Missing values
 /// become NaN.
-pub(super) fn channel_mean(values: &[f32], shape: Shape) -> Vec<f32> {
+pub(super) fn channel_sum(values: &[f32], shape: Shape) -> Vec<f32> {
     let pixels = (shape.height as usize).saturating_mul(shape.width as usize);
     let channels = shape.channels as usize;
     (0..pixels)
@@ -95,7 +106,6 @@ pub(super) fn channel_mean(values: &[f32], shape: Shape) -> Vec<f32> {
             (0..channels)
                 .map(|c| values.get(c * pixels + pixel).copied().unwrap_or(f32::NAN))
                 .sum::<f32>()
-                / channels as f32
         })
         .collect()
 }
@@ -274,7 +284,7 @@ impl<S: Surface> Canvas<S> {
         map: ColorMap,
         signed: bool,
     ) {
-        let values = channel_mean(values, cell.shape);
+        let values = channel_sum(values, cell.shape);
         let scale = SaliencyScale { signed, ..SaliencyScale::of(&values) };
         self.cell(x, y, cell, |pixel| scale.color(map, values[pixel]));
     }
@@ -290,7 +300,7 @@ impl<S: Surface> Canvas<S> {
         signed: bool,
     ) {
         const DARKEST: f32 = 0.3;
-        let (values, gray) = (channel_mean(values, cell.shape), channel_mean(image, cell.shape));
+        let (values, gray) = (channel_sum(values, cell.shape), channel_mean(image, cell.shape));
         let scale = SaliencyScale { signed, ..SaliencyScale::of(&values) };
         self.cell(x, y, cell, |pixel| {
             let color = scale.color(map, values[pixel]);

@@ -6,7 +6,7 @@ use std::path::Path;
 use image::RgbImage;
 
 use super::canvas::{
-    Canvas, Cell, FAINT, Frame, GAP, INK, MARGIN, MAX_ROWS, channel_mean, class_name, encode_png,
+    Canvas, Cell, FAINT, Frame, GAP, INK, MARGIN, MAX_ROWS, channel_sum, class_name, encode_png,
     expect_images, nth,
 };
 use super::colormap::ColorMap;
@@ -47,7 +47,7 @@ impl Filmstrip<'_> {
         let rows = self.labels.len().min(MAX_ROWS);
         let frames = self.chosen();
         let any_negative =
-            |values: &[f32]| channel_mean(values, self.shape).iter().any(|&v| v < 0.0);
+            |values: &[f32]| channel_sum(values, self.shape).iter().any(|&v| v < 0.0);
         let signed = frames
             .iter()
             .any(|(_, maps)| (0..rows).any(|row| any_negative(nth(maps, self.shape, row))));

@@ -6,7 +6,7 @@ use std::path::Path;
 use image::RgbImage;
 
 use super::canvas::{
-    Canvas, Cell, FAINT, Frame, GAP, INK, MARGIN, MAX_ROWS, Surface, Svg, WRONG, channel_mean,
+    Canvas, Cell, FAINT, Frame, GAP, INK, MARGIN, MAX_ROWS, Surface, Svg, WRONG, channel_sum,
     class_name, encode_png, expect_images, nth,
 };
 use super::colormap::ColorMap;
@@ -25,8 +25,10 @@ pub struct GridColumn<'a> {
     /// Whether the maps are derivatives: they show the effect of a change of the pixels, not the
     /// contribution of their values.
     pub derivative: bool,
-    /// Saliency of every image, N·C·H·W, any finite values; shown as the mean over the channels.
+    /// Saliency of every image, N·C·H·W, any finite values.
     pub saliency: &'a [f32],
+    /// The channel whose map is shown, on that channel of the image; else the sum over all of them.
+    pub channel: Option<u32>,
     /// Every image with its features of low saliency replaced by noise, N·C·H·W in 0..=1.
     pub masked: &'a [f32],
     /// Predicted class of each (unmasked) image.
@@ -115,12 +117,12 @@ impl Grid<'_> {
             canvas.text(MARGIN, y + cell.height() + 3, &name, Size::SMALL, INK);
             for (index, column) in self.columns.iter().enumerate() {
                 let x = MARGIN + first + GROUP_GAP + index as u32 * (group + GROUP_GAP);
-                let (image, map) =
-                    (nth(self.images, self.shape, row), nth(column.saliency, self.shape, row));
-                canvas.saliency(x, y, cell, map, self.colormap, signed);
+                let (image, map) = (self.shown(column, self.images, row), self.map(column, row));
+                let flat = if column.channel.is_some() { cell.of_one_channel() } else { cell };
+                canvas.saliency(x, y, flat, map, self.colormap, signed);
                 canvas.overlay(
                     (x + cell.width() + GAP, y),
-                    cell,
+                    flat,
                     [image, map],
                     self.colormap,
                     signed,
@@ -197,12 +199,28 @@ impl Grid<'_> {
 
     /// Whether any map has a value below 0; the colours then mean the same in all maps.
     fn signed(&self) -> bool {
-        let any_negative =
-            |values: &[f32]| channel_mean(values, self.shape).iter().any(|&v| v < 0.0);
         let rows = self.labels.len().min(MAX_ROWS);
-        self.columns
-            .iter()
-            .any(|column| (0..rows).any(|row| any_negative(nth(column.saliency, self.shape, row))))
+        let is_signed = |column: &GridColumn| {
+            let shape = match column.channel {
+                Some(_) => Shape { channels: 1, ..self.shape },
+                None => self.shape,
+            };
+            let any_negative = |values: &[f32]| channel_sum(values, shape).iter().any(|&v| v < 0.0);
+            (0..rows).any(|row| any_negative(self.map(column, row)))
+        };
+        self.columns.iter().any(is_signed)
+    }
+
+    /// The map of an image that `column` shows.
+    fn map<'v>(&self, column: &GridColumn<'v>, row: usize) -> &'v [f32] {
+        self.shown(column, column.saliency, row)
+    }
+
+    /// The channels of an image of `values` that `column` shows.
+    fn shown<'v>(&self, column: &GridColumn, values: &'v [f32], row: usize) -> &'v [f32] {
+        let all = nth(values, self.shape, row);
+        let Some(channel) = column.channel else { return all };
+        nth(all, Shape { channels: 1, ..self.shape }, channel as usize)
     }
 
     fn verdict(
@@ -241,7 +259,12 @@ impl Grid<'_> {
         );
         let limit = if signed { "±" } else { "0 to" };
         let ranked = if signed { " (by the signed value: the most negative go first)" } else { "" };
-        let mean = if self.shape.channels > 1 { ", mean over the colour channels" } else { "" };
+        let apart = self.columns.iter().any(|column| column.channel.is_some());
+        let sum = match self.shape.channels {
+            1 => "",
+            _ if apart => ", of each colour channel, on that channel of the image",
+            _ => ", summed over the colour channels",
+        };
         let cut = match self.labels.len() {
             n if n > MAX_ROWS => format!(" The first {MAX_ROWS} of {n} images."),
             _ => String::new(),
@@ -253,7 +276,7 @@ impl Grid<'_> {
             ("Below", "")
         };
         format!(
-            "Saliency: {scored}{mean}; each map has its own scale, {limit} the 99.5th percentile \
+            "Saliency: {scored}{sum}; each map has its own scale, {limit} the 99.5th percentile \
              of its |values|. Overlay: the map on the image. Masked: the image with its least \
              salient pixels{ranked} replaced by noise. {class} each group the model's prediction \
              for the unmasked image and its probability{wrong}.{cut}"

@@ -60,6 +60,17 @@ pub fn record_saliency_seed(
     seed.record(gpu, recording, "saliency seed")
 }
 
+/// The settings of the loss, and where its values are stored.
+#[derive(Clone, Copy)]
+pub struct Losses<'a> {
+    /// λ, and whether there are masked copies.
+    pub sgt: &'a SgtConfig,
+    /// The weight of each class in the cross entropy, if they differ.
+    pub class_weights: Option<&'a Buffer>,
+    /// The sums.
+    pub metrics: &'a Metrics,
+}
+
 /// Adds L = CE(f(X), y) + λ·D_KL(f(X) ‖ f(X̃)), its gradient with respect to both logits, and the
 /// sums for the metrics.
 pub fn record_loss(
@@ -67,9 +78,9 @@ pub fn record_loss(
     recording: &mut Recording,
     network: &Network,
     batch: &Batch,
-    sgt: &SgtConfig,
-    metrics: &Metrics,
+    losses: Losses<'_>,
 ) -> Result<()> {
+    let Losses { sgt, class_weights, metrics } = losses;
     let loss = SgtLoss {
         images: batch.clean(),
         logits: network.logits(),
@@ -77,6 +88,7 @@ pub fn record_loss(
         gradient: network.logit_gradients()?,
         sums: &metrics.per_image,
         current: &batch.step,
+        class_weights,
         classes: network.classes(),
         lambda: sgt.lambda,
         stop_gradient: sgt.stop_gradient,

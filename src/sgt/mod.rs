@@ -11,7 +11,8 @@ mod variant;
 
 pub use judgement::{Cause, record_judgement};
 pub use loss::{
-    Metrics, record_classification_by, record_classification_of, record_loss, record_saliency_seed,
+    Losses, Metrics, record_classification_by, record_classification_of, record_loss,
+    record_saliency_seed,
 };
 pub use masking::{Masking, features_of};
 pub use options::{StepInputs, StepOptions};

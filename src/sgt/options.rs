@@ -4,6 +4,7 @@ use super::{Masking, Metrics, Teaching};
 use crate::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{OnNonFinite, SgtConfig},
+    gpu::Buffer,
     graph::Graph,
     nn::{Network, Optimizer},
 };
@@ -19,6 +20,9 @@ pub struct StepInputs<'a> {
     pub batch: &'a Batch,
     /// The selection and fill of masked features; `None` for plain training.
     pub masking: Option<&'a Masking>,
+    /// The weight of each class in the cross entropy, if they differ; the records of steps then
+    /// have the sums.
+    pub class_weights: Option<&'a Buffer>,
     /// The terms of a teacher, if there is one.
     pub teaching: Option<&'a Teaching>,
     /// Where the losses are stored.

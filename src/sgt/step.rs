@@ -1,7 +1,7 @@
 //! Algorithm 1, recorded.
 
 use super::{
-    StepInputs, StepOptions, Teaching, record_judgement, record_loss, record_saliency_seed,
+    Losses, StepInputs, StepOptions, Teaching, record_judgement, record_loss, record_saliency_seed,
 };
 use crate::{
     Result,
@@ -27,7 +27,8 @@ impl TrainingStep {
         inputs: &StepInputs<'_>,
         options: &StepOptions<'_>,
     ) -> Result<TrainingStep> {
-        let StepInputs { network, data, batch, masking, teaching, metrics, optimizer } = *inputs;
+        let StepInputs { network, data, batch, masking, teaching, metrics, .. } = *inputs;
+        let StepInputs { class_weights, optimizer, .. } = *inputs;
         let mut begin = Recording::new();
         network.record_weights(gpu, &mut begin)?; // fake-quantized, eq. (1)
 
@@ -92,7 +93,8 @@ impl TrainingStep {
             network.record_forward(gpu, &mut part, batch.both(), training)?;
         }
         // L = CE(f(X), y) + λ·D_KL(f(X) ‖ f(X̃)) and ∇_θ L, through both branches as one batch.
-        record_loss(gpu, &mut part, network, batch, options.sgt, metrics)?;
+        let losses = Losses { sgt: options.sgt, class_weights, metrics };
+        record_loss(gpu, &mut part, network, batch, losses)?;
         if let Some(teaching) = teaching {
             // + W·D_KL(teacher ‖ f) of both
             teaching.record_distillation(gpu, &mut part, network, batch)?;

@@ -139,6 +139,7 @@ fn maps(
         saliency: maps
             .named(&summary.main_method)
             .map_or(&[][..], |map| &map[..values.min(map.len())]),
+        channel: None,
         masked: &maps.masked[..values],
         predictions: &maps.predictions[..rows],
         probabilities: &maps.probabilities[..rows],

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     Error, Result,
-    batch::{Batch, GatherOptions, ResidentData, balanced},
-    config::{ModelConfig, PixelNormalization, RunConfig, TeachingConfig},
+    batch::{Batch, ClassWeights, GatherOptions, ResidentData, balanced},
+    config::{ClassWeighting, ModelConfig, PixelNormalization, RunConfig, TeachingConfig},
     data::{Dataset, Split, digest},
     digest::hex,
     gpu::{Buffer, Gpu, Staging},
@@ -61,6 +61,8 @@ pub(super) struct Session<'a> {
     pub total_steps: u64,
     pub schedule: Schedule,
     pub masking: MaskingSchedule,
+    /// Weights of classes in the cross entropy, if they differ.
+    pub class_weights: Option<ClassWeights>,
     /// The terms of a teacher.
     pub teaching: Option<Teaching>,
     pub teacher: Option<TeacherModel>,
@@ -122,6 +124,9 @@ impl<'a> Session<'a> {
         let twins = config.sgt.enabled;
         let part_images = part_size(gpu, config, batch_size, twins, most_images)?;
         let drawn = config.balance.then(|| balanced(&train_split.labels));
+        let class_weights = (config.class_weights == ClassWeighting::Balanced)
+            .then(|| ClassWeights::balanced(gpu, &train_split, config.network.classes))
+            .transpose()?;
         let upload = |split: Split, parts: u32| match place {
             ImagePlace::Gpu => ResidentData::new(gpu, &split, dataset.shape),
             ImagePlace::Host => {
@@ -197,6 +202,7 @@ impl<'a> Session<'a> {
             data: &train,
             batch: &batch,
             masking: masking.as_ref(),
+            class_weights: class_weights.as_ref().map(|own| &own.buffer),
             teaching: teaching.as_ref(),
             metrics: &metrics,
             optimizer: &optimizer,
@@ -241,6 +247,7 @@ impl<'a> Session<'a> {
             total_steps,
             schedule: Schedule::new(config, steps_per_epoch, total_steps),
             masking: masking_schedule,
+            class_weights,
             teaching,
             teacher: teacher.cloned(),
             uncached,
@@ -356,26 +363,33 @@ impl<'a> Session<'a> {
             let size = batch_size.min(images - start);
             let scheduled = self.schedule.step(step);
             let masking = self.masking.step(step, size as u32, progress);
+            let whole = StepRecord {
+                epoch: epoch as u32,
+                position: start as u32,
+                batch: size as u32,
+                epoch_images: self.train.epoch_images(),
+                seed_low: self.config.seed as u32,
+                seed_high: (self.config.seed >> 32) as u32,
+                ..StepRecord::default()
+            };
+            let sum = |own: &ClassWeights| own.sum(&whole, self.config.shuffle);
+            let class_weights = self.class_weights.as_ref().map_or(0.0, sum);
             for (part, offset) in (0..size).step_by(self.part_images as usize).enumerate() {
                 let count = u64::from(self.part_images).min(size - offset) as u32;
                 records.push(StepRecord {
                     step: step as u32,
-                    epoch: epoch as u32,
                     position: (start + offset) as u32,
                     count,
-                    batch: size as u32,
                     part: part as u32,
                     log_slot: in_epoch as u32,
-                    epoch_images: self.train.epoch_images(),
-                    seed_low: self.config.seed as u32,
-                    seed_high: (self.config.seed >> 32) as u32,
                     learning_rate: scheduled.learning_rate as f32,
                     momentum: scheduled.momentum as f32,
                     beta1_correction: scheduled.corrections[0] as f32,
                     beta2_correction: scheduled.corrections[1] as f32,
                     unmasked: masking.unmasked(offset as u32, count),
                     mask_highest: u32::from(masking.highest),
-                    ..StepRecord::default()
+                    class_weights,
+                    ..whole
                 });
             }
         }

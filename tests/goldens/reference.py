@@ -225,8 +225,9 @@ class StepResult:
     mask: Tensor
 
 
-def sgt_step(parameters, optimizer, x, labels, quantizer=None, bits=(4, 2), mask_ratio=0.5, weight=1.0) -> StepResult:
-    """One step of Algorithm 1 with fill `corner`, the clean forward shared, the gradient flowing through both branches."""
+def sgt_step(parameters, optimizer, x, labels, quantizer=None, bits=(4, 2), mask_ratio=0.5, weight=1.0, class_weights=None) -> StepResult:
+    """One step of Algorithm 1 with fill `corner`, the clean forward shared, the gradient flowing through both branches; `class_weights`
+    [10] are those of `F.cross_entropy`."""
     x = x.detach().requires_grad_(True)
     logits = forward(parameters, x, quantizer, bits).logits
     (gradient,) = torch.autograd.grad(target_sum(logits, labels, "log_softmax"), x, retain_graph=True)
@@ -235,7 +236,7 @@ def sgt_step(parameters, optimizer, x, labels, quantizer=None, bits=(4, 2), mask
     masked = torch.where(mask, clean[:, :, :1, :1], clean)
     log_p = F.log_softmax(logits, 1)
     log_masked = F.log_softmax(forward(parameters, masked, quantizer, bits).logits, 1)
-    ce = F.nll_loss(log_p, labels)
+    ce = F.nll_loss(log_p, labels, class_weights)
     kl = F.kl_div(log_masked, log_p, log_target=True, reduction="batchmean")
     optimizer.zero_grad(set_to_none=True)
     (ce + weight * kl).backward()

@@ -11,7 +11,7 @@ use saliq::{
     layout::{StepRecord, groups, padded, to_nchw},
     model::Model,
     nn::{Gradients, Network, NetworkOptions, Optimizer},
-    sgt::{Masking, Metrics, record_loss, record_saliency_seed},
+    sgt::{Losses, Masking, Metrics, record_loss, record_saliency_seed},
     train::{Schedule, Start, Trainer},
 };
 
@@ -368,6 +368,49 @@ fn ten_float_steps() {
     ten_steps("sgt_float", None, &Tolerances { ce: 1e-4, kl: 1e-4, change: 5e-3 });
 }
 
+/// Two SGT steps with the weighted mean of the cross entropy, in parts.
+#[test]
+fn steps_with_weighted_classes() {
+    let tensors = Tensors::golden("class_weights");
+    let model = table_one(None);
+    let mut test = tensors.split();
+    test.truncate(12, MNIST);
+    let dataset = mnist_like(tensors.split(), test);
+    let weights = saliq::batch::inverse_frequencies(&dataset.train.labels, 10);
+    for (own, golden) in weights.iter().zip(tensors.f64("weights")) {
+        assert!((f64::from(*own) - golden).abs() <= 1e-6 * golden, "{own} {golden}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let init = folder.path().join("start.safetensors");
+    Model::save(&init, &model.config, &model.graph.layout, &model.parameters).unwrap();
+    let settings = format!(
+        "init = {init:?}\nbatch-size = 12\nepochs = 1\nno-shuffle = true\nlr = 0.01\n\
+         lambda = 1\nmask-ratio = 0.5\nmask-fill = \"corner\"\nclass-weights = \"balanced\"\n"
+    );
+    let config = run_config(&settings, &dataset, &folder.path().join("run"));
+    let mut trainer = Trainer::in_parts(gpu(), &config, &dataset, 5).unwrap();
+    let outcome = pollster::block_on(trainer.run(Start::New, &mut Silent)).unwrap();
+    let [ce, kl, accuracy] = ["ce", "kl", "accuracy"].map(|list| tensors.f64(list));
+    assert_eq!(outcome.steps.len(), ce.len());
+    for (step, line) in outcome.steps.iter().enumerate() {
+        assert!((line.ce - ce[step]).abs() <= 1e-4 * ce[step], "{step}: {}", line.ce);
+        assert!((line.kl - kl[step]).abs() <= 1e-4, "{step}: {}", line.kl);
+        assert!((line.loss - line.ce - line.kl).abs() < 1e-5);
+        assert!((line.accuracy - accuracy[step]).abs() < 1e-9, "{step}");
+    }
+    let parameters = pollster::block_on(trainer.parameters()).unwrap();
+    for parameter in &model.graph.layout.parameters {
+        if parameter.name == "fc1.weight" {
+            continue;
+        }
+        let changes: Vec<f32> =
+            parameter.range().map(|at| parameters[at] - model.parameters[at]).collect();
+        let expected = tensors.f64(&format!("change.{}", parameter.name));
+        let what = format!("change of {}", parameter.name);
+        assert_close(&what, &changes, &expected, 2e-3);
+    }
+}
+
 #[test]
 fn ten_quantized_steps_sawb() {
     let tolerances = Tolerances { ce: 1e-3, kl: 2e-3, change: 5e-2 };
@@ -559,7 +602,8 @@ fn a_network_of_odd_sizes() {
     network.record_weights(gpu(), &mut recording).unwrap();
     batch.record_begin(gpu(), &mut recording).unwrap();
     network.record_forward(gpu(), &mut recording, batch.clean(), None).unwrap();
-    record_loss(gpu(), &mut recording, &network, &batch, &sgt, &metrics).unwrap();
+    let losses = Losses { sgt: &sgt, class_weights: None, metrics: &metrics };
+    record_loss(gpu(), &mut recording, &network, &batch, losses).unwrap();
     network
         .record_backward(gpu(), &mut recording, batch.clean(), None, Gradients::Parameters)
         .unwrap();
@@ -587,7 +631,8 @@ fn a_network_of_odd_sizes() {
     // The backward pass for the parameters has overwritten the activations.
     let mut recording = Recording::new();
     network.record_forward(gpu(), &mut recording, batch.clean(), None).unwrap();
-    record_loss(gpu(), &mut recording, &network, &batch, &sgt, &metrics).unwrap();
+    let losses = Losses { sgt: &sgt, class_weights: None, metrics: &metrics };
+    record_loss(gpu(), &mut recording, &network, &batch, losses).unwrap();
     let gradient = network
         .record_backward(gpu(), &mut recording, batch.clean(), None, Gradients::Input)
         .unwrap();

@@ -13,7 +13,7 @@ use saliq::{
     judgement::{
         AccuracyDrop, AlignmentOptions, Fill, Infidelity, InfidelityOptions, MaxSensitivity,
         PixelFlipping, RESAMPLES, SensitivityOptions, Subject, alignment, bootstrap, clarity,
-        randomization, removed_images,
+        localization, randomization, removed_images,
     },
     model::Model,
     saliency::{Baseline, Method, MethodOptions},
@@ -270,6 +270,28 @@ fn parameter_randomisation_goes_down_the_layers() {
             one.layer,
             one.spearman.mean
         );
+    }
+}
+
+/// The overlap follows from the rank: both have as many pixels as the mask.
+#[test]
+fn localization_is_that_of_quantus() {
+    let tensors = Tensors::golden("localization");
+    let masks: Vec<_> = tensors
+        .u8("masks")
+        .chunks(99)
+        .map(|mask| Some(mask.iter().map(|&value| value == 1).collect()))
+        .collect();
+    let own = localization(Shape::new(3, 9, 11), &tensors.f32("maps"), &masks).unwrap();
+    let [pointing, mass, rank] = ["pointing", "mass", "rank"].map(|name| tensors.f64(name));
+    for (image, own) in own.iter().enumerate() {
+        if image == 6 {
+            assert!(own.pointing.is_nan() && own.mass.is_nan() && own.overlap.is_nan());
+            continue;
+        }
+        assert_eq!((own.pointing, own.rank), (pointing[image], rank[image]), "{image}");
+        assert!((own.mass - mass[image]).abs() < 1e-12, "{image}");
+        assert!((own.overlap - own.rank / (2.0 - own.rank)).abs() < 1e-12, "{image}");
     }
 }
 

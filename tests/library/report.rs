@@ -28,6 +28,7 @@ fn with_grid(shape: Shape, rows: usize, models: usize, check: impl FnOnce(Grid))
         method: "gradient",
         derivative: true,
         saliency: &maps,
+        channel: None,
         masked: &images,
         predictions: &predictions,
         probabilities: &probabilities,

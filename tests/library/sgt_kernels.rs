@@ -721,23 +721,32 @@ struct LossCase {
     stop_gradient: bool,
     sgt: bool,
     unmasked: usize,
+    weighted: bool,
 }
 
 fn check_loss(case: LossCase) {
-    let LossCase { count, classes, scale, lambda, stop_gradient, sgt, unmasked } = case;
+    let LossCase { count, classes, scale, lambda, stop_gradient, sgt, unmasked, weighted } = case;
     let masked_count = if sgt { count - unmasked } else { 0 };
     let mut random = Random(10);
     let stride = classes.next_multiple_of(4);
     let (rows, labels) = logit_rows(&mut random, 2 * count, classes, scale);
     let (gradient, sums) = (dirty(2 * count * stride), dirty(4 * count));
     let whole = ImagesRange { batch: count as u32 + 5, ..images(0, count as u32) };
+    let weights: Vec<f32> = (0..classes).map(|class| 0.25 + 0.5 * class as f32).collect();
+    let total = 17.5;
+    let class_weights = weighted.then(|| upload(&weights));
     launch(&SgtLoss {
         images: over(&uniform(whole), count),
         logits: &upload(&rows),
         labels: &upload(&labels),
         gradient: &gradient,
         sums: &sums,
-        current: &uniform(StepRecord { unmasked: unmasked as u32, ..step() }),
+        current: &uniform(StepRecord {
+            unmasked: unmasked as u32,
+            class_weights: if weighted { total } else { 0.0 },
+            ..step()
+        }),
+        class_weights: class_weights.as_ref(),
         classes: classes as u32,
         lambda,
         stop_gradient,
@@ -751,10 +760,14 @@ fn check_loss(case: LossCase) {
             let masked = row(&rows, image + count, classes);
             let (clean, label) = (row(&rows, image, classes), labels[image] as usize);
             let masked = (image < masked_count).then_some(&masked[..]);
-            reference::sgt_loss::sgt_loss(
+            let label_share = match weighted {
+                true => f64::from(weights[label]) / f64::from(total),
+                false => 1.0 / (count + 5) as f64,
+            };
+            reference::sgt_loss::weighted(
                 &clean,
                 masked,
-                label,
+                (label, label_share),
                 count + 5,
                 f64::from(lambda),
                 stop_gradient,
@@ -802,6 +815,7 @@ fn sgt_loss_matches_the_reference() {
         stop_gradient: false,
         sgt: true,
         unmasked: 0,
+        weighted: false,
     };
     check_loss(case());
     check_loss(LossCase { stop_gradient: true, lambda: 0.5, ..case() });
@@ -809,6 +823,8 @@ fn sgt_loss_matches_the_reference() {
     check_loss(LossCase { count: 1, classes: 3, ..case() });
     check_loss(LossCase { unmasked: 4, lambda: 0.5, ..case() });
     check_loss(LossCase { unmasked: 11, ..case() });
+    check_loss(LossCase { weighted: true, unmasked: 3, lambda: 0.7, ..case() });
+    check_loss(LossCase { weighted: true, sgt: false, ..case() });
     // Logits far beyond the range of exp.
     check_loss(LossCase { count: 5, classes: 4, scale: 200.0, ..case() });
 }
@@ -837,6 +853,7 @@ fn a_divergence_is_never_negative() {
         gradient: &gradient,
         sums: &sums,
         current: &uniform(StepRecord { unmasked: 0, ..step() }),
+        class_weights: None,
         classes: CLASSES as u32,
         lambda: 1.0,
         stop_gradient: false,

@@ -80,6 +80,7 @@ impl Steps {
             data: &data,
             batch: &batch,
             masking: used,
+            class_weights: None,
             teaching: None,
             metrics: &metrics,
             optimizer: &optimizer,

@@ -169,6 +169,7 @@ fn grids() {
                 method: "gradient",
                 derivative: true,
                 saliency: &values,
+                channel: None,
                 masked: &values,
                 predictions: &[0],
                 probabilities: &[0.5],

@@ -17,6 +17,7 @@ mod hostile_names;
 mod import;
 mod judgement;
 mod networks;
+mod pictures;
 mod quantize;
 mod reproduce;
 mod training;

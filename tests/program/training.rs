@@ -533,6 +533,7 @@ fn a_step_is_one_submission_and_nothing_else() {
         data: &data,
         batch: &batch,
         masking: Some(&masking),
+        class_weights: None,
         teaching: None,
         metrics: &metrics,
         optimizer: &optimizer,
@@ -957,6 +958,45 @@ fn balanced_epochs_draw_all_classes_alike() {
     });
     assert_eq!(parameters[0], parameters[1]);
     assert_ne!(parameters[0], train(&settings.replace("balance = true", "")).parameters);
+}
+
+/// Weights of classes need the order in which images are drawn, wherever these are. Where all
+/// classes are alike, they change nothing but rounding.
+#[test]
+fn classes_are_weighted_in_any_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = |images: u32| {
+        format!(
+            "train-limit = {images}\ntest-limit = 10\nbatch-size = 16\nepochs = 1\n\
+             class-weights = \"balanced\"\n{SMALL_NETWORK}"
+        )
+    };
+    let config = run_config(&settings(30), mini(), folder.path());
+    let parameters = [Trainer::new, Trainer::streaming].map(|trainer| {
+        let trainer = trainer(gpu(), &config, mini()).unwrap();
+        run_of(trainer, config.clone(), Start::Replace, folder.path()).parameters
+    });
+    assert_eq!(parameters[0], parameters[1]);
+    let without = |settings: &str| train(&settings.replace("\"balanced\"", "\"none\""));
+    assert_ne!(parameters[0], without(&settings(30)).parameters);
+
+    // Two classes of eight images each.
+    let mut alike = mini().clone();
+    let images = |class: u32| {
+        let labels = mini().train.labels.iter().enumerate();
+        labels.filter(move |(_, label)| **label == class).map(|(number, _)| number).take(8)
+    };
+    alike.train = mini().train.select(&images(3).chain(images(5)).collect::<Vec<_>>(), MNIST);
+    let losses = ["balanced", "none"].map(|weights| {
+        let settings = settings(16).replace("balanced", weights).replace("size = 16", "size = 8");
+        let config = run_config(&settings, &alike, folder.path());
+        let trainer = Trainer::new(gpu(), &config, &alike).unwrap();
+        let run = run_of(trainer, config, Start::Replace, folder.path());
+        run.outcome.steps.iter().map(|line| line.loss).collect::<Vec<_>>()
+    });
+    for (weighted, plain) in losses[0].iter().zip(&losses[1]) {
+        assert!((weighted - plain).abs() < 1e-5, "{losses:?}");
+    }
 }
 
 /// A run ends where the validation images get no better, keeps its best model, and a run that goes

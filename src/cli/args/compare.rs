@@ -38,6 +38,10 @@ pub struct CompareArgs {
     /// Also compute the exact earth mover's distance to the reference's maps; slow
     #[arg(long, help_heading = "Judgement")]
     pub earth_mover: bool,
+    /// Folder of masks, with a picture for each image at the same path (cat/001.png for
+    /// cat/001.jpg): black is outside; adds pointing game, relevance mass, rank and overlap
+    #[arg(long, value_name = "DIR", help_heading = "Judgement")]
+    pub masks: Option<PathBuf>,
     /// Use the first N images
     #[arg(
         long,

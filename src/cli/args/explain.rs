@@ -343,6 +343,10 @@ pub struct ExplainArgs {
     /// on light digits on black
     #[arg(long, requires = "image", help_heading = "Data")]
     pub invert: bool,
+    /// Folder of masks, with a picture for each image at the same path (cat/001.png for
+    /// cat/001.jpg): black is outside; adds pointing game, relevance mass, rank and overlap
+    #[arg(long, value_name = "DIR", conflicts_with = "image", help_heading = "Data")]
+    pub masks: Option<PathBuf>,
     /// The images, and how to run the models.
     #[command(flatten)]
     pub input: ModelInputArgs,
@@ -356,6 +360,11 @@ pub struct ExplainArgs {
         help_heading = "Pictures"
     )]
     pub keep: f32,
+    /// A column for the map of each colour channel [default: their sum]
+    ///
+    /// attributions.safetensors has the channels apart in any case.
+    #[arg(long, help_heading = "Pictures")]
+    pub per_channel_maps: bool,
     /// Colour map of the saliency pictures
     #[arg(long, value_name = "NAME", help_heading = "Pictures")]
     pub cmap: Option<ColorMap>,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     explain::unit_pixels,
     judge::{Judged, JudgedModel, csv_field, write_json},
+    localize,
 };
 use crate::{
     Result,
@@ -13,12 +14,13 @@ use crate::{
         output::Output,
         progress::Progress,
     },
+    data::Masks,
     files::write_atomically,
     gpu::Gpu,
     judgement::{
         AlignmentOptions, Explained, Fill, Infidelity, InfidelityOptions, Interval, LayerAgreement,
         MaxSensitivity, Metric, PixelFlipping, Scores, SensitivityOptions, add_alignments,
-        add_clarities, alignment, clarity, randomization, wilson,
+        add_clarities, add_localizations, alignment, clarity, localization, randomization, wilson,
     },
     report::{ChartStack, ColorMap, DotChart, Dots, Grid, GridColumn, Quantity, Table, fixed},
     saliency::Method,
@@ -53,17 +55,23 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
     }) {
         return Err(super::different_images(&reference.name, &other.name));
     }
+    let read = |folder: &std::path::PathBuf| {
+        let place = (reference.dataset.source.as_str(), reference.files(args.input.split));
+        localize::read_masks(folder, place, (reference.dataset.shape, &reference.reading), &output)
+    };
+    let masks = args.masks.as_ref().map(read).transpose()?;
     let mut models: Vec<ComparedModel> = Vec::new();
     let mut maps: Vec<Explained> = Vec::new();
     for one in &judged {
         let (explained, methods) =
-            pollster::block_on(compare(&gpu, one, maps.first(), args, &output))?;
+            pollster::block_on(compare(&gpu, one, (maps.first(), masks.as_ref()), args, &output))?;
         models.push(ComparedModel { model: one.described(), methods });
         maps.push(explained);
     }
     let result = CompareResult {
         adapter: gpu.adapter_description(),
         images: reference.images.len(),
+        masks: masks.as_ref().map(localize::masked_images),
         reference: reference.name.clone(),
         fill: args.fill,
         models,
@@ -100,6 +108,9 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
 struct CompareResult {
     adapter: String,
     images: usize,
+    /// Number of images whose masks count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    masks: Option<usize>,
     reference: String,
     fill: Fill,
     /// All models, the reference first.
@@ -127,7 +138,7 @@ struct ComparedMethod {
 async fn compare(
     gpu: &Gpu,
     judged: &Judged,
-    reference: Option<&Explained>,
+    (reference, masks): (Option<&Explained>, Option<&Masks>),
     args: &CompareArgs,
     output: &Output,
 ) -> Result<(Explained, Vec<ComparedMethod>)> {
@@ -166,6 +177,9 @@ async fn compare(
                 .await?;
             bar.finish();
             add_alignments(&mut scores, &alignments, seed);
+        }
+        if let Some(masks) = masks {
+            add_localizations(&mut scores, &localization(shape, maps, &masks.of_images)?, seed);
         }
         add_clarities(&mut scores, &clarity(gpu, shape, maps).await?, seed);
         let options = SensitivityOptions { seed, ..SensitivityOptions::default() };
@@ -256,7 +270,12 @@ impl CompareResult {
     fn intervals(&self) -> String {
         match self.images {
             1 => "values of 1 image, which has no interval".into(),
-            more => format!("means of {more} images with 95 % bootstrap intervals"),
+            more => {
+                let masks = self.masks.map_or_else(String::new, |masks| {
+                    format!(" (of pointing-game to mask-overlap: {masks} with masks)")
+                });
+                format!("means of {more} images{masks} with 95 % bootstrap intervals")
+            }
         }
     }
 
@@ -375,11 +394,15 @@ impl CompareResult {
                     .collect(),
             }
         };
-        ChartStack(vec![
+        let localization =
+            (self.masks.is_some()).then(|| panel("Localization".into(), Metric::RelevanceMass));
+        let mut panels = vec![
             panel(format!("Alignment with {}", self.reference), Metric::Spearman),
             panel("Clarity".into(), Metric::Gini),
             panel("Stability".into(), Metric::MaxSensitivity),
-        ])
+        ];
+        panels.extend(localization);
+        ChartStack(panels)
     }
 }
 
@@ -387,7 +410,14 @@ impl CompareResult {
 fn quantity(metric: Metric) -> Quantity {
     match metric {
         Metric::Spearman | Metric::Pearson | Metric::Cosine | Metric::Ssim => Quantity::Correlation,
-        Metric::TopOverlap | Metric::Gini | Metric::Deletion | Metric::Insertion => Quantity::Share,
+        Metric::TopOverlap
+        | Metric::Gini
+        | Metric::Deletion
+        | Metric::Insertion
+        | Metric::PointingGame
+        | Metric::RelevanceMass
+        | Metric::RelevanceRank
+        | Metric::MaskOverlap => Quantity::Share,
         Metric::EarthMover | Metric::MaxSensitivity | Metric::Entropy | Metric::Infidelity => {
             Quantity::WithZero
         }
@@ -429,6 +459,7 @@ fn grid(judged: &[Judged], maps: &[Explained], args: &CompareArgs) -> Result<(Ve
                 method: method.name(),
                 derivative: method.is_derivative(),
                 saliency: &maps.maps[index][..pixels],
+                channel: None,
                 masked: &maps.masked[index][..pixels],
                 predictions: classes,
                 probabilities,
@@ -469,6 +500,7 @@ mod tests {
         let result = CompareResult {
             adapter: String::new(),
             images: 7,
+            masks: None,
             reference: "a".into(),
             fill: Fill::Zero,
             models: vec![model(None, 0.5), model(Some(0.2), 0.6), model(Some(0.9), 0.7)],

@@ -287,6 +287,7 @@ fn figures(
                 method: Method::Gradient.name(),
                 derivative: Method::Gradient.is_derivative(),
                 saliency: &one.attributions.maps[0],
+                channel: None,
                 masked: &one.attributions.masked[0],
                 predictions: &one.attributions.predictions,
                 probabilities: &one.attributions.probabilities,

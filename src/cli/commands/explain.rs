@@ -1,10 +1,10 @@
 //! `saliq explain`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{KnownImages, ModelFlags};
+use super::{KnownImages, ModelFlags, localize};
 use crate::{
     Error, Result,
     batch::ResidentData,
@@ -14,9 +14,10 @@ use crate::{
         progress::Progress,
         words::worded,
     },
-    config::PixelNormalization,
-    data::Split,
+    config::{PixelNormalization, Shape},
+    data::{Masks, Split},
     gpu::Gpu,
+    judgement::{Scores, add_localizations, localization},
     model::{Images, Model, Tensor, TensorFile},
     report::{ColorMap, Grid, GridColumn, Ground, Picture, read_picture},
     saliency::{
@@ -79,6 +80,12 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
             super::note_other_classes(model, &chosen.source, &chosen.class_names, &output);
         }
     }
+    let read = |folder: &PathBuf| {
+        let (first, shape) = (&chosen[0], models[0].config.network.input);
+        let reading = flags.reading_for(&models[0]);
+        localize::read_masks(folder, (&first.place, &first.files), (shape, &reading), &output)
+    };
+    let masks = args.masks.as_ref().map(read).transpose()?;
     let (mut explained, mut refused) = (Vec::new(), Vec::new());
     for (model, chosen) in models.iter().zip(chosen) {
         let Chosen { source, class_names, normalization, numbers, split, labels, files, .. } =
@@ -114,6 +121,10 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     super::prepare_folder(&args.out)?;
     write_grid(&explained, args)?;
     let files = write_tensors(&explained, args)?;
+    let localized = match &masks {
+        Some(masks) => localized(&explained, masks, args.seed)?,
+        None => Vec::new(),
+    };
     let result = ExplainResult {
         grid: args.out.join("grid.png"),
         attributions: files,
@@ -124,15 +135,25 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
             .filter(|method| explained.iter().any(|one| one.methods.contains(method)))
             .map(|method| method.name())
             .collect(),
+        masks: masks.as_ref().map(localize::masked_images),
+        localization: localized,
     };
     output.result(&result, || {
         let files: Vec<_> =
             result.attributions.iter().map(|file| file.display().to_string()).collect();
-        format!(
+        let said = format!(
             "{} images explained: {} and {}",
             result.images,
             result.grid.display(),
             files.join(", ")
+        );
+        let Some(masks) = result.masks else { return said };
+        let rows = result.localization.iter();
+        let rows = rows.map(|one| (one.model.as_str(), one.method, &one.scores));
+        format!(
+            "{}\nmeans of {masks} images with masks, with 95 % bootstrap intervals\n{}{said}",
+            localize::table(rows).to_text(None),
+            localize::explanations()
         )
     })?;
     if refused.is_empty() {
@@ -176,6 +197,33 @@ struct ExplainResult {
     attributions: Vec<std::path::PathBuf>,
     images: usize,
     methods: Vec<&'static str>,
+    /// Number of images whose masks count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    masks: Option<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    localization: Vec<Localized>,
+}
+
+/// How well the maps of a method keep to the masks.
+#[derive(Serialize)]
+struct Localized {
+    model: String,
+    method: &'static str,
+    scores: Scores,
+}
+
+/// The localization of all maps.
+fn localized(explained: &[Explained<'_>], masks: &Masks, seed: u64) -> Result<Vec<Localized>> {
+    let mut all = Vec::new();
+    for one in explained {
+        let shape = one.model.config.network.input;
+        for (method, maps) in one.methods.iter().zip(&one.attributions.maps) {
+            let mut scores = Scores::default();
+            add_localizations(&mut scores, &localization(shape, maps, &masks.of_images)?, seed);
+            all.push(Localized { model: one.name.clone(), method: method.name(), scores });
+        }
+    }
+    Ok(all)
 }
 
 struct Explained<'a> {
@@ -203,6 +251,8 @@ struct Chosen {
     source: String,
     class_names: Vec<String>,
     normalization: PixelNormalization,
+    /// Where the data set is.
+    place: String,
     numbers: Vec<u32>,
     split: Split,
     /// The true class of each image, if it has one.
@@ -229,7 +279,7 @@ impl Remark {
 }
 
 /// The conversions of the picture `name`, and whether anything is visible in it.
-fn remarks(name: &str, picture: &Picture, shape: crate::config::Shape) -> Vec<Remark> {
+fn remarks(name: &str, picture: &Picture, shape: Shape) -> Vec<Remark> {
     let mut remarks = Vec::new();
     if picture.is_turned {
         remarks.push(Remark::Note(format!("{name}: rotated by its EXIF orientation")));
@@ -276,10 +326,7 @@ fn note_count(args: &ExplainArgs, chosen: &Chosen, output: &Output) {
 fn of_data_set(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) -> Result<Chosen> {
     let (dataset, normalization) = flags.data(model)?;
     let split = super::split_of(&dataset, args.input.split);
-    let own_files = match args.input.split {
-        crate::cli::args::Split::Test => &dataset.details.test_files,
-        crate::cli::args::Split::Train => &dataset.details.train_files,
-    };
+    let own_files = super::files_of(&dataset, args.input.split);
     let numbers: Vec<u32> = match &args.indices {
         Some(indices) => indices.numbers(own_files)?,
         None => (0..args.count.min(split.len() as u32)).collect(),
@@ -301,6 +348,7 @@ fn of_data_set(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) ->
         source: dataset.name.clone(),
         class_names: dataset.class_names.clone(),
         normalization,
+        place: dataset.source.clone(),
         numbers,
         split,
         labels,
@@ -329,6 +377,7 @@ fn of_pictures(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) ->
         source: "own pictures".into(),
         class_names: model.config.class_names.clone(),
         normalization: model.normalization()?,
+        place: String::new(),
         numbers: (0..files.len() as u32).collect(),
         split,
         labels: vec![None; files.len()],
@@ -359,27 +408,46 @@ pub(super) fn unit_pixels(split: &Split) -> Vec<f32> {
     split.images.iter().map(|&byte| f32::from(byte) / 255.0).collect()
 }
 
+/// The name of a method, for the maps of one channel or for their sum.
+fn heading(method: Method, channel: Option<u32>, shape: Shape) -> String {
+    let name = method.name();
+    match (channel, shape.channels) {
+        (None, _) | (_, 1) => name.into(),
+        (Some(channel @ 0..3), 3) => {
+            format!("{name}, {}", ["red", "green", "blue"][channel as usize])
+        }
+        (Some(channel), _) => format!("{name}, channel {channel}"),
+    }
+}
+
 fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
     let first = &explained[0];
     let shape = first.model.config.network.input;
     let rows = first.numbers.len().min(GRID_ROWS);
     let pixels = rows * shape.elements() as usize;
     let images = unit_pixels(&first.split);
-    let columns = explained
-        .iter()
-        .flat_map(|one| {
-            one.methods.iter().enumerate().map(move |(index, method)| GridColumn {
-                model: &one.name,
-                method: method.name(),
-                derivative: method.is_derivative(),
-                saliency: &one.attributions.maps[index][..pixels],
-                masked: &one.attributions.masked[index][..pixels],
-                predictions: &one.attributions.predictions[..rows],
-                probabilities: &one.attributions.probabilities[..rows],
-                accuracy: None,
-            })
-        })
-        .collect();
+    let channels: Vec<Option<u32>> = match args.per_channel_maps {
+        true => (0..shape.channels).map(Some).collect(),
+        false => vec![None],
+    };
+    let mut shown = Vec::new();
+    for one in explained {
+        for (index, method) in one.methods.iter().enumerate() {
+            let heading = |&channel| (one, index, channel, heading(*method, channel, shape));
+            shown.extend(channels.iter().map(heading));
+        }
+    }
+    let columns = shown.iter().map(|(one, index, channel, heading)| GridColumn {
+        model: &one.name,
+        method: heading,
+        derivative: one.methods[*index].is_derivative(),
+        saliency: &one.attributions.maps[*index][..pixels],
+        channel: *channel,
+        masked: &one.attributions.masked[*index][..pixels],
+        predictions: &one.attributions.predictions[..rows],
+        probabilities: &one.attributions.probabilities[..rows],
+        accuracy: None,
+    });
     let grid = Grid {
         title: &format!("The pixels that the models use: {}", first.source),
         shape,
@@ -387,7 +455,7 @@ fn write_grid(explained: &[Explained<'_>], args: &ExplainArgs) -> Result<()> {
         labels: &first.labels[..rows],
         class_names: &first.class_names,
         explained: &args.target.described(&first.class_names),
-        columns,
+        columns: columns.collect(),
         colormap: args.cmap.unwrap_or(ColorMap::Diverging),
     };
     crate::files::write_atomically(&args.out.join("grid.svg"), grid.svg()?.as_bytes())?;

@@ -13,7 +13,7 @@ use crate::{
         args::{ExplainTarget, GlobalArgs, ModelInputArgs},
         output::Output,
     },
-    config::{PixelNormalization, QuantizationOverrides},
+    config::{PixelNormalization, QuantizationOverrides, ReadOptions},
     data::{Dataset, Split},
     files::write_atomically,
     gpu::Gpu,
@@ -32,6 +32,8 @@ pub(super) struct Judged {
     pub bits: String,
     pub dataset: Rc<Dataset>,
     pub images: Split,
+    /// How they were read.
+    pub reading: ReadOptions,
     pub normalization: PixelNormalization,
     pub evaluation: Evaluation,
 }
@@ -91,6 +93,7 @@ impl Judged {
             };
             let bits = bits_label(&model);
             let mut judged = Judged {
+                reading: flags.reading_for(&model),
                 model,
                 name,
                 bits,
@@ -109,6 +112,12 @@ impl Judged {
     /// The model in the form that judgements take.
     pub fn subject<'a>(&'a self, gpu: &'a Gpu, input: &ModelInputArgs) -> Subject<'a> {
         self.subject_on(gpu, input, &self.images)
+    }
+
+    /// The files of the images, in the folder of the data set; empty where they have none.
+    pub fn files(&self, split: crate::cli::args::Split) -> &[String] {
+        let own = super::files_of(&self.dataset, split);
+        &own[..own.len().min(self.images.len())]
     }
 
     /// The model on other images.

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod export;
 pub mod import;
 mod judge;
+mod localize;
 pub mod networks;
 pub mod quantize;
 pub mod reproduce;
@@ -383,6 +384,14 @@ fn quoted(text: &str) -> String {
 fn command_line() -> String {
     let arguments = std::env::args_os().skip(1).map(|argument| quoted(&argument.to_string_lossy()));
     std::iter::once("saliq".to_string()).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+/// The files of the images of a split; empty where they have none.
+fn files_of(dataset: &Dataset, split: Split) -> &[String] {
+    match split {
+        Split::Test => &dataset.details.test_files,
+        Split::Train => &dataset.details.train_files,
+    }
 }
 
 /// The split that `--split` names.

@@ -11,13 +11,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use image::{GrayImage, RgbImage};
 use sha2::{Digest, Sha256};
 
 use super::{
     cache,
     names::{self, Item, Use},
-    picture::{self, Header, Pixels},
+    picture::{self, Header},
+    planes::{Decoded, MAX_FILE, check_regular, open, planes, turned_if},
 };
 use crate::{
     Error, Result,
@@ -30,11 +30,8 @@ use crate::{
     },
     digest::hex,
     error::phrase,
-    files::read_bounded,
 };
 
-/// Largest file that is taken for a picture.
-const MAX_FILE: u64 = 1 << 30;
 /// Largest number of pictures.
 const MAX_COUNT: usize = 1 << 24;
 /// Largest depth of folders in a class.
@@ -533,61 +530,6 @@ impl Layout {
     }
 }
 
-/// A picture in the data set's shape.
-struct Decoded {
-    planes: Vec<u8>,
-    is_transparent: bool,
-    highest_of_16_bits: Option<u16>,
-}
-
-fn turned_if([height, width]: [u32; 2], transpose: bool) -> [u32; 2] {
-    if transpose { [width, height] } else { [height, width] }
-}
-
-/// A picture as planes of the channels of `mode`.
-fn planes(
-    bytes: &[u8],
-    mode: ColorMode,
-    size: ImageSize,
-    transpose: bool,
-) -> Result<Decoded, String> {
-    let picture = picture::decode(bytes)?;
-    let (is_transparent, highest_of_16_bits) = (picture.is_transparent, picture.highest_of_16_bits);
-    let pixels = if transpose { transposed(picture.pixels) } else { picture.pixels };
-    let planes = match (mode, pixels) {
-        (ColorMode::Grey, Pixels::Grey(grey)) => pixels::fit_grey(grey, size).into_raw(),
-        (ColorMode::Grey, Pixels::Color(rgb)) => {
-            let values = rgb.pixels().map(|pixel| pixels::luminance(pixel.0)).collect();
-            let grey = GrayImage::from_raw(rgb.width(), rgb.height(), values).unwrap_or_default();
-            pixels::fit_grey(grey, size).into_raw()
-        }
-        (ColorMode::Rgb, Pixels::Grey(grey)) => pixels::fit_grey(grey, size).into_raw().repeat(3),
-        (ColorMode::Rgb, Pixels::Color(rgb)) => {
-            let rgb = pixels::fit_rgb(rgb, size).into_raw();
-            (0..3).flat_map(|channel| rgb.iter().skip(channel).step_by(3).copied()).collect()
-        }
-    };
-    // Another size than its header declares is an error of the decoder.
-    let expected = (mode.channels() * size.height * size.width) as usize;
-    if planes.len() != expected {
-        return Err("damaged: its size is not the one that it declares".into());
-    }
-    Ok(Decoded { planes, is_transparent, highest_of_16_bits })
-}
-
-fn transposed(pixels: Pixels) -> Pixels {
-    match pixels {
-        Pixels::Grey(image) => {
-            let (width, height) = (image.height(), image.width());
-            Pixels::Grey(GrayImage::from_fn(width, height, |x, y| *image.get_pixel(y, x)))
-        }
-        Pixels::Color(image) => {
-            let (width, height) = (image.height(), image.width());
-            Pixels::Color(RgbImage::from_fn(width, height, |x, y| *image.get_pixel(y, x)))
-        }
-    }
-}
-
 /// The folder and all folders below it with their items. A folder that contains itself by a
 /// symbolic link is visited once.
 fn collect_folders(
@@ -607,25 +549,6 @@ fn collect_folders(
     above.pop();
     found.push((folder.into(), items));
     Ok(())
-}
-
-/// The content of a picture's file, or why it cannot be read.
-fn open(path: &Path) -> Result<Vec<u8>, String> {
-    check_regular(path)?;
-    read_bounded(path, MAX_FILE).map_err(|error| match error {
-        Error::Io { source, .. } => format!("cannot be read: {source}"),
-        Error::Format { reason, .. } => reason,
-        error => error.to_string(),
-    })
-}
-
-fn check_regular(path: &Path) -> Result<u64, String> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_file() => Ok(found.len()),
-        Ok(_) => Err("is not a regular file".into()),
-        Err(_) if path.is_symlink() => Err("is a symbolic link to nothing".into()),
-        Err(error) => Err(format!("cannot be read: {error}")),
-    }
 }
 
 /// The SHA-256 of a file, or a text that says why it cannot be read.

@@ -8,10 +8,12 @@ mod folder;
 pub mod idx;
 mod idx_folder;
 mod idx_set;
+pub mod masks;
 mod names;
 pub(super) mod npy;
 pub(super) mod npz;
 pub(super) mod picture;
+mod planes;
 pub(crate) mod png;
 pub(super) mod safetensors;
 
