@@ -6,8 +6,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{ActivationGrid, DeployableModel, Encoding, IntegerPlan, c_header::needs_math};
-use crate::{Error, Result, error::phrase};
+use super::{
+    ActivationGrid, COptions, DeployableModel, Encoding, IntegerPlan, PixelOrder,
+    c_header::{joined_pool, needs_math, step_count, stored_levels},
+};
+use crate::{Error, Result, config::Shape, error::phrase};
 
 /// Compilers that are tried where the environment variable `CC` names none.
 const COMPILERS: [&str; 3] = ["cc", "gcc", "clang"];
@@ -16,13 +19,64 @@ const COMPILERS: [&str; 3] = ["cc", "gcc", "clang"];
 pub struct CProgram {
     /// Holds the program as long as it is used.
     folder: tempfile::TempDir,
-    /// Bytes of an image.
-    pixels: usize,
-    /// Of every quantized activation: numbers an image, and the grid.
-    activations: Vec<(usize, ActivationGrid)>,
+    /// Of images, and the order of their bytes.
+    input: Shape,
+    order: PixelOrder,
+    activations: Vec<ReplacedLevels>,
     classes: usize,
     /// Whether the library of `<math.h>` is to be linked.
     needs_math: bool,
+}
+
+/// The levels of a quantized activation, which the program reads and writes.
+struct ReplacedLevels {
+    shape: Shape,
+    /// What the program has in their place, where it stores the maxima of 2 × 2 alone.
+    maxima: Option<Shape>,
+    grid: ActivationGrid,
+}
+
+impl ReplacedLevels {
+    /// Numbers that the program has.
+    fn count(&self) -> usize {
+        self.maxima.unwrap_or(self.shape).elements() as usize
+    }
+
+    /// The places of the four levels of each maximum.
+    fn windows(&self, maxima: Shape) -> Vec<[usize; 4]> {
+        let (width, pixels) = (self.shape.width as usize, self.shape.pixels() as usize);
+        let of = |at: usize| {
+            let (own, plane) = (at % maxima.pixels() as usize, at / maxima.pixels() as usize);
+            let [row, column] = [own / maxima.width as usize, own % maxima.width as usize];
+            let first = plane * pixels + 2 * row * width + 2 * column;
+            [first, first + 1, first + width, first + width + 1]
+        };
+        (0..maxima.elements() as usize).map(of).collect()
+    }
+
+    /// What the program is given for `levels`.
+    fn given(&self, levels: &[i32]) -> Vec<i32> {
+        match self.maxima {
+            None => levels.to_vec(),
+            Some(maxima) => {
+                let most = |window: [usize; 4]| window.map(|at| levels[at]).into_iter().max();
+                self.windows(maxima).into_iter().filter_map(most).collect()
+            }
+        }
+    }
+
+    /// What the program made, in place of `levels`. Of maxima: levels that have them and are
+    /// otherwise those given.
+    fn made(&self, made: Vec<i32>, levels: &[i32]) -> Vec<i32> {
+        let Some(maxima) = self.maxima else { return made };
+        let mut own = levels.to_vec();
+        for (window, most) in self.windows(maxima).into_iter().zip(made) {
+            let largest = window.into_iter().max_by_key(|&at| levels[at]).unwrap_or(window[0]);
+            window.into_iter().for_each(|at| own[at] = own[at].min(most));
+            own[largest] = most;
+        }
+        own
+    }
 }
 
 /// What the program made of an image.
@@ -50,18 +104,36 @@ impl CProgram {
     /// # Errors
     /// [`Error::Model`] where there is no C compiler, or where it refuses the header.
     pub fn compile(header: &str, prefix: &str, model: &DeployableModel) -> Result<CProgram> {
+        CProgram::compile_with(header, prefix, model, COptions::default())
+    }
+
+    /// [`Self::compile`] of a header that was made with `options`.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub fn compile_with(
+        header: &str,
+        prefix: &str,
+        model: &DeployableModel,
+        options: COptions,
+    ) -> Result<CProgram> {
         let plan = IntegerPlan::new(model);
-        let replaced = |step: &super::IntegerStep| match &step.to {
-            Encoding::Levels(grid) if step.activation.is_some() => {
-                Some((step.output.elements() as usize, grid.clone()))
+        let (mut activations, mut places) = (Vec::new(), Vec::new());
+        for (index, step) in plan.steps.iter().enumerate() {
+            let Encoding::Levels(grid) = &step.to else { continue };
+            if step.activation.is_none() {
+                continue;
             }
-            _ => None,
-        };
-        let flags: Vec<&str> = plan
-            .steps
-            .iter()
-            .map(|step| if replaced(step).is_some() { "1" } else { "0" })
-            .collect();
+            let stored = stored_levels(&plan, options, index);
+            let Shape { channels, height, width } = stored.shape;
+            places.push(format!(
+                "{{ {}u, {}u, {}u, {channels}, {height}, {width} }},",
+                stored.step, stored.first, stored.row
+            ));
+            let maxima = joined_pool(&plan, index).map(|_| stored.shape);
+            let (shape, grid) = (step.output, grid.clone());
+            activations.push(ReplacedLevels { shape, maxima, grid });
+        }
         let folder = tempfile::Builder::new()
             .prefix("saliq-")
             .tempdir()
@@ -69,7 +141,8 @@ impl CProgram {
         let mut source = include_str!("c_program.c").to_string();
         for (name, value) in [
             ("file", "model.h".to_string()),
-            ("replaced", flags.join(", ")),
+            ("replaced", places.join(" ")),
+            ("steps", step_count(&plan, options).to_string()),
             ("PREFIX", prefix.to_ascii_uppercase()),
             ("prefix", prefix.to_string()),
         ] {
@@ -80,8 +153,9 @@ impl CProgram {
             std::fs::write(&path, text).map_err(Error::io("cannot write", &path))?;
         }
         let program = CProgram {
-            pixels: plan.input.elements() as usize,
-            activations: plan.steps.iter().filter_map(replaced).collect(),
+            input: plan.input,
+            order: options.pixels,
+            activations,
             classes: plan.classes as usize,
             needs_math: needs_math(&plan),
             folder,
@@ -155,10 +229,11 @@ impl CProgram {
         let mut input = tempfile::tempfile_in(self.folder.path()).map_err(cannot)?;
         let mut bytes = Vec::new();
         for (image, levels) in images {
-            debug_assert_eq!(image.len(), self.pixels);
-            bytes.extend_from_slice(image);
-            for (levels, (_, grid)) in levels.iter().zip(&self.activations) {
-                bytes.extend(levels.iter().map(|&level| (level + grid.zero_point) as u8));
+            debug_assert_eq!(image.len(), self.input.elements() as usize);
+            bytes.extend(self.ordered(image));
+            for (levels, own) in levels.iter().zip(&self.activations) {
+                let byte = |level: i32| (level + own.grid.zero_point) as u8;
+                bytes.extend(own.given(levels).into_iter().map(byte));
             }
         }
         input.write_all(&bytes).and_then(|()| input.rewind()).map_err(cannot)?;
@@ -168,15 +243,27 @@ impl CProgram {
         if !output.status.success() {
             return Err(failed(format!("the compiled header ends with {}", output.status)));
         }
-        let levels: usize = self.activations.iter().map(|(count, _)| count).sum();
+        let levels: usize = self.activations.iter().map(ReplacedLevels::count).sum();
         let size = levels + 8 * self.classes + size_of::<std::ffi::c_int>();
         if output.stdout.len() != images.len() * size {
             return Err(failed("the compiled header does not make the numbers that the model has"));
         }
-        Ok(output.stdout.chunks_exact(size).map(|made| self.finding(made)).collect())
+        let made = output.stdout.chunks_exact(size);
+        Ok(made.zip(images).map(|(made, (_, levels))| self.finding(made, levels)).collect())
     }
 
-    fn finding(&self, mut made: &[u8]) -> CFinding {
+    /// The bytes of an image [channel][row][column] in the order that the header takes.
+    fn ordered(&self, image: &[u8]) -> Vec<u8> {
+        let (pixels, channels) = (self.input.pixels() as usize, self.input.channels as usize);
+        match self.order {
+            PixelOrder::Chw => image.to_vec(),
+            PixelOrder::Hwc => {
+                (0..image.len()).map(|at| image[at % channels * pixels + at / channels]).collect()
+            }
+        }
+    }
+
+    fn finding(&self, mut made: &[u8], given: &[&[i32]]) -> CFinding {
         let mut take = |count: usize| {
             let (first, rest) = made.split_at(count);
             made = rest;
@@ -189,7 +276,11 @@ impl CProgram {
         let levels = self
             .activations
             .iter()
-            .map(|(count, grid)| take(*count).iter().map(|byte| level(byte, grid)).collect())
+            .zip(given)
+            .map(|(own, given)| {
+                let made = take(own.count()).iter().map(|byte| level(byte, &own.grid)).collect();
+                own.made(made, given)
+            })
             .collect();
         let mut floats = || -> Vec<f64> {
             let bytes = take(4 * self.classes);

@@ -19,7 +19,9 @@ mod weights;
 
 pub use crate::quant::{pack_codes, packed_bytes, unpack_codes};
 pub use activation::{ActivationGrid, DeployableActivation};
-pub use c_header::{CHeader, c_header, c_identifier};
+pub use c_header::{
+    CHeader, COptions, Edges, PixelOrder, Rescale, c_header, c_header_with, c_identifier,
+};
 pub use c_program::{CFinding, CProgram};
 pub use integer::{
     Encoding, IntegerPlan, IntegerStep, Margin, StepOperation, StepWeights, WeightedStep,
