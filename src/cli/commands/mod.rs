@@ -16,6 +16,7 @@ mod judge;
 pub mod networks;
 pub mod quantize;
 pub mod reproduce;
+pub mod search;
 mod snapshots;
 pub mod train;
 
