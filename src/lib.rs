@@ -70,6 +70,8 @@ pub mod report;
 #[cfg(feature = "gpu")]
 pub mod saliency;
 #[cfg(feature = "gpu")]
+pub mod search;
+#[cfg(feature = "gpu")]
 pub mod sgt;
 #[cfg(feature = "gpu")]
 pub mod shaders;

@@ -24,6 +24,8 @@ pub const PERTURB: u32 = 32;
 pub const BOOTSTRAP: u32 = 33;
 /// The images of `--test-share`.
 pub const TEST_SHARE: u32 = 34;
+/// Random assignments of bits; keyed by their number.
+pub const SEARCH: u32 = 35;
 /// Dropout layer 0; layer L uses `DROPOUT + L`, so no stream may follow.
 pub const DROPOUT: u32 = 256;
 

@@ -8,10 +8,11 @@ use std::{
 
 /// The modules of src/, layer by layer from the top. A module uses only modules of lower layers.
 /// The diagram in ARCHITECTURE.md is this list.
-const LAYERS: [&[&str]; 20] = [
+const LAYERS: [&[&str]; 21] = [
     &["cli"],
     &["check"],
     &["bench", "study"],
+    &["search"],
     &["judgement"],
     &["integer", "train"],
     &["metrics", "post_training", "saliency"],

@@ -13,6 +13,7 @@ mod judge;
 mod networks;
 mod quantize;
 mod reproduce;
+mod search;
 mod train;
 
 use std::{io::IsTerminal, path::PathBuf};
@@ -38,6 +39,7 @@ pub use judge::JudgedMethodArgs;
 pub use networks::NetworksArgs;
 pub use quantize::{CalibrationRule, QuantizeArgs};
 pub use reproduce::{ReportArgs, ReproduceArgs};
+pub use search::SearchArgs;
 pub use train::TrainArgs;
 
 /// Saliency guided training and quantization of small CNNs, on any GPU.
@@ -176,6 +178,8 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Quantize a trained float model without training, and compare the two
     Quantize(QuantizeArgs),
+    /// Find the bits of each layer that keep accuracy and explanations within a budget
+    Search(Box<SearchArgs>),
     /// Measure a model: accuracy, loss, confusion matrix, per-class figures
     Eval(EvalArgs),
     /// Show which pixels a model uses: attribution maps and image grids

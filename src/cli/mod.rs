@@ -56,6 +56,7 @@ fn dispatch(command: &Command, global: &GlobalArgs) -> Result<()> {
         Command::Networks(args) => commands::networks::run(args, global),
         Command::Train(args) => commands::train::run(args, global),
         Command::Quantize(args) => commands::quantize::run(args, global),
+        Command::Search(args) => commands::search::run(args, global),
         Command::Eval(args) => commands::eval::run(args, global),
         Command::Explain(args) => commands::explain::run(args, global),
         Command::Cost(args) => commands::cost::run(args, global),

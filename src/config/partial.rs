@@ -182,6 +182,9 @@ settings! {
         /// A range for every output channel of a weight instead of one for the tensor [default:
         /// false]
         per_channel: bool as switch("true|false"),
+        /// Layers with 1-bit weights are `binary`, whatever --weight-quant is of the others; without
+        /// it, 1 bit is refused for most quantizers [default: false]
+        binary_one_bit: bool as switch("true|false"),
         /// What is learned of the activations: PACT's clipping value α, the step between levels
         /// (LSQ), or step and offset of the levels (LSQ+) [default: pact]
         #[cfg_attr(feature = "cli", arg(value_name = "NAME"))]
@@ -703,6 +706,10 @@ impl PartialRunConfig {
         let pact = self.pact.unwrap_or(PactKind::Unsigned);
         let act_quant = self.act_quant.unwrap_or(ActivationQuantizer::Pact);
         for &bits in self.bits.iter().flat_map(|list| &list.0) {
+            let quantizer = match (self.binary_one_bit, bits.weight) {
+                (Some(true), 1) => WeightQuantizer::Binary,
+                _ => quantizer,
+            };
             if let Some(reason) = refusal(bits, quantizer, (act_quant, pact)) {
                 let value = self.bits.as_ref().map_or(String::new(), BitsList::to_string);
                 invalid("bits", value, phrase!("{}: ", bits).then(reason))?;

@@ -59,6 +59,9 @@ pub struct QuantizationConfig {
     pub weight_quant: WeightQuantizer,
     /// A range for every output channel instead of one for the tensor.
     pub per_channel: bool,
+    /// Layers with 1-bit weights are `binary`, whatever quantizes the others.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub binary_one_bit: bool,
     /// What is learned of the activations.
     pub act_quant: ActivationQuantizer,
     /// Activation clipping.
@@ -84,6 +87,7 @@ impl Default for QuantizationConfig {
             bits: Vec::new(),
             weight_quant: WeightQuantizer::Sawb,
             per_channel: false,
+            binary_one_bit: false,
             act_quant: ActivationQuantizer::Pact,
             pact: PactKind::Unsigned,
             alpha_init: None,
@@ -158,6 +162,15 @@ impl QuantizationConfig {
         self.bits.get(index).copied().unwrap_or(LayerBits::FLOAT)
     }
 
+    /// What quantizes weights of `bits` bits. DoReFa's published form for 1 bit is `binary`.
+    pub fn weight_quantizer(&self, bits: u32) -> WeightQuantizer {
+        match (self.weight_quant, bits) {
+            (WeightQuantizer::Dorefa, 1) => WeightQuantizer::Binary,
+            (_, 1) if self.binary_one_bit => WeightQuantizer::Binary,
+            (quantizer, _) => quantizer,
+        }
+    }
+
     /// What quantizes the values of `function`: what was asked for a ReLU and a ReLU6, LSQ+ the
     /// others, whose values no clip at 0 can stand for.
     pub fn quantizer_of(&self, function: ActivationFunction) -> ActivationQuantizer {
@@ -174,7 +187,8 @@ impl QuantizationConfig {
     pub fn validate(&self) -> Result<()> {
         for &bits in &self.bits {
             let activations = (self.act_quant, self.pact);
-            if let Some(reason) = refusal(bits, self.weight_quant, activations) {
+            let quantizer = self.weight_quantizer(bits.weight);
+            if let Some(reason) = refusal(bits, quantizer, activations) {
                 return Err(Error::Settings(phrase!("<bits {}>: ", bits).then(reason)));
             }
         }
@@ -206,7 +220,8 @@ impl QuantizationConfig {
     /// Whether the weights of the `position`-th layer of weights have the scale that they are
     /// stored with.
     fn keeps_scale(&self, position: usize) -> bool {
-        self.weights_are_levels || self.weight_quant.keeps_scale(self.layer_bits(position).weight)
+        let bits = self.layer_bits(position).weight;
+        self.weights_are_levels || self.weight_quantizer(bits).keeps_scale(bits)
     }
 
     /// What there is to warn of where weights of `network` that were made for the quantizers of

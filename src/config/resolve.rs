@@ -239,6 +239,7 @@ fn quantization_for(
         bits: bits.spread(network)?,
         weight_quant: settings.weight_quant.unwrap_or(WeightQuantizer::Sawb),
         per_channel: settings.per_channel.unwrap_or(false),
+        binary_one_bit: settings.binary_one_bit.unwrap_or(false),
         pact: settings.pact.unwrap_or(PactKind::Unsigned),
         act_quant,
         alpha_init: settings.alpha_init.filter(|_| learns_alpha).map(|value| value as f32),

@@ -295,6 +295,7 @@ impl From<&RunConfig> for PartialRunConfig {
             quantization: None,
             weight_quant: Some(run.quantization.weight_quant),
             per_channel: Some(run.quantization.per_channel),
+            binary_one_bit: run.quantization.binary_one_bit.then_some(true),
             act_quant: Some(run.quantization.act_quant),
             pact: Some(run.quantization.pact),
             alpha_init: run.quantization.alpha_init.map(decimal),

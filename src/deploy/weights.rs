@@ -96,7 +96,7 @@ impl WeightLevels {
         channels: usize,
         steps: &[f32],
     ) -> Result<Self> {
-        let quantizer = WeightLevels::quantizer(quantization, bits);
+        let quantizer = quantization.weight_quantizer(bits);
         let grid = LevelGrid::new(quantizer, bits);
         let per_channel = weights.len() / channels;
         let statistics: Vec<Statistics> =
@@ -144,7 +144,7 @@ impl WeightLevels {
         channels: usize,
         [scales, zero_points]: [&[f32]; 2],
     ) -> Result<Self> {
-        let quantizer = WeightLevels::quantizer(quantization, bits);
+        let quantizer = quantization.weight_quantizer(bits);
         let grid = LevelGrid::new(quantizer, bits);
         let zero_points: Vec<i32> = match zero_points.len() {
             0 => vec![0; scales.len()],
@@ -185,14 +185,6 @@ impl WeightLevels {
         };
         let levels = values.iter().enumerate().map(level).collect::<Result<_>>()?;
         Ok(WeightLevels { quantizer, grid, levels, scales: scales.to_vec(), zero_points })
-    }
-
-    /// What quantizes weights of `bits` bits: DoReFa's form for 1 bit is `binary`.
-    fn quantizer(quantization: &QuantizationConfig, bits: u32) -> WeightQuantizer {
-        match (quantization.weight_quant, bits) {
-            (WeightQuantizer::Dorefa, 1) => WeightQuantizer::Binary,
-            (quantizer, _) => quantizer,
-        }
     }
 
     /// Scale of an output channel.

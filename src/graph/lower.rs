@@ -170,7 +170,8 @@ impl Lowering<'_> {
             let name = format!("{name}.weight_scale");
             self.declare(Section::Levels, name, shape.clone(), ParameterRole::LevelScale, 1)
         });
-        let has_zero_point = on_levels && quantization.weight_quant.has_zero_point();
+        let has_zero_point =
+            on_levels && quantization.weight_quantizer(bits.weight).has_zero_point();
         let level_zero_point = has_zero_point.then(|| {
             let name = format!("{name}.weight_zero_point");
             self.declare(Section::Levels, name, shape, ParameterRole::LevelZeroPoint, 1)

@@ -142,6 +142,7 @@ impl Cost {
                 _ => None,
             });
             let activation_bits = activation.map_or(32, |_| bits.activation);
+            let quantizer = quantization.weight_quantizer(bits.weight);
             LayerCost {
                 name: op.name.clone(),
                 kind,
@@ -158,7 +159,7 @@ impl Cost {
                 weight_bytes: packed_bytes(count, bits.weight),
                 float_bytes: 4 * (count + folded),
                 side_bytes: 4 * folded
-                    + steps * if quantization.weight_quant.has_zero_point() { 5 } else { 4 }
+                    + steps * if quantizer.has_zero_point() { 5 } else { 4 }
                     + match (activation_bits, activation.map(|own| own.quantizer)) {
                         (32.., _) | (_, None) => 0,
                         (_, Some(ActivationQuantizer::Pact | ActivationQuantizer::Lsq)) => 4,
@@ -243,7 +244,7 @@ impl Cost {
 
 impl LayerCost {
     /// Bytes of the layer in a packed model.
-    fn packed_bytes(&self) -> u64 {
+    pub fn packed_bytes(&self) -> u64 {
         self.weight_bytes + self.side_bytes
     }
 }

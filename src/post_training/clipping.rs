@@ -113,6 +113,11 @@ impl Distribution {
             .fold(0.0, |largest, value| f64::max(largest, value.abs()))
     }
 
+    /// Number of values.
+    pub fn count(&self) -> f64 {
+        self.before[self.values.len()][0]
+    }
+
     /// Σ value².
     pub fn square_sum(&self) -> f64 {
         self.before[self.values.len()][2]

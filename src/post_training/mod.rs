@@ -6,6 +6,7 @@ mod activations;
 mod clipping;
 mod distributions;
 mod learned;
+mod ranges;
 mod weights;
 
 use serde::Serialize;
@@ -14,19 +15,17 @@ use serde_json::json;
 pub use activations::{ActivationPass, observe_activations, observe_unquantized};
 pub use clipping::{Calibration, Distribution, Grid, OffsetRange};
 pub use distributions::distributions;
+pub use ranges::{ActivationRanges, WeightRanges};
+pub use weights::weight_errors;
 
-use learned::{levels_to_threshold, quantized_activation};
-use weights::effective_weights;
+use ranges::check_pact;
 
 use crate::{
-    Error, Result,
+    Result,
     batch::ResidentData,
-    config::{ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
-    error::phrase,
+    config::{ModelConfig, PixelNormalization, QuantizationConfig},
     gpu::Gpu,
-    graph::{Graph, Parameter},
-    model::{Model, fold_batch_norm},
-    quant::{ActivationPlan, Histogram},
+    model::Model,
 };
 
 /// How a model is to be quantized.
@@ -55,6 +54,9 @@ pub struct CalibratedTensor {
     /// Signal to quantization noise ratio, 10·log₁₀(Σ v² / Σ (v̂ − v)²), in dB; `None` without
     /// noise.
     pub signal_to_noise_db: Option<f64>,
+    /// Mean of (v̂ − v)².
+    #[serde(skip)]
+    pub mean_squared_error: f64,
 }
 
 /// A clipping threshold with the resulting noise.
@@ -63,6 +65,7 @@ struct Clip {
     largest: f64,
     signal: f64,
     noise: f64,
+    count: f64,
 }
 
 impl Clip {
@@ -74,6 +77,7 @@ impl Clip {
             largest: distribution.largest(),
             signal: distribution.square_sum(),
             noise,
+            count: distribution.count(),
         }
     }
 }
@@ -90,6 +94,7 @@ impl Clip {
             largest: distribution.largest(),
             signal: distribution.square_sum(),
             noise: distribution.squared_error(grid, step),
+            count: distribution.count(),
         }
     }
 }
@@ -106,6 +111,7 @@ impl CalibratedTensor {
             clip: widest(|clip| clip.threshold),
             signal_to_noise_db: (signal > 0.0 && noise > 0.0)
                 .then(|| 10.0 * (signal / noise).log10()),
+            mean_squared_error: noise / total(|clip| clip.count).max(1.0),
         }
     }
 }
@@ -124,102 +130,34 @@ pub async fn quantize(
     data: &ResidentData,
     normalization: PixelNormalization,
 ) -> Result<(Model, Vec<CalibratedTensor>)> {
-    let (network, quantization) = (&model.config.network, &options.quantization);
-    if quantization.pact == PactKind::Signed
-        && quantization.bits.iter().any(|bits| bits.quantizes_activations())
-    {
-        return Err(Error::Settings(phrase!(
-            "<pact signed> takes the place of the ReLU, which a trained model needs; use \
-             <pact unsigned> or signed-after-relu, or train with <init>"
-        )));
-    }
-    let graph = Graph::new(network, quantization)?;
-    let layout = &graph.layout;
-    let mut parameters = layout.gather_network(&model.graph.layout, &model.parameters)?;
-    let mut calibrated = Vec::new();
-    // Batch norms scale the weights before quantization.
-    let folded = fold_batch_norm(model)?;
-    let weights = effective_weights(
-        gpu,
-        &folded.config.network,
-        &folded.config.quantization,
-        &folded.parameters,
-    )
-    .await?;
-    for ((op, own), weights) in graph.weighted().zip(weights) {
-        let name = format!("{}.weight", op.name);
-        let Some(step) = own.step.map(|id| graph.parameter(id)) else { continue };
-        let bits = own.bits.weight;
-        let grid = Grid::weights(bits);
-        let groups = if step.len() == 1 { vec![weights.concat()] } else { weights };
-        let clips: Vec<Clip> = groups
-            .iter()
-            .map(|group| Clip::of(&Distribution::of_values(group), grid, options.calibration))
-            .collect();
-        for (step, clip) in parameters[step.range()].iter_mut().zip(&clips) {
-            *step = (clip.threshold / f64::from(grid.highest)) as f32;
-        }
-        calibrated.push(CalibratedTensor::new(name, bits, &clips));
-    }
+    check_pact(&options.quantization)?;
+    let weights = WeightRanges::read(gpu, model, options.quantization.per_channel).await?;
+    quantize_by(gpu, model, options, &weights, data, normalization).await
+}
 
+/// As [`quantize`], with the ranges of `model`'s weights at hand: for several widths of one model.
+///
+/// # Errors
+/// As [`quantize`].
+pub async fn quantize_by(
+    gpu: &Gpu,
+    model: &Model,
+    options: &PostTraining,
+    weights: &WeightRanges,
+    data: &ResidentData,
+    normalization: PixelNormalization,
+) -> Result<(Model, Vec<CalibratedTensor>)> {
+    let started = weights.apply(model, options)?;
     let pass = ActivationPass {
-        network,
-        quantization,
-        layout,
-        parameters: &parameters,
+        network: &model.config.network,
+        quantization: &options.quantization,
+        layout: &started.graph.layout,
+        parameters: &started.parameters,
         normalization,
         live: None,
     };
-    let mut histograms: Vec<(&Parameter, Histogram)> =
-        layout.calibrated().map(|learned| (learned, Histogram::default())).collect();
-    observe_unquantized(gpu, &pass, data, data.count, &mut |name, values| {
-        if let Some((_, histogram)) =
-            histograms.iter_mut().find(|(wanted, _)| wanted.layer() == name)
-        {
-            histogram.add(values);
-        }
-    })
-    .await?;
-    for (learned, histogram) in histograms {
-        let name = learned.layer().to_string();
-        if histogram.not_finite() > 0 {
-            return Err(Error::NonFinite(phrase!(
-                "{}: its activations are not finite numbers; is this a trained model?",
-                name
-            )));
-        }
-        if histogram.count() == 0 {
-            return Err(Error::Model(format!(
-                "{}: the network has no activation {name} to calibrate it on",
-                learned.name
-            )));
-        }
-        let own = quantized_activation(&graph, &name)?;
-        let (bits, pact) = (own.bits, own.grid_kind(quantization.pact));
-        let distribution = Distribution::of_histogram(&histogram);
-        let clip = match layout.offset_beside(learned).filter(|_| pact == PactKind::Signed) {
-            Some(offset) => {
-                let highest = ActivationPlan::levels(own.quantizer, pact, bits);
-                let range = distribution.offset_range(highest, options.calibration);
-                parameters[learned.offset as usize] = range.step;
-                parameters[offset.offset as usize] = range.offset();
-                Clip::of_range(&distribution, range, highest)
-            }
-            None => {
-                let grid = Grid::activations(own.quantizer, pact, bits);
-                let clip = Clip::of(&distribution, grid, options.calibration);
-                parameters[learned.offset as usize] =
-                    (clip.threshold / levels_to_threshold(learned)) as f32;
-                clip
-            }
-        };
-        calibrated.push(CalibratedTensor::new(name, bits, &[clip]));
-    }
-    let config = quantized_config(&model.config, options, data.count, normalization);
-    Ok((
-        Model { config, graph, parameters, missing_alphas: Vec::new(), path: model.path.clone() },
-        calibrated,
-    ))
+    let activations = ActivationRanges::observe(gpu, &pass, data).await?;
+    started.finish(model, options, &activations)
 }
 
 /// The configuration of the quantized model: how it was trained, and how it was quantized

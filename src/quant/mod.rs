@@ -32,22 +32,18 @@ pub struct WeightQuantizerPlan {
 }
 
 impl WeightQuantizerPlan {
-    /// The quantizer of a layer with `bits`; none at 32 bits. DoReFa's form for 1 bit is `binary`.
+    /// The quantizer of a layer with `bits`; none at 32 bits.
     ///
     /// # Errors
     /// [`Error::Settings`] for a width that the quantizer does not have.
     pub fn new(quantization: &QuantizationConfig, bits: LayerBits) -> Result<Self> {
-        if let Some(reason) = quantization.weight_quant.refusal(bits.weight) {
+        let quantizer = quantization.weight_quantizer(bits.weight);
+        if let Some(reason) = quantizer.refusal(bits.weight) {
             return Err(Error::Settings(phrase!("<bits {}>: ", bits).then(reason)));
         }
-        let quantizer = match (quantization.weight_quant, bits.weight) {
-            (_, 32) => None,
-            _ if quantization.weights_are_levels => None,
-            (WeightQuantizer::Dorefa, 1) => Some(WeightQuantizer::Binary),
-            (quantizer, _) => Some(quantizer),
-        };
+        let is_active = bits.weight < 32 && !quantization.weights_are_levels;
         Ok(WeightQuantizerPlan {
-            quantizer,
+            quantizer: is_active.then_some(quantizer),
             bits: bits.weight,
             per_channel: quantization.per_channel,
         })

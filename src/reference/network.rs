@@ -360,7 +360,8 @@ impl ReferenceNetwork {
                 return learned_step(self.values(steps, parameters), channels);
             }
             let scale = |weights: &[f64]| {
-                weight_scale(self.quantization.weight_quant, bits.weight, &weight_range(weights))
+                let quantizer = self.quantization.weight_quantizer(bits.weight);
+                weight_scale(quantizer, bits.weight, &weight_range(weights))
             };
             match (
                 bits.quantizes_weights() && !self.quantization.weights_are_levels,

@@ -17,6 +17,7 @@ mod localize;
 pub mod networks;
 pub mod quantize;
 pub mod reproduce;
+pub mod search;
 mod snapshots;
 pub mod train;
 

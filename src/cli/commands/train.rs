@@ -224,6 +224,20 @@ impl TrainingWatcher {
             name: config.quantization_label(),
         }
     }
+
+    /// Of a run without saliency guidance, by `name`.
+    pub(super) fn named(output: &Output, name: &str, steps: u64) -> TrainingWatcher {
+        TrainingWatcher {
+            bar: Progress::training(output, steps, 0),
+            sgt: false,
+            quiet: output.quiet || output.json,
+            name: name.into(),
+        }
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish();
+    }
 }
 
 impl Observer for TrainingWatcher {
