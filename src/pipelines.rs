@@ -34,6 +34,21 @@ pub fn prepare(gpu: &Gpu, recordings: &[&Recording]) -> Result<()> {
     recordings.iter().try_for_each(|recording| recording.prepare(gpu))
 }
 
+/// As [`prepare`], for devices whose errors arrive later: one pipeline after the other, so that
+/// others can use the device in between.
+///
+/// # Errors
+/// As [`prepare`].
+pub async fn prepare_in_turn(gpu: &Gpu, recordings: &[&Recording]) -> Result<()> {
+    for kernel in recordings.iter().flat_map(|recording| recording.kernels()) {
+        if !kernel.is_created() {
+            kernel.created_on(gpu).await?;
+        }
+    }
+    recordings.iter().try_for_each(|recording| recording.prepare(gpu))?;
+    gpu.settled().await
+}
+
 /// Creates the pipelines of `kernels` that do not exist yet, several at a time.
 ///
 /// # Errors

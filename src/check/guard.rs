@@ -125,6 +125,10 @@ pub(super) fn parallel<T: Sync, R: Send>(
         }
     };
     let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(items.len());
+    // Where there are no threads, a panic ends the program anyway.
+    if cfg!(target_family = "wasm") {
+        worker();
+    }
     thread::scope(|scope| {
         for _ in 0..threads {
             // If a thread cannot be started, the others do its share. If none can be started, every

@@ -48,6 +48,7 @@ mod syntax;
 mod text;
 mod tools;
 mod translate;
+mod translations;
 
 pub use args::{CheckArgs, CheckFormat};
 pub use config::Config;
@@ -71,3 +72,4 @@ pub use sarif::{render_junit, render_sarif};
 pub use spirv::{to_spirv, write_spirv};
 pub use text::render_text;
 pub use translate::{check, check_all, check_all_for};
+pub use translations::{Translation, translations};

@@ -21,7 +21,7 @@ use std::{borrow::Cow, ops::Range};
 const MAX_ENTRY_POINTS: usize = 256;
 
 /// The part to translate: one entry point, or the whole module if it has none.
-struct Target(Option<(ShaderStage, String)>);
+pub(super) struct Target(pub Option<(ShaderStage, String)>);
 
 impl Target {
     /// The entry point's name.
@@ -38,7 +38,7 @@ impl Target {
 type Resolved<'a> = Result<(Cow<'a, Module>, Cow<'a, ModuleInfo>), Outcome>;
 
 #[derive(Clone, Copy, PartialEq)]
-enum Backend {
+pub(super) enum Backend {
     Spirv,
     Msl,
     Hlsl,
@@ -64,7 +64,7 @@ impl Backend {
         }
     }
 
-    fn capabilities(self) -> Capabilities {
+    pub fn capabilities(self) -> Capabilities {
         match self {
             Backend::Spirv => back::spv::supported_capabilities(),
             Backend::Msl => back::msl::supported_capabilities(),
@@ -799,7 +799,7 @@ fn constants_of(source: &ShaderSource) -> PipelineConstants {
 /// The beginning of what is said of a panic in a backend.
 const CRASHED: &str = "a fault of the translator, your WGSL is valid";
 
-enum Unwritten {
+pub(super) enum Unwritten {
     Skipped(String),
     Failed(String),
 }
@@ -814,7 +814,7 @@ const BOUNDS: BoundsCheckPolicies = BoundsCheckPolicies {
 
 /// Writes with the run-time checks of wgpu: all of them in a `user`'s shader; loops of saliq's own
 /// kernels are not counted (`gpu::trusted`).
-fn write(
+pub(super) fn write(
     backend: Backend,
     module: &Module,
     info: &ModuleInfo,
@@ -916,7 +916,7 @@ fn spirv_options(user: bool) -> back::spv::Options<'static> {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -69,6 +69,14 @@ const fn files(train: u64, test: u64, sha256: [&'static str; 4]) -> [PinnedFile;
     ]
 }
 
+/// A program in a browser gets the files from its page: [`super::from_files`].
+#[cfg(target_family = "wasm")]
+macro_rules! embedded {
+    ($name:literal) => {
+        None
+    };
+}
+#[cfg(not(target_family = "wasm"))]
 macro_rules! embedded {
     ($name:literal) => {
         Some([

@@ -67,6 +67,9 @@ pub(super) fn instance(selector: &str) -> wgpu::Instance {
     if matches!(selector.to_ascii_lowercase().as_str(), "gl" | "gles" | "opengl") {
         descriptor.backends |= wgpu::Backends::GL;
     }
+    if cfg!(target_family = "wasm") {
+        descriptor.backends = wgpu::Backends::BROWSER_WEBGPU;
+    }
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
     wgpu::Instance::new(descriptor)
 }

@@ -57,6 +57,7 @@ impl Gpu {
 
     /// A device that validates everything and runs nothing; needs no driver. It passes for a
     /// software adapter, or for a GPU, with `abilities`.
+    #[cfg(not(target_family = "wasm"))]
     pub fn noop(software: bool, abilities: Abilities) -> Gpu {
         Gpu::with(Device::noop(software, abilities))
     }

@@ -32,6 +32,7 @@ pub struct GpuOptions {
 #[derive(Clone)]
 enum Origin {
     Adapter(GpuOptions),
+    #[cfg(not(target_family = "wasm"))]
     Noop { software: bool },
 }
 
@@ -97,6 +98,7 @@ impl Device {
     pub(super) async fn reopen(&self) -> Result<Device> {
         let device = match &self.origin {
             Origin::Adapter(options) => Device::open(options).await?,
+            #[cfg(not(target_family = "wasm"))]
             Origin::Noop { software } => Device::noop(*software, self.abilities),
         };
         device.limit_memory(self.memory.limit.load(Ordering::Relaxed));
@@ -105,6 +107,7 @@ impl Device {
 
     /// A device that validates everything and runs nothing; needs no driver. It passes for a
     /// software adapter, or for a GPU, with `abilities`.
+    #[cfg(not(target_family = "wasm"))]
     pub(super) fn noop(software: bool, abilities: Abilities) -> Device {
         let mut required_features = wgpu::Features::empty();
         required_features.set(wgpu::Features::SUBGROUP, abilities.subgroup_lanes.is_some());
@@ -374,6 +377,17 @@ impl Device {
     pub fn wait(&self) -> Result<()> {
         lock(&self.in_flight).clear();
         self.poll(wgpu::PollType::wait_indefinitely())?;
+        self.check()
+    }
+
+    /// As [`Self::check`], of everything that was asked of the device so far. In a browser errors
+    /// arrive later, in the order of what caused them; elsewhere there is nothing to wait for.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub async fn settled(&self) -> Result<()> {
+        // A scope around nothing: its answer comes behind all errors from before.
+        self.device.push_error_scope(wgpu::ErrorFilter::Validation).pop().await;
         self.check()
     }
 

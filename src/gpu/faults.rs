@@ -28,9 +28,7 @@ impl Faults {
 
     /// Notes that the device is gone, in wgpu's words.
     pub(super) fn lost(&self, message: &str) {
-        // The callback brings no more than a text. For memory that has run out it is that of wgpu's
-        // own error.
-        let out_of_memory = message == wgpu::hal::DeviceError::OutOfMemory.to_string();
+        let out_of_memory = says_out_of_memory(message);
         lock(&self.lost).get_or_insert(Loss { reason: one_line(message), out_of_memory });
     }
 
@@ -51,6 +49,19 @@ impl Faults {
         }
         lock(&self.first_error).take().map_or(Ok(()), Err)
     }
+}
+
+/// Whether a loss is one of memory that has run out. The callback brings no more than a text, which
+/// is then that of wgpu's own error.
+#[cfg(not(target_family = "wasm"))]
+fn says_out_of_memory(message: &str) -> bool {
+    message == wgpu::hal::DeviceError::OutOfMemory.to_string()
+}
+
+/// Browsers have no text of their own for that.
+#[cfg(target_family = "wasm")]
+fn says_out_of_memory(_message: &str) -> bool {
+    false
 }
 
 /// Driver and validator messages span lines; users get one.

@@ -71,6 +71,22 @@ impl Kernel {
         self.created(device).map(|_| ())
     }
 
+    /// As [`Self::create`], for devices whose errors arrive later.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn created_on(&self, device: &Device) -> Result<()> {
+        self.create(device)?;
+        device.settled().await.map_err(|error| self.refused(error))
+    }
+
+    fn refused(&self, error: Error) -> Error {
+        match error {
+            Error::Gpu(reason) => Error::Shader { kernel: self.name.into(), reason },
+            other => other,
+        }
+    }
+
     /// The pipeline, if it was created.
     pub(super) fn pipeline(&self) -> Option<&wgpu::ComputePipeline> {
         self.pipeline.get().map(|pipeline| &pipeline.inner)
@@ -87,7 +103,8 @@ impl Kernel {
         }
         let linked = shaders::link(self.name, &self.specialization)?;
         let numbers = numbers(self.name, &linked.bindings, self.names())?;
-        let inner = create_pipeline(device, self.name, &linked, &self.specialization)?;
+        let inner = create_pipeline(device, self.name, &linked, &self.specialization);
+        device.check().map_err(|error| self.refused(error))?;
         let layout = inner.get_bind_group_layout(0);
         Ok(self.pipeline.get_or_init(|| Pipeline { inner, layout, numbers }))
     }
@@ -118,10 +135,10 @@ fn create_pipeline(
     name: &'static str,
     linked: &Arc<Linked>,
     specialization: &Specialization,
-) -> Result<wgpu::ComputePipeline> {
+) -> wgpu::ComputePipeline {
     let module = device.module(name, linked);
     let constants: Vec<_> = specialization.constants().collect();
-    let pipeline = device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+    device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(name),
         layout: None,
         module: &module,
@@ -131,10 +148,5 @@ fn create_pipeline(
             ..Default::default()
         },
         cache: device.pipeline_cache.get(),
-    });
-    device.check().map_err(|error| match error {
-        Error::Gpu(reason) => Error::Shader { kernel: name.into(), reason },
-        other => other,
-    })?;
-    Ok(pipeline)
+    })
 }

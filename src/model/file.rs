@@ -116,6 +116,19 @@ impl Model {
         )
     }
 
+    /// The bytes that [`Self::save`] writes.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if they cannot be made.
+    pub fn to_bytes(
+        config: &ModelConfig,
+        layout: &ParameterLayout,
+        parameters: &[f32],
+    ) -> Result<Vec<u8>> {
+        let tensors = Model::tensors(layout, parameters);
+        TensorFile::to_bytes(&tensors, &[(METADATA_KEY, config.to_metadata())])
+    }
+
     // The normalisation of pixels: as requested; else as the model says; else an error that asks
     // for it. The network of Table I on a named data set is an exception and takes the published
     // constants of the set.
@@ -227,7 +240,10 @@ impl ModelFile {
 
     /// As [`Self::open`], from the bytes of the file; other files that an ONNX file names are read
     /// from the folder of `beside`.
-    fn parse(path: PathBuf, bytes: &[u8], beside: Option<&Path>) -> Result<ModelFile> {
+    ///
+    /// # Errors
+    /// [`Error::Format`] for an invalid file.
+    pub fn parse(path: PathBuf, bytes: &[u8], beside: Option<&Path>) -> Result<ModelFile> {
         let is_named = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"));
         if !TensorFile::may_be(bytes) && (is_named || onnx::is_model(bytes)) {
             let network = onnx::read(&path, bytes, beside)?;

@@ -73,6 +73,26 @@ impl Checkpoint {
     /// [`Error::Io`]; existing checkpoints then stay.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let [newest, before] = Checkpoint::files(folder);
+        let (tensors, metadata) = self.content()?;
+        let staged = TensorFile::stage(&newest, &tensors, &metadata)?;
+        match fs::rename(&newest, &before) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("cannot replace", before)(error))
+            }
+            _ => staged.commit(),
+        }
+    }
+
+    /// The bytes that [`Self::save`] writes.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if they cannot be made.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let (tensors, metadata) = self.content()?;
+        TensorFile::to_bytes(&tensors, &metadata)
+    }
+
+    fn content(&self) -> Result<(Vec<Tensor>, [(&'static str, String); 2])> {
         let mut tensors =
             vec![Tensor::f32("parameters", &[self.parameters.len()], self.parameters.clone())];
         for (index, state) in self.states.iter().enumerate() {
@@ -81,14 +101,7 @@ impl Checkpoint {
         let progress = serde_json::to_string(&self.progress)
             .map_err(|error| Error::Model(error.to_string()))?;
         let checksum = checksum(&progress, std::iter::once(&self.parameters).chain(&self.states));
-        let staged =
-            TensorFile::stage(&newest, &tensors, &[(KEY, progress), (CHECKSUM, checksum)])?;
-        match fs::rename(&newest, &before) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io("cannot replace", before)(error))
-            }
-            _ => staged.commit(),
-        }
+        Ok((tensors, [(KEY, progress), (CHECKSUM, checksum)]))
     }
 
     /// Reads a checkpoint of any network and optimiser.

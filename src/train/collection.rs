@@ -119,7 +119,7 @@ fn take_in_step(
     observer: &mut dyn Observer,
 ) -> Result<()> {
     let step = running.collected + 1;
-    let [ce, kl, correct, images] = sums;
+    let [ce, .., images] = sums;
     running.skips.in_a_row = 0;
     running.collected = step;
     for (sum, value) in running.epoch_sums.iter_mut().zip(sums) {
@@ -130,20 +130,7 @@ fn take_in_step(
         sums.iter_mut().zip(own).for_each(|(sum, value)| *sum += value);
     }
     running.masking.add(ce, images);
-    let lambda =
-        if session.config.sgt.enabled { f64::from(session.config.sgt.lambda) } else { 0.0 };
-    let [distill, align] = session.asked_for(distances);
-    let line = StepLine {
-        step,
-        loss: (ce + lambda * kl + session.weighted(distances)) / images,
-        ce: ce / images,
-        kl: kl / images,
-        distill: distill.map(|sum| sum / images),
-        align: align.map(|sum| sum / images),
-        accuracy: correct / images,
-        lr: session.rate(step, running.skips),
-        quantizers,
-    };
+    let line = StepLine { quantizers, ..session.line(step, sums, distances, running.skips) };
     observer.step(&line, rate);
     if session.config.log_every > 0 && step.is_multiple_of(u64::from(session.config.log_every)) {
         running.folder.write(&Line::Step(&line))?;

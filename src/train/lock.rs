@@ -28,6 +28,7 @@ impl RunLock {
     ///
     /// # Errors
     /// [`Error::Locked`] if it is not.
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "files have no identity there"))]
     pub fn check(&self, folder: &Path) -> Result<()> {
         #[cfg(unix)]
         {

@@ -4,6 +4,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{
+    lines::StepLine,
     schedule::Schedule,
     setup::{check_batch_norm, fewer_images, part_size, splits},
     skips::Skips,
@@ -19,6 +20,7 @@ use crate::{
     metrics::Evaluator,
     nn::{Network, NetworkOptions, Optimizer},
     pipelines,
+    quant::QuantizerState,
     sgt::{
         Masking, MaskingProgress, MaskingSchedule, Metrics, StepInputs, StepOptions, TeacherModel,
         Teaching, TeachingSetup, TrainingStep,
@@ -208,7 +210,10 @@ impl<'a> Session<'a> {
             optimizer: &optimizer,
         };
         let step = TrainingStep::record(gpu, &inputs, &options)?;
-        pipelines::prepare(gpu, &step.recordings())?;
+        // In a browser that is done in turn: `Stepper::new`.
+        if !cfg!(target_family = "wasm") {
+            pipelines::prepare(gpu, &step.recordings())?;
+        }
         let evaluate = |data: &ResidentData| {
             Evaluator::record(gpu, &network, data, normalization, part_images)
         };
@@ -316,6 +321,29 @@ impl<'a> Session<'a> {
     /// The learning rate of step `step`.
     pub fn rate(&self, step: u64, skips: Skips) -> f64 {
         self.schedule.step(step).learning_rate * f64::from(skips.rate_factor)
+    }
+
+    /// The line of `step` from its sums: Σce, Σkl, Σcorrect, images.
+    pub fn line(
+        &self,
+        step: u64,
+        [ce, kl, correct, images]: [f64; 4],
+        distances: Option<[f64; 2]>,
+        skips: Skips,
+    ) -> StepLine {
+        let lambda = if self.config.sgt.enabled { f64::from(self.config.sgt.lambda) } else { 0.0 };
+        let [distill, align] = self.asked_for(distances);
+        StepLine {
+            step,
+            loss: (ce + lambda * kl + self.weighted(distances)) / images,
+            ce: ce / images,
+            kl: kl / images,
+            distill: distill.map(|sum| sum / images),
+            align: align.map(|sum| sum / images),
+            accuracy: correct / images,
+            lr: self.rate(step, skips),
+            quantizers: QuantizerState::default(),
+        }
     }
 
     /// The current parameters, flat.

@@ -106,11 +106,7 @@ fn usable(session: &Session<'_>, path: &Path, settings: &str) -> Result<Result<C
         ));
     }
     let layout = &session.network.graph.layout;
-    let length = layout.padded_length() as usize;
-    let arrays = std::iter::once(&checkpoint.parameters).chain(&checkpoint.states);
-    if checkpoint.states.len() != session.optimizer.states.len()
-        || arrays.into_iter().any(|array| array.len() != length)
-    {
+    if !has_arrays_of(session, &checkpoint) {
         return refused("is of another network or optimizer".into());
     }
     for parameter in &layout.parameters {
@@ -141,7 +137,15 @@ fn usable(session: &Session<'_>, path: &Path, settings: &str) -> Result<Result<C
     Ok(Ok(checkpoint))
 }
 
-fn restore(session: &Session<'_>, checkpoint: &Checkpoint) {
+/// Whether the arrays of `checkpoint` have the number and the length of those of `session`.
+pub(super) fn has_arrays_of(session: &Session<'_>, checkpoint: &Checkpoint) -> bool {
+    let length = session.parameter_length();
+    let mut arrays = std::iter::once(&checkpoint.parameters).chain(&checkpoint.states);
+    checkpoint.states.len() == session.optimizer.states.len()
+        && arrays.all(|array| array.len() == length)
+}
+
+pub(super) fn restore(session: &Session<'_>, checkpoint: &Checkpoint) {
     let rate_factor = checkpoint.progress.skips.rate_factor;
     session.optimizer.begin(session.gpu, &session.network, &checkpoint.parameters, rate_factor);
     for (buffer, state) in session.optimizer.states.iter().zip(&checkpoint.states) {
@@ -151,7 +155,7 @@ fn restore(session: &Session<'_>, checkpoint: &Checkpoint) {
 
 /// Initial parameters: those of `--init` (read unless they are in memory), or random ones. Each α
 /// comes from `--alpha-init`, else from the file, else from calibration.
-async fn initialize(
+pub(super) async fn initialize(
     session: &Session<'_>,
     init: Option<ModelFile>,
     observer: &mut dyn Observer,

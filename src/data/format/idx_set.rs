@@ -1,6 +1,6 @@
 //! The IDX files of a set: images with their labels.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use super::idx;
 use crate::{
@@ -11,32 +11,32 @@ use crate::{
 /// A file of a data set.
 #[derive(Clone, Debug)]
 pub(in crate::data) struct SetFile {
-    /// The path; for an embedded file, its name in messages.
+    /// The path; for a file in memory, its name in messages.
     pub path: PathBuf,
-    /// Its content, if it is embedded.
-    built_in: Option<&'static [u8]>,
+    /// Its content, if it is in memory.
+    content: Option<Cow<'static, [u8]>>,
 }
 
 impl SetFile {
     /// A file on disk.
     pub(super) fn at(path: PathBuf) -> SetFile {
-        SetFile { path, built_in: None }
+        SetFile { path, content: None }
     }
 
-    /// An embedded file.
-    pub(super) fn built_in(path: PathBuf, content: &'static [u8]) -> SetFile {
-        SetFile { path, built_in: Some(content) }
+    /// A file in memory.
+    pub(super) fn in_memory(path: PathBuf, content: Cow<'static, [u8]>) -> SetFile {
+        SetFile { path, content: Some(content) }
     }
 }
 
 /// Images and labels of the same number, with each label below `classes` if that is known.
 pub(super) fn idx_part(images: &SetFile, labels: &SetFile, classes: Option<u32>) -> Result<Part> {
     let (images_path, labels_path) = (&images.path, &labels.path);
-    let images = match images.built_in {
+    let images = match &images.content {
         Some(bytes) => idx::parse_images(images_path, bytes)?,
         None => idx::read_images(images_path)?,
     };
-    let labels = match labels.built_in {
+    let labels = match &labels.content {
         Some(bytes) => idx::parse_labels(labels_path, bytes)?,
         None => idx::read_labels(labels_path)?,
     };

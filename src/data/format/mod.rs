@@ -18,6 +18,7 @@ pub(crate) mod png;
 pub(super) mod safetensors;
 
 use std::{
+    borrow::Cow,
     io::Read,
     path::{Path, PathBuf},
 };
@@ -58,11 +59,16 @@ impl Files {
 
     /// The embedded files of `entry`, if it has any.
     pub fn built_in(entry: &Entry) -> Option<Files> {
+        entry.embedded.map(|contents| Files::in_memory(entry, contents.map(Cow::from)))
+    }
+
+    /// The four files of `entry` with these contents.
+    pub fn in_memory(entry: &Entry, contents: [Cow<'static, [u8]>; 4]) -> Files {
         let folder = Path::new("built-in").join(entry.name);
-        let contents = entry.embedded?;
-        let file =
-            |role: usize| SetFile::built_in(folder.join(entry.files[role].name), contents[role]);
-        Some(Files::Idx([0, 1, 2, 3].map(file)))
+        let mut names = entry.files.iter().map(|file| folder.join(file.name));
+        Files::Idx(contents.map(|content| {
+            SetFile::in_memory(names.next().unwrap_or_default(), content)
+        }))
     }
 
     /// The data set of any format at `path`, a folder or a file.
