@@ -33,7 +33,9 @@ pub struct GpuOptions {
 enum Origin {
     Adapter(GpuOptions),
     #[cfg(not(target_family = "wasm"))]
-    Noop { software: bool },
+    Noop {
+        software: bool,
+    },
 }
 
 /// A device with its queue, memory, errors and submissions.

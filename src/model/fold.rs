@@ -1,52 +1,21 @@
-//! Folds batch norms into the layers in front of them, for deployment. In inference the result is
-//! the same function up to rounding. A batch norm stays as it is where it is not right behind a
-//! layer with weights, or not its only reader.
+//! A model without its batch norms, for deployment.
 
 use super::file::Model;
 use crate::{
     Result,
-    config::{LayerKind, ModelConfig, NetworkConfig},
-    graph::{Graph, Op, OpId, OpKind, Weights},
+    config::ModelConfig,
+    graph::{Graph, rewrite},
 };
 
-/// `model` without the batch norms right behind layers with weights: W ← s·W and b ← s·(b − μ) + β
-/// per output channel, with s = γ/√(variance + ε) of the running statistics. Quantizers of weights
-/// work on s·W in training already (paper eqs. (4), (5)), so the levels stay the same.
+/// `model` with its batch norms folded into the layers in front of them, see
+/// [`rewrite::fold_parameters`].
 ///
 /// # Errors
 /// As for [`Graph::new`] and [`Graph::values_of`].
 pub fn fold_batch_norm(model: &Model) -> Result<Model> {
-    let (network, biases) = without_batch_norms(&model.config.network, &model.graph);
+    let (network, biases) = rewrite::without_batch_norms(&model.config.network, &model.graph);
     let graph = Graph::new(&network, &model.config.quantization)?;
-    let layout = &graph.layout;
-    let mut parameters = layout.gather_biases(&model.graph.layout, &model.parameters, &biases)?;
-    for (op, weights) in model.graph.weighted() {
-        let Some(OpKind::BatchNorm(norm)) = weights.norm.map(|id| &model.graph.op(id).kind) else {
-            continue;
-        };
-        let name = &op.name;
-        let old = |id| model.graph.values_of(id, &model.parameters);
-        let (scale, shift) = (old(norm.scale)?, old(norm.shift)?);
-        let (mean, variance) = (old(norm.mean)?, old(norm.variance)?);
-        // In the operation order of the kernel `fold_batch_norm`, so that quantizers get the same
-        // bits.
-        let factors: Vec<f32> = scale
-            .iter()
-            .zip(variance)
-            .map(|(gamma, variance)| gamma * (1.0 / (variance + norm.epsilon).sqrt()))
-            .collect();
-        for suffix in ["weight", "bias"] {
-            let parameter = layout.require(&format!("{name}.{suffix}"))?;
-            let per_channel = parameter.len() / factors.len();
-            for (index, value) in parameters[parameter.range()].iter_mut().enumerate() {
-                let channel = index / per_channel;
-                *value *= factors[channel];
-                if suffix == "bias" {
-                    *value = *value - factors[channel] * mean[channel] + shift[channel];
-                }
-            }
-        }
-    }
+    let parameters = rewrite::fold_parameters((&model.graph, &model.parameters), &graph, &biases)?;
     let config = ModelConfig { network, ..model.config.clone() };
     Ok(Model {
         config,
@@ -57,37 +26,14 @@ pub fn fold_batch_norm(model: &Model) -> Result<Model> {
     })
 }
 
-/// `network`, lowered to `graph`, without the batch norms right behind layers with weights, and
-/// with a bias in these layers and in every fully connected one, which have one in all formats; and
-/// the names of the biases that `network` has no parameters of.
-pub fn without_batch_norms(network: &NetworkConfig, graph: &Graph) -> (NetworkConfig, Vec<String>) {
-    // Operations and layers have the same numbers.
-    let folded: Vec<usize> =
-        graph.weighted().filter_map(|(_, own)| own.norm.map(OpId::index)).collect();
-    let (mut network, mut missing) = (network.clone(), Vec::new());
-    let lacks = |(op, weights): &(&Op, &Weights)| {
-        let is_linear = matches!(op.kind, OpKind::Linear { .. });
-        weights.bias.is_none() && (weights.norm.is_some() || is_linear)
-    };
-    for (op, _) in graph.weighted().filter(lacks) {
-        missing.push(format!("{}.bias", op.name));
-        let index = network.names().iter().position(|name| *name == op.name);
-        match index.map(|index| &mut network.layers[index].kind) {
-            Some(LayerKind::Conv(own)) => own.bias = true,
-            Some(LayerKind::Linear { bias, .. }) => *bias = true,
-            _ => {}
-        }
-    }
-    (network.without_layers(|index| folded.contains(&index)), missing)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         Error,
         config::{
-            LayerBits, PixelNormalization, QuantizationConfig, Shape, WeightInit, WeightQuantizer,
+            LayerBits, NetworkConfig, PixelNormalization, QuantizationConfig, Shape, WeightInit,
+            WeightQuantizer,
         },
         deploy::DeployableModel,
     };

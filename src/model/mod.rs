@@ -12,7 +12,7 @@ mod table_one;
 mod tensors;
 
 pub use file::{Model, ModelFile, Reading};
-pub use fold::{fold_batch_norm, without_batch_norms};
+pub use fold::fold_batch_norm;
 pub use names::{METADATA_KEY, MODEL_FILE};
 pub use normalization::Images;
 pub use packed::{Codes, PackedWeights, pack};

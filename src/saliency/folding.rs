@@ -5,9 +5,8 @@ use crate::{
     Error, Result,
     config::{LayerKind, NetworkConfig, QuantizationConfig},
     gpu::{Buffer, Gpu, Launcher, Recording},
-    graph::{Graph, OpId, OpKind},
+    graph::{Graph, OpId, OpKind, rewrite},
     kernels::{FoldedNorm, FoldedParameters},
-    model::without_batch_norms,
 };
 
 /// A network without its batch norms.
@@ -29,7 +28,7 @@ pub(super) struct Folding {
 /// [`Error::Unfolded`] with the batch norm.
 pub(super) fn check_foldable(network: &NetworkConfig) -> Result<()> {
     let graph = Graph::new(network, &QuantizationConfig::default())?;
-    let (folded, _) = without_batch_norms(network, &graph);
+    let (folded, _) = rewrite::without_batch_norms(network, &graph);
     let is_norm = |index: &usize| matches!(folded.layers[*index].kind, LayerKind::BatchNorm(_));
     match (0..folded.layers.len()).find(is_norm) {
         Some(index) => Err(Error::Unfolded { norm: folded.names()[index].to_string() }),
@@ -49,7 +48,7 @@ impl Folding {
         parameters: &Buffer,
     ) -> Result<Folding> {
         let graph = Graph::new(network, quantization)?;
-        let (config, _) = without_batch_norms(network, &graph);
+        let (config, _) = rewrite::without_batch_norms(network, &graph);
         let folded = Graph::new(&config, quantization)?.layout;
         let count = folded.padded_length();
         let mut sources = vec![[0u32; 2]; count as usize];

@@ -66,9 +66,9 @@ impl Files {
     pub fn in_memory(entry: &Entry, contents: [Cow<'static, [u8]>; 4]) -> Files {
         let folder = Path::new("built-in").join(entry.name);
         let mut names = entry.files.iter().map(|file| folder.join(file.name));
-        Files::Idx(contents.map(|content| {
-            SetFile::in_memory(names.next().unwrap_or_default(), content)
-        }))
+        Files::Idx(
+            contents.map(|content| SetFile::in_memory(names.next().unwrap_or_default(), content)),
+        )
     }
 
     /// The data set of any format at `path`, a folder or a file.

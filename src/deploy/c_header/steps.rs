@@ -259,9 +259,10 @@ impl Program {
                 }
                 (loops.body(&ending), weighted_text(step, weighted))
             }
-            &StepOperation::MaxPool(own) => {
-                (pools::max_pool(from[0], to, own), format!("maxima of {}", kernel_text(own.window)))
-            }
+            &StepOperation::MaxPool(own) => (
+                pools::max_pool(from[0], to, own),
+                format!("maxima of {}", kernel_text(own.window)),
+            ),
             StepOperation::AveragePool { pool: own, scale, zero } => {
                 let body = pools::average_pool(from[0], to, *own, (*scale, *zero));
                 (body, format!("means of {}", kernel_text(own.window)))

@@ -6,9 +6,12 @@ use std::collections::HashMap;
 use super::{BatchNorm, JoinedPool, Node, NodeKind, Source, Weights};
 use crate::{
     Error, Result,
-    config::{MaxPool, Precision, Shape, Window},
+    config::{Precision, Shape},
     gpu::{Buffer, Gpu},
-    graph::{self, Graph, Op, OpKind, ValueId},
+    graph::{
+        self, Graph, Op, OpKind, ValueId,
+        rewrite::{self, Group},
+    },
     kernels::{AveragePoolShape, BackwardLayout, Geometry, GroupedShape, PoolShape, WeightShape},
     layout::groups,
     nn::{ConvolutionFamily, TileTable},
@@ -74,11 +77,9 @@ pub(in crate::nn) fn build(
         made: HashMap::new(),
         images: input,
     };
-    for op in &graph.ops {
-        // An operation that is part of an earlier node is there already.
-        if !builder.made.contains_key(&op.output) {
-            builder.add(op)?;
-        }
+    let joined = rewrite::join(graph, !layer_by_layer, |op| builder.takes_pool(op));
+    for group in joined {
+        builder.add(group)?;
     }
     let mut nodes = builder.nodes;
     for index in 0..nodes.len() {
@@ -108,9 +109,9 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// Adds the node of `op`, and of the operations behind it that are part of the node: others may
-    /// stand between these in the list.
-    fn add(&mut self, op: &'a Op) -> Result<()> {
+    /// Adds the node of `group`: others may stand between its operations in the list.
+    fn add(&mut self, group: Group) -> Result<()> {
+        let op = self.graph.op(group.op);
         let read_id = op.inputs[0];
         let made = |id: &ValueId| match self.made.get(id) {
             Some(&at) => Ok(Source::Node(at)),
@@ -125,22 +126,18 @@ impl<'a> Builder<'a> {
             None => (self.images.clone(), Format::F32),
         };
         let mut kind = self.kind(op, source)?;
-        let mut last = op;
-        let mut activation = (None, ActivationPlan::NONE);
-        if let Some((own, plan)) = self.activation(op) {
-            activation = (Some(own.name.clone()), plan);
-            last = own;
+        let activation = group.activation.map(|id| self.graph.op(id));
+        if let (Some(own), NodeKind::Convolution { pool, .. }) = (group.pool, &mut kind) {
+            let front = self.graph.output_of(activation.unwrap_or(op));
+            let choice = self.choice(self.graph.output_of(self.graph.op(own)))?;
+            *pool = Some(JoinedPool { map: front, choice });
         }
-        if let NodeKind::Convolution { pool, window, weights, .. } = &mut kind
-            && !weights.shape.grouped
-            && let Some((own, joined)) = self.joined_pool(last, *window, input)?
-        {
-            // Its only reader is the pool.
-            self.made.insert(last.output, self.nodes.len());
-            *pool = Some(joined);
-            last = own;
-        }
-        let (activation_name, activation) = activation;
+        let activation_name = activation.map(|own| own.name.clone());
+        let activation = match activation.map(|own| &own.kind) {
+            Some(OpKind::Activation(activation)) => activation.plan,
+            _ => ActivationPlan::NONE,
+        };
+        let last = self.graph.op(group.last());
         let output = self.graph.output_of(last);
         let stored = if op.kind.is_in_place() { format } else { self.output_format(last) };
         let elements = u64::from(output.pixels() * groups(output.channels));
@@ -159,8 +156,8 @@ impl<'a> Builder<'a> {
             (self.graph.value(*id).shape, source.format(&self.nodes))
         };
         let inputs = op.inputs.iter().zip(&sources).map(entering).collect();
-        for part in [op, last] {
-            self.made.insert(part.output, self.nodes.len());
+        for part in [Some(group.op), group.activation, group.pool].into_iter().flatten() {
+            self.made.insert(self.graph.op(part).output, self.nodes.len());
         }
         self.nodes.push(Node {
             name: op.name.clone(),
@@ -289,47 +286,15 @@ impl<'a> Builder<'a> {
         Ok(NodeKind::MaxPool { shape, choice })
     }
 
-    /// The activation that the node of `op` applies: `op` itself, or the operation behind, which is
-    /// taken along.
-    fn activation(&self, op: &'a Op) -> Option<(&'a Op, ActivationPlan)> {
-        let takes = match op.kind {
-            OpKind::BatchNorm(_) => true,
-            OpKind::Add => op.inputs.len() == 2,
-            _ => op.kind.weights().is_some(),
-        };
-        let own = match &op.kind {
-            OpKind::Activation(_) => op,
-            _ if takes && !self.layer_by_layer => self.graph.behind(op)?,
-            _ => return None,
-        };
-        match &own.kind {
-            OpKind::Activation(activation) if own.id == op.id || activation.plan.is_epilogue() => {
-                Some((own, activation.plan))
-            }
-            _ => None,
-        }
-    }
-
-    /// The max-pool behind `last`, the last operation of a convolution's node, where it is part of
-    /// the node too.
-    fn joined_pool(
-        &self,
-        last: &Op,
-        window: Window,
-        input: Shape,
-    ) -> Result<Option<(&'a Op, JoinedPool)>> {
-        let windows = OpKind::MaxPool(MaxPool::inside(2, 2));
-        let Some(pool) = self.graph.behind(last).filter(|op| op.kind == windows) else {
-            return Ok(None);
-        };
-        let joins = self.options.keeps_windows_only()
+    /// Whether the max-pool behind the convolution `op` can be part of its node.
+    fn takes_pool(&self, op: &Op) -> bool {
+        let OpKind::Convolution { window, groups: sets, .. } = op.kind else { return false };
+        let (input, output) = (self.graph.input_of(op), self.graph.output_of(op));
+        let shape = GroupedShape { input, output, window, sets };
+        self.options.keeps_windows_only()
             && !self.layer_by_layer
-            && self.tiles.joins_pool(window, groups(input.channels));
-        if !joins {
-            return Ok(None);
-        }
-        let choice = self.choice(self.graph.output_of(pool))?;
-        Ok(Some((pool, JoinedPool { map: self.graph.output_of(last), choice })))
+            && ConvolutionFamily::of(shape) == ConvolutionFamily::Dense
+            && self.tiles.joins_pool(window, groups(input.channels))
     }
 
     /// Room for the positions of the maxima of a max-pool.
