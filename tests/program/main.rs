@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod batch_norm;
+mod book;
 mod c_header;
 mod commands;
 mod cost;
@@ -19,4 +20,6 @@ mod judgement;
 mod networks;
 mod quantize;
 mod reproduce;
+mod schemas;
+mod sweep;
 mod training;

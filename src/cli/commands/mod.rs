@@ -16,8 +16,13 @@ mod judge;
 pub mod networks;
 pub mod quantize;
 pub mod reproduce;
+pub mod runs;
+mod sbatch;
+pub mod shell;
 mod snapshots;
+pub mod sweep;
 pub mod train;
+pub mod watch;
 
 use std::{
     cell::RefCell,
