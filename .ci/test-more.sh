@@ -2,6 +2,8 @@
 # What `make test-all` runs after `make test` and `make soak`: all parts, or those that are named.
 #   adapters  the tests of DEVICE_TESTS on every other adapter that `saliq devices` lists
 #   python    PyTorch and ONNX Runtime on files that saliq writes, with $PYTHON's packages [python3]
+#   module    the Python module, its notebook and docs/scripting.md, with $PYTHON's packages
+#   book      the book in docs/book, with mdbook
 #   fuzz      every parser for FUZZ_SECONDS [30], from the kept inputs on
 #   deny      licences, advisories, duplicates
 # A part is left out, and a line says so, where the machine lacks what it needs.
@@ -70,6 +72,19 @@ part_python() {
     return $status
 }
 
+part_module() {
+    "$python" -c "import numpy" 2>/dev/null || { lacks "$python has no numpy"; return; }
+    "$python" tests/module_check.py --saliq "$saliq" || return 1
+    "$python" -c "import optuna, tensorboard" 2>/dev/null ||
+        { lacks "$python has not all of optuna, tensorboard"; return; }
+    "$python" tests/scripting_check.py --saliq "$saliq"
+}
+
+part_book() {
+    command -v mdbook >/dev/null || { lacks "mdbook was not found"; return; }
+    mdbook build docs/book
+}
+
 part_fuzz() {
     command -v cargo-fuzz >/dev/null || { lacks "cargo-fuzz was not found"; return; }
     "$cargo" +nightly --version >/dev/null 2>&1 || { lacks "no nightly toolchain"; return; }
@@ -81,7 +96,7 @@ part_deny() {
     "${MAKE:-make}" deny
 }
 
-[ $# -gt 0 ] || set -- adapters python fuzz deny
+[ $# -gt 0 ] || set -- adapters python module book fuzz deny
 failed=
 for part in "$@"; do
     declare -F "part_$part" >/dev/null || { echo "error: there is no part $part" >&2; exit 2; }

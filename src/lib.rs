@@ -53,6 +53,8 @@ pub mod judgement;
 #[cfg(feature = "gpu")]
 pub mod kernels;
 pub mod layout;
+#[cfg(feature = "cli")]
+pub mod logs;
 pub mod metrics;
 pub mod model;
 #[cfg(feature = "gpu")]
@@ -79,6 +81,8 @@ pub mod shaders;
 pub mod storage;
 #[cfg(feature = "cli")]
 pub mod study;
+#[cfg(feature = "cli")]
+pub mod sweep;
 #[cfg(feature = "gpu")]
 pub mod train;
 

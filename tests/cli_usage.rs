@@ -60,6 +60,27 @@ fn version_and_help() {
 }
 
 #[test]
+fn completions_and_man_pages_know_the_commands() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = help(&["completions", shell]);
+        assert!(script.contains("explain") && script.contains("mask-ratio"), "{shell}");
+    }
+    assert!(refused(&["completions", "csh"]).contains("possible values: bash"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("man");
+    let said = help(&["man", "--out", out.to_str().expect("UTF-8"), "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    let pages: Vec<&str> =
+        said["pages"].as_array().expect("a list").iter().filter_map(|page| page.as_str()).collect();
+    assert!(pages.contains(&"saliq.1") && pages.contains(&"saliq-data-list.1"), "{pages:?}");
+    let train = std::fs::read_to_string(out.join("saliq-train.1")).expect("a page");
+    for expected in [".TH saliq-train 1", "mask\\-ratio", "Saliency guided training; ", "Examples:"]
+    {
+        assert!(train.contains(expected), "{expected}: {train}");
+    }
+}
+
+#[test]
 fn train_has_every_promised_flag() {
     let text = help(&["train", "--help"]);
     for flag in [

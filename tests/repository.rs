@@ -10,8 +10,8 @@ use std::{
 /// The diagram in ARCHITECTURE.md is this list.
 const LAYERS: [&[&str]; 21] = [
     &["cli"],
-    &["check"],
-    &["bench", "study"],
+    &["check", "sweep"],
+    &["bench", "logs", "study"],
     &["search"],
     &["judgement"],
     &["integer", "train"],

@@ -14,6 +14,8 @@ mod networks;
 mod quantize;
 mod reproduce;
 mod search;
+mod shell;
+mod sweep;
 mod train;
 
 use std::{io::IsTerminal, path::PathBuf};
@@ -40,6 +42,8 @@ pub use networks::NetworksArgs;
 pub use quantize::{CalibrationRule, QuantizeArgs};
 pub use reproduce::{ReportArgs, ReproduceArgs};
 pub use search::SearchArgs;
+pub use shell::{CompletionsArgs, ManArgs};
+pub use sweep::{RunsArgs, SweepArgs, TableFormat, WatchArgs};
 pub use train::TrainArgs;
 
 /// Saliency guided training and quantization of small CNNs, on any GPU.
@@ -96,9 +100,20 @@ pub struct GlobalArgs {
     /// Print more on standard error; give it twice to include messages of the graphics library
     #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Global")]
     pub verbose: u8,
-    /// Print only the result, as JSON, on standard output
-    #[arg(long, global = true, help_heading = "Global")]
-    pub json: bool,
+    /// Print only the result, as JSON, on standard output; with --json=lines one object a line,
+    /// those of a training while it goes on
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "document",
+        value_name = "document|lines",
+        hide_possible_values = true,
+        help_heading = "Global"
+    )]
+    pub json: Option<JsonForm>,
     /// When to colour the output: auto (the default), always or never; or the channels that images
     /// from files are converted to: rgb or grey
     #[arg(
@@ -127,13 +142,23 @@ impl GlobalArgs {
                 std::io::stdout().is_terminal() && !refused && !dumb
             }
         };
-        Output::new(self.json, self.quiet, color)
+        Output::new(self.json.is_some(), self.quiet, color)
+            .in_lines(self.json == Some(JsonForm::Lines))
     }
 
     /// The channels that images are converted to, if given.
     pub fn image_color(&self) -> Option<ColorMode> {
         self.color.iter().rev().find_map(|color| color.channels())
     }
+}
+
+/// The form of JSON on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum JsonForm {
+    /// One indented document.
+    Document,
+    /// An object a line.
+    Lines,
 }
 
 /// When to colour the output.
@@ -166,44 +191,64 @@ impl ColorWhen {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train the float model and (4,4), (4,2), (2,2) on built-in images; write figures and a report
+    /// Train four models on built-in images; write figures and a report
+    ///
+    /// The models are the float model and (4,4), (4,2), (2,2).
     Demo(DemoArgs),
     /// List the adapters, and say which one would be picked and why
     Devices(DevicesArgs),
     /// List or download data sets
     Data(DataArgs),
-    /// List the networks known by name, or print one as a file to change
+    /// List the networks known by name, or print one as a file
     Networks(NetworksArgs),
     /// Train a network
     Train(Box<TrainArgs>),
-    /// Quantize a trained float model without training, and compare the two
+    /// Train many models from one file of lists and ranges
+    Sweep(SweepArgs),
+    /// List and compare runs
+    Runs(RunsArgs),
+    /// Watch a run: its figures, its loss as a curve, its newest maps
+    Watch(WatchArgs),
+    /// Quantize a trained float model without training
+    ///
+    /// The two are compared.
     Quantize(QuantizeArgs),
     /// Find the bits of each layer that keep accuracy and explanations within a budget
     Search(Box<SearchArgs>),
-    /// Measure a model: accuracy, loss, confusion matrix, per-class figures
+    /// Measure accuracy, loss, confusion matrix, per-class figures
     Eval(EvalArgs),
-    /// Show which pixels a model uses: attribution maps and image grids
+    /// Show which pixels a model uses: attribution maps and grids
     Explain(ExplainArgs),
-    /// Count what a model or a configuration costs: operations, bits, bytes
+    /// Count what a model costs: operations, bits, bytes
     Cost(CostArgs),
     /// Write a model for use in other programs
     Export(ExportArgs),
-    /// Read a model of another program, print its layers, and write it as one of our own
+    /// Read a model of another program and write it as one of our own
+    ///
+    /// Its layers are printed.
     Import(ImportArgs),
-    /// Measure accuracy as features are removed, most salient first, to test whether a map names
-    /// the features that the network uses
+    /// Measure accuracy as features are removed, most salient first
+    ///
+    /// It tests whether a map names the features that the network uses.
     Drop(DropArgs),
-    /// Compare the maps of models with those of a reference: alignment, stability, clarity,
-    /// faithfulness
+    /// Compare the maps of models with those of a reference
+    ///
+    /// Alignment, stability, clarity and faithfulness are measured.
     Compare(CompareArgs),
-    /// Reproduce the paper: train and judge all of its models, and write a report
+    /// Train and judge all models of the paper, and write a report
     Reproduce(Box<ReproduceArgs>),
     /// Write the report of a study that several machines made
     Report(ReportArgs),
-    /// Validate shaders without any GPU: parse, validate, translate to SPIR-V, MSL, HLSL and GLSL
+    /// Validate shaders without any GPU
+    ///
+    /// They are parsed, validated and translated to SPIR-V, MSL, HLSL and GLSL.
     Check(CheckArgs),
     /// Time the training step and its kernels
     Bench(BenchArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Write the man pages
+    Man(ManArgs),
 }
 
 /// `saliq demo`.

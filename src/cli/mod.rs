@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod commands;
+mod help;
 mod logger;
 pub mod output;
 pub mod progress;
@@ -16,7 +17,7 @@ use std::{
 };
 
 use clap::{
-    ColorChoice, CommandFactory, FromArgMatches,
+    ColorChoice, FromArgMatches,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -29,7 +30,7 @@ use args::{Cli, Command, GlobalArgs};
 pub fn main() -> ExitCode {
     crate::panics::pass_over_caught_panics();
     let arguments = join_switch_values(std::env::args_os());
-    let mut command = Cli::command().color(color_choice(&arguments));
+    let mut command = help::command().color(color_choice(&arguments));
     let parsed = command
         .try_get_matches_from_mut(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
@@ -64,10 +65,15 @@ fn dispatch(command: &Command, global: &GlobalArgs) -> Result<()> {
         Command::Import(args) => commands::import::run(args, global),
         Command::Drop(args) => commands::drop::run(args, global),
         Command::Compare(args) => commands::compare::run(args, global),
+        Command::Sweep(args) => commands::sweep::run(args, global),
+        Command::Runs(args) => commands::runs::run(args, global),
+        Command::Watch(args) => commands::watch::run(args, global),
         Command::Reproduce(args) => commands::reproduce::run(args, global),
         Command::Report(args) => commands::reproduce::report(args, global),
         Command::Check(args) => commands::check::run(args, global),
         Command::Bench(args) => commands::bench::run(args, global),
+        Command::Completions(args) => commands::shell::completions(args, global),
+        Command::Man(args) => commands::shell::man(args, global),
     }
 }
 
@@ -78,7 +84,8 @@ fn what_next(command: &Command, error: &Error) -> &'static str {
         (Error::Interrupted { .. }, Command::Train(_)) => {
             "; go on from the last checkpoint with --resume"
         }
-        (Error::Interrupted { .. }, Command::Reproduce(_)) => {
+        (Error::Interrupted { .. }, Command::Watch(_)) => "",
+        (Error::Interrupted { .. }, Command::Reproduce(_) | Command::Sweep(_)) => {
             "; the same command goes on with what is left"
         }
         (Error::Interrupted { .. }, _) => "; run again, the command starts over",
@@ -199,7 +206,7 @@ fn one_line(rendered: &str, pointer: Option<&str>, command: &str) -> String {
 
 /// The command in the arguments, such as `saliq data fetch`, whose help is referred to.
 fn command_name(arguments: &[OsString]) -> String {
-    let root = Cli::command();
+    let root = help::command();
     let mut command = &root;
     let mut name = command.get_name().to_string();
     for argument in arguments.iter().skip(1) {
@@ -241,7 +248,7 @@ mod tests {
 
     #[test]
     fn definitions_are_consistent() {
-        Cli::command().debug_assert();
+        help::command().debug_assert();
     }
 
     #[test]
@@ -275,7 +282,8 @@ mod tests {
     #[test]
     fn errors_fold_into_one_line() {
         let fold = |arguments: &[&str]| {
-            let error = Cli::command().try_get_matches_from(arguments).expect_err("must not parse");
+            let error =
+                help::command().try_get_matches_from(arguments).expect_err("must not parse");
             let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
             one_line(
                 &error.render().to_string(),

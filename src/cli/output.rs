@@ -16,6 +16,8 @@ pub struct Output {
     pub json: bool,
     /// Print no notes, warnings and progress.
     pub quiet: bool,
+    /// With `json`: an object a line, also while a training goes on.
+    pub lines: bool,
     /// Whether to colour standard output.
     color: bool,
 }
@@ -39,7 +41,25 @@ pub enum Style {
 impl Output {
     /// Output with these settings.
     pub fn new(json: bool, quiet: bool, color: bool) -> Output {
-        Output { json, quiet, color: color && !json }
+        Output { json, quiet, lines: false, color: color && !json }
+    }
+
+    /// The same output, with JSON line by line if `lines`.
+    pub fn in_lines(self, lines: bool) -> Output {
+        Output { lines: self.json && lines, ..self }
+    }
+
+    /// Whether standard output is coloured.
+    pub fn is_colored(&self) -> bool {
+        self.color
+    }
+
+    /// Prints `value` as a line of JSON, with `--json=lines` only.
+    ///
+    /// # Errors
+    /// As [`result`](Self::result).
+    pub fn line<T: Serialize + ?Sized>(&self, value: &T) -> Result<()> {
+        if self.lines { write_out(&to_line(value)?) } else { Ok(()) }
     }
 
     /// Prints a result: `value` as indented JSON with `--json`, else the text of `human`.
@@ -52,7 +72,11 @@ impl Output {
         value: &T,
         human: impl FnOnce() -> String,
     ) -> Result<()> {
-        if self.json { write_out(&to_json(value)?) } else { self.text(&human()) }
+        match (self.json, self.lines) {
+            (true, true) => self.line(value),
+            (true, false) => write_out(&to_json(value)?),
+            (false, _) => self.text(&human()),
+        }
     }
 
     /// Prints text for people: nothing with `--json`.
@@ -61,6 +85,14 @@ impl Output {
     /// As [`result`](Self::result).
     pub fn text(&self, text: &str) -> Result<()> {
         if self.json { Ok(()) } else { write_out(&self.for_terminal(text)) }
+    }
+
+    /// Prints `text`, which is no result but a program, as it is.
+    ///
+    /// # Errors
+    /// As [`result`](Self::result).
+    pub fn raw(&self, text: &str) -> Result<()> {
+        write_out(text)
     }
 
     /// A note on standard error, unless `--quiet`.
@@ -110,6 +142,12 @@ fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
     Ok(escaped(&text))
 }
 
+fn to_line<T: Serialize + ?Sized>(value: &T) -> Result<String> {
+    let text = serde_json::to_string(value)
+        .map_err(|error| Error::io("cannot write", STDOUT)(error.into()))?;
+    Ok(escaped(&text))
+}
+
 /// The same JSON with characters that control a terminal escaped. They can occur only in strings;
 /// JSON itself requires escapes only below U+0020, which serde has written.
 fn escaped(json: &str) -> String {
@@ -146,7 +184,7 @@ mod tests {
 
     #[test]
     fn nothing_but_our_colours_reaches_a_terminal() {
-        let output = |color| Output { json: false, quiet: false, color };
+        let output = |color| Output { json: false, quiet: false, lines: false, color };
         let text = format!(
             "{}\x1b]0;x\x07\x1b[2J\u{9b}1m\u{202e}\r\n\té",
             output(true).style(Style::Bad, "bad")

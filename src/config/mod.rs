@@ -65,11 +65,13 @@ pub use reading::{ColorMode, ImageSize, ReadOptions};
 pub use resolve::{DatasetInfo, resolve};
 pub use run::RunConfig;
 pub use shape::Shape;
-pub use text::{AugmentList, Betas, BitsList, Cadence, DropoutRates, LooseBits, NormalizeSpec};
+pub use text::{
+    AugmentList, Betas, BitsList, Cadence, DropoutRates, LogList, LooseBits, NormalizeSpec,
+};
 pub use training::{
-    AlignTarget, Augmentation, ClassWeighting, MaskFill, MaskRank, Normalize, OnNonFinite,
-    OptimizerConfig, OptimizerKind, Precision, SaliencyTarget, ScheduleConfig, ScheduleKind,
-    SgtConfig, SgtVariant, TeachingConfig, WeightInit,
+    AlignTarget, Augmentation, ClassWeighting, LogFormat, MaskFill, MaskRank, Normalize,
+    OnNonFinite, OptimizerConfig, OptimizerKind, Precision, SaliencyTarget, ScheduleConfig,
+    ScheduleKind, SgtConfig, SgtVariant, TeachingConfig, WeightInit,
 };
 pub use window::Window;
 pub use wiring::{Source, Wiring};

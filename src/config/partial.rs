@@ -12,9 +12,10 @@ use toml::de::{DeValue, ValueDeserializer};
 
 use super::{
     ActivationQuantizer, AlignTarget, AugmentList, Betas, BitsList, Cadence, ClassWeighting,
-    ColorMode, DropoutRates, ImageSize, LayerConfig, LooseBits, MaskFill, MaskRank, NetworkOrigin,
-    NormalizeSpec, OnNonFinite, OptimizerKind, PactKind, PartialNetwork, PartialQuantization,
-    Precision, ReadOptions, SaliencyTarget, ScheduleKind, SgtVariant, WeightInit, WeightQuantizer,
+    ColorMode, DropoutRates, ImageSize, LayerConfig, LogList, LooseBits, MaskFill, MaskRank,
+    NetworkOrigin, NormalizeSpec, OnNonFinite, OptimizerKind, PactKind, PartialNetwork,
+    PartialQuantization, Precision, ReadOptions, SaliencyTarget, ScheduleKind, SgtVariant,
+    WeightInit, WeightQuantizer,
     misfit::Misfit,
     pointers,
     quantization::refusal,
@@ -335,6 +336,10 @@ settings! {
         out: PathBuf,
         /// Steps between two step lines of metrics.jsonl; 0 for epochs only [default: 1]
         log_every: i64 = whole("N"),
+        /// Further logs in the run folder: none, or a list of tensorboard (event files: curves,
+        /// distributions of weights, saliency maps) and csv (metrics.csv) [default: none]
+        #[cfg_attr(feature = "cli", arg(value_name = "LIST"))]
+        log: LogList,
         /// Steps (500) or time (30s, 5m, 2h) between two checkpoints [default: at the end of each
         /// epoch]
         #[cfg_attr(feature = "cli", arg(value_name = "N|TIME"))]
@@ -442,6 +447,14 @@ impl PartialRunConfig {
     /// # Errors
     /// [`Error::Usage`] or [`Error::Settings`] with origin, line and key.
     pub fn parse(text: &str, origin: &str) -> Result<PartialRunConfig> {
+        PartialRunConfig::parse_beside(text, origin, &[])
+    }
+
+    /// As [`parse`](Self::parse), for a file that has keys `others` besides the settings.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_beside(text: &str, origin: &str, others: &[&str]) -> Result<PartialRunConfig> {
         let line_of = |offset: usize| {
             1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count()
         };
@@ -457,7 +470,7 @@ impl PartialRunConfig {
         let keys: Vec<String> = FIELDS.iter().map(|field| field.replace('_', "-")).collect();
         for key in table.get_ref().keys() {
             let name: &str = key.get_ref();
-            if !keys.iter().any(|known| known == name) {
+            if !others.contains(&name) && !keys.iter().any(|known| known == name) {
                 let hint = match pointers::of_flag(name) {
                     Some(said) => phrase!("; ").then(said),
                     None => suggestion(name, keys.iter().map(String::as_str)).into(),
@@ -480,7 +493,12 @@ impl PartialRunConfig {
                 ));
             }
         }
-        let mut parsed: PartialRunConfig = toml::from_str(text).map_err(|error| {
+        let mut own = table.clone();
+        others.iter().for_each(|key| drop(own.get_mut().remove(*key)));
+        let span = own.span();
+        let own = toml::Spanned::new(span, DeValue::Table(own.into_inner()));
+        let read = PartialRunConfig::deserialize(ValueDeserializer::from(own));
+        let mut parsed: PartialRunConfig = read.map_err(|error| {
             // The parser speaks of the value only: name the key, the last one that starts before
             // it.
             let span = error.span();

@@ -111,6 +111,7 @@ pub fn resolve(settings: PartialRunConfig, dataset: &DatasetInfo) -> Result<RunC
         init: settings.init,
         out,
         log_every: narrow("log-every", settings.log_every.unwrap_or(1))?,
+        log: settings.log.map_or(Vec::new(), |list| list.0),
         checkpoint_every: settings.checkpoint_every.map(|cadence| cadence.to_string()),
         on_non_finite: settings.on_non_finite.unwrap_or_default(),
         early_stopping: settings

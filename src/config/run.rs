@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerKind, NormalizeSpec, OptimizerKind,
-    PartialNetwork, ReadOptions, ScheduleKind, decimal,
+    AugmentList, Betas, BitsList, Cadence, DropoutRates, LayerKind, LogList, NormalizeSpec,
+    OptimizerKind, PartialNetwork, ReadOptions, ScheduleKind, decimal,
     model::ModelConfig,
     network::NetworkConfig,
     partial::PartialRunConfig,
     pixel_normalization::PixelNormalization,
     quantization::{ActivationQuantizer, QuantizationConfig},
     training::{
-        AlignTarget, Augmentation, ClassWeighting, Normalize, OnNonFinite, OptimizerConfig,
-        Precision, ScheduleConfig, SgtConfig, TeachingConfig, WeightInit,
+        AlignTarget, Augmentation, ClassWeighting, LogFormat, Normalize, OnNonFinite,
+        OptimizerConfig, Precision, ScheduleConfig, SgtConfig, TeachingConfig, WeightInit,
     },
 };
 use crate::{Error, Result, error::phrase};
@@ -76,6 +76,9 @@ pub struct RunConfig {
     pub out: PathBuf,
     /// Steps between step lines in `metrics.jsonl`; 0 for epochs only.
     pub log_every: u32,
+    /// Logs besides `metrics.jsonl`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub log: Vec<LogFormat>,
     /// Steps or time between checkpoints (`500`, `5m`); epochs only where absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub checkpoint_every: Option<String>,
@@ -340,6 +343,7 @@ impl From<&RunConfig> for PartialRunConfig {
             seed: Some(whole(run.seed)),
             out: Some(text_path(&run.out)),
             log_every: Some(i64::from(run.log_every)),
+            log: Some(LogList(run.log.clone())).filter(|list| !list.0.is_empty()),
             checkpoint_every: run.checkpoint_every.as_deref().and_then(|text| text.parse().ok()),
             on_non_finite: Some(run.on_non_finite),
             snapshot_every: Some(i64::from(run.snapshot_every)),

@@ -8,7 +8,7 @@ use serde::{
     de::{self, Error as _, value::StrDeserializer},
 };
 
-use super::{Augmentation, ImageSize, LayerBits, Normalize, PixelNormalization};
+use super::{Augmentation, ImageSize, LayerBits, LogFormat, Normalize, PixelNormalization};
 
 /// `--bits`: one value for every convolution layer, or a list for the convolution and linear layers
 /// in order.
@@ -30,6 +30,10 @@ pub struct Betas(pub [f64; 2]);
 /// `--augment`: `none`, or a list without repetition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AugmentList(pub Vec<Augmentation>);
+
+/// `--log`: `none`, or a list without repetition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogList(pub Vec<LogFormat>);
 
 /// `--normalize`: `standard`, `unit`, `none`, `MEAN,STD`, or means and deviations a channel
 /// (`M1,M2,M3/S1,S2,S3`, which must be equal so far).
@@ -188,6 +192,40 @@ impl fmt::Display for AugmentList {
     }
 }
 
+impl FromStr for LogList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "none" || text.trim().is_empty() {
+            return Ok(LogList(Vec::new()));
+        }
+        let list = elements(text, |name| {
+            let name_of = StrDeserializer::<de::value::Error>::new(name);
+            LogFormat::deserialize(name_of).map_err(|_| {
+                let hint = suggestion(name, ["none", "tensorboard", "csv"]);
+                format!("`{name}` is not one of `none`, `tensorboard`, `csv`{hint}")
+            })
+        })?;
+        match list.iter().enumerate().find(|(index, item)| list[..*index].contains(item)) {
+            Some(_) => Err(format!("`{text}` names a log twice")),
+            None => Ok(LogList(list)),
+        }
+    }
+}
+
+impl fmt::Display for LogList {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return formatter.write_str("none");
+        }
+        let name = |item: &LogFormat| match item {
+            LogFormat::Tensorboard => "tensorboard",
+            LogFormat::Csv => "csv",
+        };
+        join(formatter, &self.0.iter().map(name).collect::<Vec<_>>())
+    }
+}
+
 impl FromStr for NormalizeSpec {
     type Err = String;
 
@@ -343,7 +381,17 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(BitsList, LooseBits, DropoutRates, Betas, AugmentList, NormalizeSpec, Cadence, ImageSize);
+as_text!(
+    BitsList,
+    LooseBits,
+    DropoutRates,
+    Betas,
+    AugmentList,
+    LogList,
+    NormalizeSpec,
+    Cadence,
+    ImageSize
+);
 
 /// The decimal number that `value` is printed as: the 0.1 that somebody wrote, not 0.10000000149.
 pub(crate) fn decimal(value: f32) -> f64 {

@@ -7,6 +7,16 @@ use serde::{Deserialize, Serialize};
 use super::{choices::choices, pixel_normalization::PixelNormalization};
 
 choices! {
+    /// A log of a run besides `metrics.jsonl`.
+    LogFormat {
+        /// TensorBoard's event files.
+        Tensorboard,
+        /// `metrics.csv`.
+        Csv,
+    }
+}
+
+choices! {
     /// What replaces the masked features (algorithms: SGT step 3).
     MaskFill {
         /// Independent random values from U(min, max) of the image.

@@ -49,16 +49,22 @@ impl<'a> Timed<'a> {
         })?;
         let config =
             resolve(PartialRunConfig::parse(&run.settings, &run.folder)?, &dataset.info())?;
-        let batch = config.batch_size.min(run.work.images);
-        // Fake quantization adds little to a step.
-        let described =
-            format!("{:?} {} {batch} {:?}", config.network, run.variant.sgt, config.precision);
-        Ok(Timed { run, kind: sha256_hex([described.as_bytes()])[..12].into(), config })
+        let kind = kind_of_step(&config, run.work.images);
+        Ok(Timed { run, kind, config })
     }
 
     fn steps(&self) -> u64 {
         self.run.work.steps
     }
+}
+
+/// A key that trainings of `images` images share if their steps take about the same time.
+pub fn kind_of_step(config: &RunConfig, images: u32) -> String {
+    let batch = config.batch_size.min(images);
+    // Fake quantization adds little to a step.
+    let described =
+        format!("{:?} {} {batch} {:?}", config.network, config.sgt.enabled, config.precision);
+    sha256_hex([described.as_bytes()])[..12].into()
 }
 
 impl Calibration {
@@ -112,8 +118,11 @@ impl Calibration {
     }
 }
 
-/// The median time of a few steps.
-fn seconds_of_step(gpu: &Gpu, config: &RunConfig, dataset: &Dataset) -> Result<f64> {
+/// The median time of a few steps of a training with the settings `config`.
+///
+/// # Errors
+/// Errors of the device, and of settings that do not fit together.
+pub fn seconds_of_step(gpu: &Gpu, config: &RunConfig, dataset: &Dataset) -> Result<f64> {
     let trainer = Trainer::new(gpu, config, dataset)?;
     trainer.begin_benchmark();
     let step = || -> Result<f64> {

@@ -34,7 +34,7 @@ impl Shard {
 /// The part of every chain, counted from 1. Chains are assigned from the one with most passes on,
 /// each to the part with the fewest passes so far. Passes are counted and not timed, so that every
 /// machine computes the same assignment.
-fn deal(chains: &[(usize, u64)], count: u32) -> Vec<(usize, u32)> {
+pub fn deal(chains: &[(usize, u64)], count: u32) -> Vec<(usize, u32)> {
     let mut order = chains.to_vec();
     order.sort_by_key(|&(chain, passes)| (Reverse(passes), chain));
     // Parts beyond the number of chains stay empty.

@@ -26,6 +26,24 @@ pub struct Work {
 }
 
 impl Work {
+    /// The work of a training with the settings `config`, and of its tests after every epoch.
+    pub fn of_training(config: &RunConfig, dataset: &Dataset) -> Work {
+        let limited =
+            dataset.train.len().min(config.train_limit.map_or(usize::MAX, |limit| limit as usize));
+        let images = (limited - tail_length(limited, config.validation_share)).max(1) as u32;
+        let batch = config.batch_size.min(images);
+        let per_epoch = u64::from(images.div_ceil(batch));
+        let steps = config.steps.unwrap_or(u64::from(config.epochs) * per_epoch);
+        let tests =
+            u64::from((dataset.test.len() as u32).min(config.test_limit.unwrap_or(u32::MAX)));
+        Work {
+            images,
+            steps,
+            step_passes: u64::from(batch) * if config.sgt.enabled { 7 } else { 3 },
+            judging_passes: steps.div_ceil(per_epoch).saturating_mul(tests),
+        }
+    }
+
     /// The work of a model that is made by `stage` and trained with the settings `config`.
     pub(super) fn new(
         wanted: &JudgementPlan,
@@ -33,28 +51,11 @@ impl Work {
         config: &RunConfig,
         dataset: &Dataset,
     ) -> Work {
-        let limited =
-            dataset.train.len().min(config.train_limit.map_or(usize::MAX, |limit| limit as usize));
-        let images = (limited - tail_length(limited, config.validation_share)).max(1) as u32;
-        let batch = config.batch_size.min(images);
-        let per_epoch = u64::from(images.div_ceil(batch));
-        let is_trained = stage != Stage::PostTraining;
-        let steps = if is_trained {
-            config.steps.unwrap_or(u64::from(config.epochs) * per_epoch)
-        } else {
-            0
-        };
-        let tests =
-            u64::from((dataset.test.len() as u32).min(config.test_limit.unwrap_or(u32::MAX)));
-        Work {
-            images: if is_trained { images } else { 0 },
-            steps,
-            step_passes: u64::from(batch) * if config.sgt.enabled { 7 } else { 3 },
-            judging_passes: steps
-                .div_ceil(per_epoch)
-                .saturating_mul(tests)
-                .saturating_add(judging_passes(wanted, stage, config, dataset)),
-        }
+        let trained = Work::of_training(config, dataset);
+        let untrained = Work { images: 0, steps: 0, judging_passes: 0, ..trained };
+        let own = if stage == Stage::PostTraining { untrained } else { trained };
+        let judging = judging_passes(wanted, stage, config, dataset);
+        Work { judging_passes: own.judging_passes.saturating_add(judging), ..own }
     }
 
     /// The total number of passes.

@@ -105,6 +105,11 @@ impl RunFolder {
         folder.join(CONFIG_FILE)
     }
 
+    /// The metrics of the run in `folder`, a line for every logged step and every epoch.
+    pub fn metrics_of(folder: &Path) -> PathBuf {
+        folder.join(METRICS_FILE)
+    }
+
     /// Appends a line.
     pub(super) fn write(&mut self, line: &Line<'_>) -> Result<()> {
         self.metrics.append(line)

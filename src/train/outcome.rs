@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lines::{EpochLine, StepLine};
-use crate::{Phrase, metrics::Evaluation};
+use crate::{Phrase, graph::ParameterLayout, metrics::Evaluation};
 
 /// Number of lines of steps and of epochs that are kept in memory at least; `metrics.jsonl` has all
 /// of them.
@@ -11,10 +11,22 @@ const LINES_KEPT: usize = 10_000;
 
 /// Observes a run: progress bars, signals.
 pub trait Observer {
+    /// Called before the first step, and again where a run continues on another device, with the
+    /// number of steps taken so far. The run folder is there.
+    fn begin(&mut self, _steps: u64) {}
     /// Called when a step's metrics have arrived.
     fn step(&mut self, _line: &StepLine, _images_per_second: f64) {}
     /// Called at the end of an epoch.
     fn epoch(&mut self, _line: &EpochLine) {}
+    /// Whether [`parameters`](Self::parameters) is called after every epoch, and
+    /// [`snapshot`](Self::snapshot) also without `snapshot-every`.
+    fn wants_details(&self) -> bool {
+        false
+    }
+    /// Called with all parameters, flat.
+    fn parameters(&mut self, _step: u64, _layout: &ParameterLayout, _values: &[f32]) {}
+    /// Called with saliency maps; `images` are their places in the test set.
+    fn snapshot(&mut self, _snapshot: &Snapshot, _images: &[usize]) {}
     /// Called with a message for the user.
     fn note(&mut self, _text: &str) {}
     /// Advice about settings. A caller that shows it can put its own words in place of the

@@ -45,14 +45,21 @@ pub(super) async fn attempt(
     let cadence = session.config.checkpoint_cadence()?;
     let class_names = &session.dataset.class_names;
     let snapshot_images = snapshot_images(&session.dataset.test, session.dataset.classes);
-    let snapshot_data = (session.config.snapshot_every > 0)
+    let details = observer.wants_details();
+    let snapshot_data = (session.config.snapshot_every > 0 || details)
         .then(|| snapshot_data(session, &snapshot_images))
         .transpose()?;
     let mut running = begin(session, init, start, record, observer).await?;
+    observer.begin(running.step);
     let mut evaluation = None;
+    // Without `snapshot-every`, maps are for the observer alone.
+    let kept_data = snapshot_data.as_ref().filter(|_| session.config.snapshot_every > 0);
     if let Some(data) = &snapshot_data {
         let snapshot = snapshot(session, running.step, data).await?;
-        running.record.snapshots.push(snapshot);
+        observer.snapshot(&snapshot, &snapshot_images);
+        if kept_data.is_some() {
+            running.record.snapshots.push(snapshot);
+        }
     }
     running.pause();
     let patience = session.config.early_stopping;
@@ -63,7 +70,8 @@ pub(super) async fn attempt(
         let end = (epoch + 1) * session.steps_per_epoch;
         let last = session.total_steps.min(end);
         running.epoch_is_open = true;
-        steps(session, &mut running, last, cadence, snapshot_data.as_ref(), observer).await?;
+        let kept = kept_data.map(|data| (data, snapshot_images.as_slice()));
+        steps(session, &mut running, last, cadence, kept, observer).await?;
         if last < end {
             // The checkpoint is of the moment before the line. A run that continues later then
             // repeats the end of this epoch and writes its line.
@@ -88,6 +96,14 @@ pub(super) async fn attempt(
         running.epoch_is_open = false;
         observer.epoch(&line);
         running.record.add_epoch(line);
+        if details {
+            let parameters = session.parameters().await?;
+            observer.parameters(running.step, &session.network.graph.layout, &parameters);
+            if let Some(data) = snapshot_data.as_ref().filter(|_| kept_data.is_none()) {
+                let snapshot = snapshot(session, running.step, data).await?;
+                observer.snapshot(&snapshot, &snapshot_images);
+            }
+        }
         evaluation = Some(tested);
         if best.is_over(patience) {
             observer.note(&format!(
@@ -125,7 +141,7 @@ async fn steps(
     running: &mut Running<'_>,
     last: u64,
     cadence: Option<Cadence>,
-    snapshot_data: Option<&ResidentData>,
+    snapshots: Option<(&ResidentData, &[usize])>,
     observer: &mut dyn Observer,
 ) -> Result<()> {
     if running.step >= last {
@@ -163,11 +179,12 @@ async fn steps(
             running.writer.finish_last().iter().for_each(|said| observer.advise(said));
             return Err(Error::Interrupted { signal });
         }
-        if let Some(data) = snapshot_data
+        if let Some((data, images)) = snapshots
             .filter(|_| running.step.is_multiple_of(u64::from(session.config.snapshot_every)))
         {
             settle(session, running, false, observer).await?;
             let snapshot = snapshot(session, running.step, data).await?;
+            observer.snapshot(&snapshot, images);
             running.record.snapshots.push(snapshot);
             running.pause();
         }

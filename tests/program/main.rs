@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod batch_norm;
+mod book;
 mod c_header;
 mod commands;
 mod cost;
@@ -20,4 +21,6 @@ mod networks;
 mod pictures;
 mod quantize;
 mod reproduce;
+mod schemas;
+mod sweep;
 mod training;

@@ -2,6 +2,7 @@
 //! program itself.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod schema;
 pub mod study;
 
 use std::{

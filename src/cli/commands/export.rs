@@ -111,7 +111,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
         None => output.result(&exported, || describe(&exported)),
         Some(reason) => {
             // With --json, programs get the figures; people read the error.
-            if global.json {
+            if global.json.is_some() {
                 output.result(&exported, String::new)?;
             }
             Err(Error::Model(format!(

@@ -17,9 +17,14 @@ mod localize;
 pub mod networks;
 pub mod quantize;
 pub mod reproduce;
+pub mod runs;
+mod sbatch;
 pub mod search;
+pub mod shell;
 mod snapshots;
+pub mod sweep;
 pub mod train;
+pub mod watch;
 
 use std::{
     cell::RefCell,

@@ -231,7 +231,7 @@ fn remaining(estimate: &Estimate) -> String {
     format!("{part}{models}, {} of them done; {time}", all - left)
 }
 
-fn duration(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     match seconds {
         seconds if seconds < 90.0 => format!("{seconds:.0} s"),
         seconds if seconds < 5400.0 => format!("{:.0} min", seconds / 60.0),

@@ -16,8 +16,12 @@ use crate::{
     config::{Normalize, PartialRunConfig, RunConfig},
     data::{Dataset, Split, tail_length},
     gpu::Gpu,
+    graph::ParameterLayout,
+    logs::RunLogs,
     model::{Images, ModelFile},
-    train::{DataLocation, EpochLine, Observer, Outcome, RunFolder, Start, StepLine, Trainer},
+    train::{
+        DataLocation, EpochLine, Observer, Outcome, RunFolder, Snapshot, Start, StepLine, Trainer,
+    },
 };
 
 /// Trains a network.
@@ -76,15 +80,25 @@ fn resolve(
         &settings.reading(),
         output,
     )?;
-    let (mut config, init) = resolve_for(settings, &dataset, output)?;
-    warn_of_lost_classes(&config, &dataset, output);
+    let (config, init) = resolve_on(settings, &dataset, output)?;
+    Ok((config, dataset, init))
+}
+
+/// As [`resolve`], for a data set that is read already.
+pub(super) fn resolve_on(
+    settings: PartialRunConfig,
+    dataset: &Dataset,
+    output: &Output,
+) -> Result<(RunConfig, Option<ModelFile>)> {
+    let (mut config, init) = resolve_for(settings, dataset, output)?;
+    warn_of_lost_classes(&config, dataset, output);
     // config.toml must repeat the run from any working directory; the model's metadata has only the
     // name.
-    if let Some(folder) = DataLocation::of(&dataset).dataset.filter(|_| !dataset.is_named()) {
+    if let Some(folder) = DataLocation::of(dataset).dataset.filter(|_| !dataset.is_named()) {
         config.dataset = folder;
     }
     config.data_dir = config.data_dir.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
-    Ok((config, dataset, init))
+    Ok((config, init))
 }
 
 /// Warns of limits that leave no image of some class: folders of pictures are sorted by class.
@@ -210,6 +224,12 @@ pub(super) fn train(
 /// Progress of a training run on a terminal.
 pub(super) struct TrainingWatcher {
     bar: Progress,
+    output: Output,
+    /// None of a part of another command, whose lines are not printed either.
+    logs: Option<RunLogs>,
+    log_every: u64,
+    /// Whether the reader of standard output is gone.
+    is_unread: bool,
     sgt: bool,
     quiet: bool,
     name: String,
@@ -219,6 +239,10 @@ impl TrainingWatcher {
     pub(super) fn new(output: &Output, config: &RunConfig, steps: u64) -> TrainingWatcher {
         TrainingWatcher {
             bar: Progress::training(output, steps, 0),
+            output: *output,
+            logs: Some(RunLogs::new(config)),
+            log_every: config.log_every.into(),
+            is_unread: false,
             sgt: config.sgt.enabled,
             quiet: output.quiet || output.json,
             name: config.quantization_label(),
@@ -229,6 +253,10 @@ impl TrainingWatcher {
     pub(super) fn named(output: &Output, name: &str, steps: u64) -> TrainingWatcher {
         TrainingWatcher {
             bar: Progress::training(output, steps, 0),
+            output: *output,
+            logs: None,
+            log_every: 0,
+            is_unread: false,
             sgt: false,
             quiet: output.quiet || output.json,
             name: name.into(),
@@ -240,8 +268,71 @@ impl TrainingWatcher {
     }
 }
 
+impl TrainingWatcher {
+    /// Prints a line with `--json=lines`.
+    fn line(&mut self, line: &TrainLine<'_>) {
+        if self.logs.is_some() {
+            self.is_unread |= self.output.line(line).is_err();
+        }
+    }
+
+    fn say_failure(&mut self) {
+        if let Some(said) = self.logs.as_mut().and_then(RunLogs::failure) {
+            self.bar.note(&said);
+        }
+    }
+}
+
+/// A line of `saliq train --json=lines`, as of metrics.jsonl.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum TrainLine<'a> {
+    /// Later lines are of later steps than this; what was said of them before does not count.
+    Begin {
+        step: u64,
+    },
+    Step(&'a StepLine),
+    Epoch(&'a EpochLine),
+    Result(&'a TrainResult<'a>),
+}
+
+/// What a process gets that writes to a pipe without a reader.
+const SIGPIPE: i32 = 13;
+
 impl Observer for TrainingWatcher {
+    fn begin(&mut self, steps: u64) {
+        if let Some(logs) = &mut self.logs {
+            logs.begin(steps);
+        }
+        self.line(&TrainLine::Begin { step: steps });
+        self.say_failure();
+    }
+
+    fn wants_details(&self) -> bool {
+        self.logs.as_ref().is_some_and(RunLogs::has_events)
+    }
+
+    fn parameters(&mut self, step: u64, layout: &ParameterLayout, values: &[f32]) {
+        if let Some(logs) = &mut self.logs {
+            logs.parameters(step, layout, values);
+        }
+        self.say_failure();
+    }
+
+    fn snapshot(&mut self, snapshot: &Snapshot, images: &[usize]) {
+        if let Some(logs) = &mut self.logs {
+            logs.snapshot(snapshot, images);
+        }
+        self.say_failure();
+    }
+
     fn step(&mut self, line: &StepLine, images_per_second: f64) {
+        if let Some(logs) = &mut self.logs {
+            logs.step(line);
+        }
+        if self.output.lines && self.log_every > 0 && line.step.is_multiple_of(self.log_every) {
+            self.line(&TrainLine::Step(line));
+        }
         let status = StepStatus {
             loss: line.loss as f32,
             kl: self.sgt.then_some(line.kl as f32),
@@ -252,6 +343,11 @@ impl Observer for TrainingWatcher {
     }
 
     fn epoch(&mut self, line: &EpochLine) {
+        if let Some(logs) = &mut self.logs {
+            logs.epoch(line);
+        }
+        self.say_failure();
+        self.line(&TrainLine::Epoch(line));
         if self.quiet {
             return;
         }
@@ -285,7 +381,7 @@ impl Observer for TrainingWatcher {
     }
 
     fn interrupted(&self) -> Option<i32> {
-        signals::interrupted()
+        signals::interrupted().or(self.is_unread.then_some(SIGPIPE))
     }
 }
 
@@ -323,6 +419,9 @@ fn report(
         already_finished: outcome.already_finished,
         snapshots,
     };
+    if output.lines {
+        return output.line(&TrainLine::Result(&result));
+    }
     output.result(&result, || {
         let state =
             if outcome.already_finished { "the run was finished already" } else { "trained" };

@@ -1,0 +1,169 @@
+//! Makes the runs of a part of a sweep that have no result yet, one after another.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    plan::{PlannedRun, SweepPlan},
+    result::{FAILURE_FILE, RunResult},
+};
+use crate::{
+    Error, Result,
+    config::{PartialRunConfig, RunConfig},
+    data::Dataset,
+    files::write_atomically,
+    gpu::Gpu,
+    metrics::Cost,
+    model::ModelFile,
+    train::{EpochLine, Observer, Outcome, RunFolder, Start, Trainer},
+};
+
+/// What makes and watches the runs of a sweep.
+pub trait Watcher {
+    /// Work on a run begins; it is number `position` of `count`.
+    fn begin(&mut self, run: &PlannedRun, position: usize, count: usize);
+    /// The complete settings of a run and the model that it starts from, as `train` has them.
+    ///
+    /// # Errors
+    /// Those of settings that do not fit.
+    fn prepare(
+        &mut self,
+        settings: PartialRunConfig,
+        dataset: &Dataset,
+    ) -> Result<(RunConfig, Option<ModelFile>)>;
+    /// The observer of the training of the current run.
+    fn training(&mut self, config: &RunConfig, steps: u64) -> &mut dyn Observer;
+    /// The training is done.
+    ///
+    /// # Errors
+    /// Those of files that belong to the run.
+    fn trained(
+        &mut self,
+        config: &RunConfig,
+        dataset: &Dataset,
+        outcome: &Outcome,
+        start: Start,
+    ) -> Result<()>;
+    /// The run is finished or has failed.
+    fn end(&mut self, run: &PlannedRun, outcome: Result<&RunResult, &Error>);
+    /// The signal that requests the sweep to stop, if one was received.
+    fn interrupted(&self) -> Option<i32>;
+}
+
+/// The number of runs by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Executed {
+    /// Runs made by this call.
+    pub made: usize,
+    /// Runs that had a result already.
+    pub skipped: usize,
+    /// Runs that failed.
+    pub failed: usize,
+}
+
+/// Makes the runs `part` of `plan` in the folder `root`. A failed run does not end the sweep.
+///
+/// # Errors
+/// [`Error::Interrupted`] after a signal; [`Error::DeviceLost`]; errors of the folder itself.
+pub async fn execute(
+    gpu: &Gpu,
+    root: &Path,
+    plan: &SweepPlan,
+    part: &[usize],
+    watcher: &mut dyn Watcher,
+) -> Result<Executed> {
+    let mut executed = Executed::default();
+    for (position, &index) in part.iter().enumerate() {
+        let (run, folder) = (&plan.runs[index], plan.folder(root, index));
+        if RunResult::read(&folder, &run.digest).is_some() {
+            executed.skipped += 1;
+            continue;
+        }
+        if let Some(signal) = watcher.interrupted() {
+            return Err(Error::Interrupted { signal });
+        }
+        watcher.begin(run, position + 1, part.len());
+        match make(gpu, &folder, run, &plan.datasets[run.dataset], watcher).await {
+            Ok(result) => {
+                result.write(&folder)?;
+                let _ = std::fs::remove_file(folder.join(FAILURE_FILE));
+                watcher.end(run, Ok(&result));
+                executed.made += 1;
+            }
+            Err(error @ (Error::Interrupted { .. } | Error::DeviceLost(_))) => return Err(error),
+            Err(error) => {
+                write_atomically(&folder.join(FAILURE_FILE), error.to_string().as_bytes())?;
+                watcher.end(run, Err(&error));
+                executed.failed += 1;
+            }
+        }
+    }
+    Ok(executed)
+}
+
+async fn make(
+    gpu: &Gpu,
+    folder: &Path,
+    run: &PlannedRun,
+    dataset: &Dataset,
+    watcher: &mut dyn Watcher,
+) -> Result<RunResult> {
+    let settings = PartialRunConfig { out: Some(folder.to_path_buf()), ..run.settings.clone() };
+    let (config, init) = watcher.prepare(settings, dataset)?;
+    // The name of the folder has a digest of the settings, so that an existing run is this one,
+    // which was stopped before its end.
+    let start = match RunFolder::config_of(folder).exists() {
+        true => Start::Resume,
+        false => Start::New,
+    };
+    let mut trainer = Trainer::new(gpu, &config, dataset)?;
+    if let Some(init) = init {
+        trainer.start_from(init);
+    }
+    let steps = trainer.total_steps();
+    let outcome = trainer.run(start, watcher.training(&config, steps)).await?;
+    watcher.trained(&config, dataset, &outcome, start)?;
+    let (_, epochs) = RunFolder::read_metrics(folder)?;
+    Ok(RunResult {
+        settings: run.digest.clone(),
+        images: outcome.evaluation.images,
+        metrics: metrics(&config, &outcome, &epochs)?,
+        adapter: gpu.adapter_description(),
+    })
+}
+
+/// The figures of a finished run.
+fn metrics(
+    config: &RunConfig,
+    outcome: &Outcome,
+    epochs: &[EpochLine],
+) -> Result<BTreeMap<String, f64>> {
+    let cost = Cost::new(&config.network, &config.quantization)?;
+    let mut metrics: BTreeMap<String, f64> = [
+        ("test_accuracy", outcome.evaluation.accuracy),
+        ("test_loss", outcome.evaluation.loss),
+        ("seconds", epochs.iter().map(|line| line.seconds).sum()),
+        ("parameters", cost.parameters as f64),
+        ("bytes", cost.packed_bytes as f64),
+        ("bit_ops", cost.bit_ops as f64),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_string(), value))
+    .collect();
+    let Some(last) = epochs.last() else { return Ok(metrics) };
+    let best = epochs.iter().filter_map(|line| line.validation_accuracy).reduce(f64::max);
+    let figures = [
+        ("train_loss", Some(last.train_loss)),
+        ("train_ce", Some(last.train_ce)),
+        ("train_kl", Some(last.train_kl)),
+        ("train_distill", last.train_distill),
+        ("train_align", last.train_align),
+        ("train_accuracy", Some(last.train_accuracy)),
+        ("validation_accuracy", last.validation_accuracy),
+        ("validation_loss", last.validation_loss),
+        ("best_validation_accuracy", best),
+        ("images_per_second", Some(last.images_per_second)),
+    ];
+    let figures = figures.into_iter().filter_map(|(name, value)| Some((name.into(), value?)));
+    metrics.extend(figures.filter(|(_, value)| value.is_finite()));
+    Ok(metrics)
+}

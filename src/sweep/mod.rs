@@ -1,0 +1,24 @@
+//! Many trainings from one file: a configuration with lists and ranges in it. Plans the runs, makes
+//! those of a part, and puts them into tables and figures.
+
+mod axis;
+mod estimate;
+mod execute;
+mod figures;
+mod file;
+mod folders;
+mod groups;
+mod plan;
+mod result;
+mod table;
+
+pub use axis::{Axis, text_of};
+pub use estimate::expected_seconds;
+pub use execute::{Executed, Watcher, execute};
+pub use figures::{Figure, write_figures};
+pub use file::SweepFile;
+pub use folders::{FoundRun, differing_keys, find_runs};
+pub use groups::{Better, Group, Point, groups};
+pub use plan::{PlannedRun, SweepPlan};
+pub use result::{FAILURE_FILE, RESULT_FILE, RunResult, RunState};
+pub use table::{SummaryRun, SweepSummary, summary_table, write_tables};

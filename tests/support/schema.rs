@@ -1,0 +1,133 @@
+//! JSON Schemas of what the program prints: makes them from outputs, and checks outputs against
+//! them. As much of the language as these schemas use.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+/// Objects whose keys are names and not part of the format.
+const MAPS: [&str; 9] = [
+    "alpha",
+    "step_size",
+    "offset",
+    "weight_range",
+    "settings",
+    "metrics",
+    "counts",
+    "features",
+    "limits",
+];
+/// Numbers that are null where they are not finite or unknown.
+const NULLABLE: [&str; 6] = ["low", "high", "p", "mean", "loss", "value"];
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// The schema of all of `samples`, which are values of the key `key`.
+pub fn infer(samples: &[&Value], key: &str) -> Value {
+    let objects: Vec<_> = samples.iter().filter_map(|value| value.as_object()).collect();
+    // Lines of several kinds have a schema each.
+    let kinds: BTreeSet<&str> =
+        objects.iter().filter_map(|own| own.get("kind")?.as_str()).collect();
+    if objects.len() == samples.len() && kinds.len() > 1 && key == "line" {
+        let of_kind = |kind: &&str| {
+            let own: Vec<&Value> =
+                samples.iter().copied().filter(|value| value["kind"] == **kind).collect();
+            let mut schema = infer(&own, "object");
+            schema["properties"]["kind"] = json!({ "const": kind });
+            schema
+        };
+        return json!({ "oneOf": kinds.iter().map(of_kind).collect::<Vec<_>>() });
+    }
+    let mut types: BTreeSet<&str> = samples.iter().map(|value| kind_of(value)).collect();
+    if types.contains("number") {
+        types.remove("integer");
+    }
+    if NULLABLE.contains(&key) && types.contains("number") {
+        types.insert("null");
+    }
+    let mut schema = json!({});
+    let types: Vec<&str> = types.into_iter().collect();
+    match types[..] {
+        [] => return json!({}),
+        [one] => schema["type"] = one.into(),
+        _ => schema["type"] = json!(types),
+    }
+    let items: Vec<&Value> =
+        samples.iter().filter_map(|value| value.as_array()).flatten().collect();
+    if types.contains(&"array") && !items.is_empty() {
+        schema["items"] = infer(&items, "item");
+    }
+    if objects.is_empty() {
+        return schema;
+    }
+    if MAPS.contains(&key) {
+        let values: Vec<&Value> = objects.iter().flat_map(|own| own.values()).collect();
+        schema["additionalProperties"] = infer(&values, "entry");
+        return schema;
+    }
+    let mut by_key: BTreeMap<&String, Vec<&Value>> = BTreeMap::new();
+    for (key, value) in objects.iter().flat_map(|own| own.iter()) {
+        by_key.entry(key).or_default().push(value);
+    }
+    let required: Vec<&String> =
+        by_key.iter().filter(|(_, own)| own.len() == objects.len()).map(|(key, _)| *key).collect();
+    schema["required"] = json!(required);
+    let properties = by_key.iter().map(|(key, own)| ((*key).clone(), infer(own, key)));
+    schema["properties"] = Value::Object(properties.collect());
+    schema
+}
+
+/// What is wrong with `value`, with its place.
+pub fn check(schema: &Value, value: &Value, place: &str) -> Result<(), String> {
+    if let Some(options) = schema["oneOf"].as_array() {
+        let failures: Vec<String> =
+            options.iter().filter_map(|own| check(own, value, place).err()).collect();
+        return match options.len() - failures.len() {
+            1 => Ok(()),
+            count => Err(format!("{place}: fits {count} of the forms: {}", failures.join("; "))),
+        };
+    }
+    if let Some(only) = schema.get("const")
+        && only != value
+    {
+        return Err(format!("{place}: is {value}, not {only}"));
+    }
+    let kind = kind_of(value);
+    let allowed: Vec<&str> = match &schema["type"] {
+        Value::String(one) => vec![one],
+        Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
+        _ => vec![kind],
+    };
+    if !allowed.contains(&kind) && !(kind == "integer" && allowed.contains(&"number")) {
+        return Err(format!("{place}: is of type {kind}, not {allowed:?}"));
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        check(&schema["items"], item, &format!("{place}[{index}]"))?;
+    }
+    let Some(object) = value.as_object() else { return Ok(()) };
+    for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if !object.contains_key(key) {
+            return Err(format!("{place}: lacks {key}"));
+        }
+    }
+    for (key, own) in object {
+        let place = format!("{place}.{key}");
+        match (&schema["properties"][key], &schema["additionalProperties"]) {
+            // A reader may meet keys of later versions; the tests may not.
+            (Value::Null, Value::Null) => return Err(format!("{place}: is not described")),
+            (Value::Null, rest) => check(rest, own, &place)?,
+            (described, _) => check(described, own, &place)?,
+        }
+    }
+    Ok(())
+}
