@@ -185,7 +185,7 @@ impl<'a> ModelFlags<'a> {
                 "{path}: does not say what it was trained on; name a data set with --dataset"
             )));
         }
-        let is_known = datasets::catalog::find(&own).is_some() && !model.config.dataset_is_folder;
+        let is_known = datasets::is_named(&own) && !model.config.dataset_is_folder;
         let folder = beside.dataset.as_deref().filter(|place| short_name(place) != **place);
         match folder {
             Some(folder) if Path::new(folder).exists() => return Ok(folder.into()),
@@ -225,7 +225,7 @@ impl<'a> ModelFlags<'a> {
         reading: &ReadOptions,
     ) -> Result<Rc<Dataset>> {
         // The path of a folder needs no lookup.
-        let data_dir = data_dir.filter(|_| datasets::catalog::find(name).is_some());
+        let data_dir = data_dir.filter(|_| datasets::is_named(name));
         if let Some((own, place, options, dataset)) = &*self.read.borrow()
             && (own.as_str(), place.as_deref(), options) == (name, data_dir, reading)
         {
