@@ -23,6 +23,7 @@ mod pixels;
 mod published;
 mod read;
 mod remote;
+mod spread;
 
 use std::path::Path;
 

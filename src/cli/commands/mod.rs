@@ -79,6 +79,8 @@ struct ModelFlags<'a> {
     normalize: Option<&'a NormalizeSpec>,
     /// How images are read; where it says nothing, as for the training of a model.
     reading: ReadOptions,
+    /// Where the progress of reading is shown.
+    output: Output,
 }
 
 impl<'a> ModelFlags<'a> {
@@ -92,8 +94,10 @@ impl<'a> ModelFlags<'a> {
             data_dir: input.data_dir.as_deref(),
             normalize: input.normalize.as_ref(),
             reading: input.read.options(global.image_color(), 0),
+            output: global.output(),
         }
     }
+
     /// Prints the assumptions so far, each of them once.
     fn say(&self, output: &Output) {
         let mut said = Vec::new();
@@ -231,7 +235,7 @@ impl<'a> ModelFlags<'a> {
         {
             return Ok(Rc::clone(dataset));
         }
-        let dataset = Rc::new(datasets::load_with(name, data_dir, reading, &mut |_, _| {})?);
+        let dataset = Rc::new(data::load(name, data_dir, reading, &self.output)?);
         let place = data_dir.map(Path::to_path_buf);
         *self.read.borrow_mut() = Some((name.into(), place, reading.clone(), Rc::clone(&dataset)));
         Ok(dataset)
@@ -417,6 +421,7 @@ mod tests {
             data_dir: None,
             normalize: None,
             reading: ReadOptions::default(),
+            output: Output::new(false, true, false),
         };
         let options = ReadOptions::default();
         let load = |name: &str, data_dir: Option<&str>| {
