@@ -198,11 +198,16 @@ fn words_of_other_tools_get_what_is_here_instead() {
             "{arguments:?}: {message}"
         );
     }
-    for name in ["cifar10", "CIFAR-100", "kmnist"] {
+    for (name, said) in [
+        ("svhn", "not built in; give a folder"),
+        ("CIFAR-100", "it is called `cifar-100` here; `saliq data fetch cifar-100` gets it"),
+        ("emnist", "such as `emnist-letters`"),
+        ("kmnist", "Get it with `saliq data fetch kmnist`"),
+    ] {
         let output = saliq(&["train", "--dataset", name]);
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{error}");
-        assert!(error.contains(name) && error.contains("not built in; give a folder"), "{error}");
+        assert!(error.contains(name) && error.contains(said), "{error}");
     }
     assert!(
         refused_file("seed = 1\noptimizer = \"rmsprop\"\n", &[])

@@ -204,26 +204,31 @@ const VALUES: &[(&str, &[&str], &str)] = &[
         &["fashion", "fmnist"],
         "it is called `fashion-mnist` here, its small built-in part `fashion-mini`",
     ),
+    (
+        "dataset",
+        &["cifar", "cifar10"],
+        "it is called `cifar-10` here; `saliq data fetch cifar-10` gets it",
+    ),
+    (
+        "dataset",
+        &["cifar100"],
+        "it is called `cifar-100` here; `saliq data fetch cifar-100` gets it",
+    ),
+    (
+        "dataset",
+        &["emnist"],
+        "its parts have names, such as `emnist-letters`; `saliq data fetch emnist-letters` gets it",
+    ),
+    (
+        "dataset",
+        &["medmnist"],
+        "its parts have names, such as `pathmnist`; `saliq data fetch pathmnist` gets it",
+    ),
     ("dataset", &["digits", "mini"], "`mnist-mini` is built in"),
     (
         "dataset",
-        &[
-            "cifar",
-            "cifar10",
-            "cifar100",
-            "imagenet",
-            "tiny-imagenet",
-            "svhn",
-            "stl10",
-            "celeba",
-            "kmnist",
-            "emnist",
-            "qmnist",
-            "medmnist",
-            "usps",
-            "omniglot",
-        ],
-        "it is not built in; give a folder with its images and labels as four IDX files",
+        &["imagenet", "tiny-imagenet", "svhn", "stl10", "celeba", "usps", "omniglot"],
+        "it is not built in; give a folder of pictures, or a file of another format that is read",
     ),
 ];
 
@@ -339,6 +344,10 @@ mod tests {
         );
         assert!(
             of_value("dataset", "CIFAR-10", [])
+                .is_some_and(|said| said.to_string().contains("data fetch cifar-10"))
+        );
+        assert!(
+            of_value("dataset", "SVHN", [])
                 .is_some_and(|said| said.to_string().contains("not built in"))
         );
         let levels = of_value("act-quant", "LSQ+", ["pact", "lsq", "lsq-plus"]);

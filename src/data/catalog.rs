@@ -1,6 +1,9 @@
 //! The named data sets: their contents, mirrors, checksums, and the embedded mini sets.
 
-use super::dataset::{Dataset, Details, Split};
+use super::{
+    dataset::{Dataset, Details, Split},
+    remote,
+};
 use crate::config::{PixelNormalization, Shape, pointers};
 
 /// One of the four files of a set.
@@ -193,6 +196,11 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     CATALOG.iter().find(|entry| entry.name == name)
 }
 
+/// Whether `name` is that of a data set that is looked up in several places.
+pub fn is_named(name: &str) -> bool {
+    find(name).is_some() || remote::find(name).is_some()
+}
+
 /// A data set with the published sizes of the named set and black images of its first class, for
 /// computations that depend only on the sizes. `None` for other names.
 pub fn blank(name: &str) -> Option<Dataset> {
@@ -214,19 +222,23 @@ pub fn blank(name: &str) -> Option<Dataset> {
     })
 }
 
+/// The names of all sets.
+fn names() -> impl Iterator<Item = &'static str> {
+    CATALOG.iter().map(|entry| entry.name).chain(remote::SETS.iter().map(|set| set.name))
+}
+
 /// The known name that `name` probably misspells, if there is one.
 pub fn suggest(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase().replace('_', "-");
-    CATALOG
-        .iter()
-        .map(|entry| (strsim::jaro_winkler(&name, entry.name), entry.name))
+    names()
+        .map(|known| (strsim::jaro_winkler(&name, known), known))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .and_then(|(similarity, known)| (similarity > 0.8).then_some(known))
 }
 
 /// ` (did you mean X?)` or nothing, followed by the list of all names.
 pub(crate) fn hint(name: &str) -> String {
-    let names: Vec<&str> = CATALOG.iter().map(|entry| entry.name).collect();
+    let names: Vec<&str> = names().collect();
     let meant = match pointers::of_value("dataset", name, []) {
         Some(said) => format!(": {said}"),
         None => suggest(name).map(|known| format!(", did you mean {known}?")).unwrap_or_default(),

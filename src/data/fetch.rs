@@ -2,6 +2,8 @@
 //! stopped, is checked against pinned SHA-256 sums of the decompressed files, and gets its name
 //! only when it is whole.
 
+mod remote;
+
 use std::{
     fs::{self, File, TryLockError},
     io::{self, BufReader, Read, Seek, SeekFrom, Write},
@@ -88,6 +90,9 @@ pub enum Progress<'a> {
 /// file with the right checksum, or if another process downloads it; [`Error::Format`] if a
 /// different file has the name of one; [`Error::Io`] if it cannot be written.
 pub fn fetch(name: &str, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
+    if let Some(set) = super::remote::find(name) {
+        return remote::fetch(&Fetcher::new(), set, into, progress);
+    }
     let entry = catalog::find(name)
         .ok_or_else(|| Error::Usage(format!("unknown data set '{name}'{}", catalog::hint(name))))?;
     if entry.embedded.is_some() {
@@ -96,6 +101,20 @@ pub fn fetch(name: &str, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) ->
         )));
     }
     Fetcher::new().fetch(entry, into, progress)
+}
+
+/// A file to download.
+struct Wanted<'a> {
+    /// The data set that it belongs to.
+    set: &'a str,
+    /// Its name, for people.
+    file: &'a str,
+    /// Its addresses, the preferred one first.
+    urls: Vec<String>,
+    /// Most bytes that it can have.
+    limit: u64,
+    /// Whether the part is the file, or why not.
+    check: &'a dyn Fn(&mut File) -> Result<(), String>,
 }
 
 /// How one attempt failed.
@@ -178,11 +197,34 @@ impl Fetcher {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<()> {
         let target = folder.join(format!("{}.gz", file.name));
-        let part_path = folder.join(format!("{}.gz.part", file.name));
+        let address = |mirror: &&str| format!("{mirror}{}.gz", file.name);
+        let check = |part: &mut File| verify_part(part, file);
+        let wanted = Wanted {
+            set: entry.name,
+            file: file.name,
+            urls: entry.mirrors.iter().map(address).collect(),
+            limit: file.bytes + GZIP_OVERHEAD,
+            check: &check,
+        };
+        self.get(&wanted, &target, progress)?;
+        progress(Progress::Finished { file: file.name });
+        Ok(())
+    }
+
+    /// Downloads a file to `target`, by way of `target.part`, which is continued if it is there.
+    fn get(
+        &self,
+        wanted: &Wanted<'_>,
+        target: &Path,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<()> {
+        let mut part_path = target.as_os_str().to_owned();
+        part_path.push(".part");
+        let part_path = PathBuf::from(part_path);
         let mut part = open_part(&part_path)?;
         // The process may have stopped between the last byte and the renaming.
-        let whole = length(&part, &part_path)? > 0 && verify_part(&mut part, file).is_ok();
-        if !whole && let Err(error) = self.download(entry, file, &mut part, &part_path, progress) {
+        let whole = length(&part, &part_path)? > 0 && (wanted.check)(&mut part).is_ok();
+        if !whole && let Err(error) = self.download(wanted, &mut part, &part_path, progress) {
             if length(&part, &part_path)? == 0 {
                 // There is nothing to resume. The download's error matters more than this one's.
                 let _ = fs::remove_file(&part_path);
@@ -190,34 +232,30 @@ impl Fetcher {
             return Err(error);
         }
         part.sync_all().map_err(Error::io("cannot write", &part_path))?;
-        fs::rename(&part_path, &target)
-            .map_err(Error::io("cannot put the download in place", &target))?;
-        progress(Progress::Finished { file: file.name });
-        Ok(())
+        fs::rename(&part_path, target)
+            .map_err(Error::io("cannot put the download in place", target))
     }
 
     /// Fills `part` from the first mirror that delivers the published file.
     fn download(
         &self,
-        entry: &Entry,
-        file: &PinnedFile,
+        wanted: &Wanted<'_>,
         part: &mut File,
         part_path: &Path,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<()> {
         let mut reasons = Vec::new();
-        for mirror in entry.mirrors {
-            let url = format!("{mirror}{}.gz", file.name);
+        for url in &wanted.urls {
             let mut attempts = 0;
             loop {
                 let before = length(part, part_path)?;
-                let (reason, again) = match self.attempt(&url, file, part, part_path, progress) {
+                let (reason, again) = match self.attempt(url, wanted, part, part_path, progress) {
                     Ok(()) => return Ok(()),
                     Err(Failure::Local(error)) => return Err(error),
                     Err(Failure::Retry(reason)) => (reason, true),
                     Err(Failure::NextMirror(reason)) => (reason, false),
                 };
-                progress(Progress::Failed { file: file.name, url: &url, reason: &reason });
+                progress(Progress::Failed { file: wanted.file, url, reason: &reason });
                 attempts += u32::from(length(part, part_path)? < before + WORTHWHILE);
                 if !again || attempts >= ATTEMPTS {
                     reasons.push(format!("{url}: {reason}"));
@@ -230,8 +268,8 @@ impl Fetcher {
         Err(Error::Download(format!(
             "could not download {} of {}: {}; check the connection and run the command again (it \
              goes on where it stopped), or put the files into {folder} yourself",
-            file.name,
-            entry.name,
+            wanted.file,
+            wanted.set,
             reasons.join("; ")
         )))
     }
@@ -240,13 +278,13 @@ impl Fetcher {
     fn attempt(
         &self,
         url: &str,
-        file: &PinnedFile,
+        wanted: &Wanted<'_>,
         part: &mut File,
         part_path: &Path,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), Failure> {
         let local = |error| Failure::Local(Error::io("cannot write", part_path)(error));
-        let limit = file.bytes + GZIP_OVERHEAD;
+        let (file, limit) = (wanted.file, wanted.limit);
         let too_large = |what: &str| format!("{what}, more than the {limit} expected at most");
 
         let mut have = length(part, part_path).map_err(Failure::Local)?;
@@ -299,7 +337,7 @@ impl Fetcher {
         }
         part.set_len(start).map_err(local)?;
         part.seek(SeekFrom::Start(start)).map_err(local)?;
-        progress(Progress::Started { file: file.name, url, resumed_at: start, total });
+        progress(Progress::Started { file, url, resumed_at: start, total });
 
         let mut body = response.into_body().into_reader();
         let (mut buffer, mut bytes) = (vec![0; 1 << 16], start);
@@ -319,7 +357,7 @@ impl Fetcher {
                 return Err(Failure::NextMirror(too_large("sends more than it should")));
             }
             part.write_all(&buffer[..read]).map_err(local)?;
-            progress(Progress::Advanced { file: file.name, bytes, total });
+            progress(Progress::Advanced { file, bytes, total });
             // A server that sends single bytes would never time out.
             if mark.0.elapsed() >= self.patience {
                 if bytes < mark.1 + SLOWEST {
@@ -335,7 +373,7 @@ impl Fetcher {
         if let Some(total) = total.filter(|&total| bytes < total) {
             return Err(Failure::Retry(format!("broke off after {bytes} of {total} bytes")));
         }
-        verify_part(part, file).or_else(|reason| {
+        (wanted.check)(part).or_else(|reason| {
             part.set_len(0).map_err(local)?;
             // A continued file may consist of halves from two mirrors that do not match, so it is
             // tried once more from the beginning.

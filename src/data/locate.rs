@@ -9,6 +9,7 @@ use super::{
     catalog::{self, CATALOG, Entry},
     format::Files,
     published::verify_file,
+    remote::{self, RemoteSet},
 };
 use crate::{Error, Result, config::Shape, files::cache_dir};
 
@@ -54,6 +55,8 @@ pub(super) struct Located {
     pub folder: Option<PathBuf>,
     /// Its files.
     pub files: Files,
+    /// Names of the classes, for files that have none; may be empty.
+    pub class_names: &'static [&'static str],
 }
 
 /// The folders to look in, in order of precedence.
@@ -104,12 +107,34 @@ impl Places {
     /// [`Error::Data`] that lists the places, the files that a folder lacks, or names similar to
     /// `name`.
     pub fn locate(&self, name: &str) -> Result<Located> {
-        let Some(entry) = catalog::find(name) else { return at_path(name) };
+        let Some(entry) = catalog::find(name) else {
+            // A folder of that name here is the user's own.
+            let remote = remote::find(name).filter(|_| !Path::new(name).exists());
+            return remote.map_or_else(|| at_path(name), |set| self.fetched(set));
+        };
         let (folder, files) = match Files::built_in(entry) {
             Some(files) => (None, files),
             None => self.find(entry).map(|(folder, files)| (Some(folder), files))?,
         };
-        Ok(Located { entry: Some(entry), name: entry.name.into(), folder, files })
+        Ok(Located { entry: Some(entry), name: entry.name.into(), folder, files, class_names: &[] })
+    }
+
+    /// The set that `saliq data fetch` stored in one of the places.
+    fn fetched(&self, set: &RemoteSet) -> Result<Located> {
+        let places = [&self.data_dir, &self.environment, &self.cache, &self.system];
+        let mut looked = Vec::new();
+        for folder in places.into_iter().flatten().map(|place| place.join(set.name)) {
+            if set.is_in(&folder) {
+                let located = at_path(&folder.display().to_string())?;
+                return Ok(Located { name: set.name.into(), ..located });
+            }
+            looked.push(folder.display().to_string());
+        }
+        Err(Error::Data(format!(
+            "data set {name} not found; looked in {}. Get it with `saliq data fetch {name}`",
+            looked.join(", "),
+            name = set.name
+        )))
     }
 
     /// The first folder with all four files of `entry`, or an error that lists the folders that
@@ -156,7 +181,17 @@ impl Places {
             licence: entry.licence.into(),
             embedded: entry.embedded.is_some(),
         };
-        CATALOG.iter().map(row).collect()
+        let remote = |set: &RemoteSet| Listing {
+            name: set.name.into(),
+            shape: set.shape,
+            classes: set.classes,
+            train: set.train,
+            test: set.test,
+            found: self.fetched(set).ok().and_then(|located| located.folder),
+            licence: set.licence.into(),
+            embedded: false,
+        };
+        CATALOG.iter().map(row).chain(remote::SETS.iter().map(remote)).collect()
     }
 }
 
@@ -182,7 +217,10 @@ fn at_path(name: &str) -> Result<Located> {
     let resolved = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let own = resolved.file_name().map(|own| own.to_string_lossy().into_owned());
     let name = own.unwrap_or_else(|| name.into());
-    Ok(Located { entry: None, name, folder: Some(path.into()), files })
+    // A set that was fetched is the same under its path.
+    let fetched = remote::find(&name).filter(|set| set.is_in(path));
+    let class_names = fetched.map_or(&[][..], |set| set.class_names);
+    Ok(Located { entry: None, name, folder: Some(path.into()), files, class_names })
 }
 
 /// The error for a `name` that is neither a named set nor a path; it suggests similar names.

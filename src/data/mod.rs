@@ -22,10 +22,12 @@ mod parse;
 mod pixels;
 mod published;
 mod read;
+mod remote;
+mod spread;
 
 use std::path::Path;
 
-pub use catalog::blank;
+pub use catalog::{blank, is_named};
 pub use dataset::{Dataset, Details, Skipped, Split, digest, tail_length};
 #[cfg(feature = "cli")]
 pub use fetch::{Progress, fetch};
@@ -175,6 +177,9 @@ fn assemble(
     let class_names = match (located.entry, class_names) {
         (Some(entry), _) => entry.class_names.iter().map(ToString::to_string).collect(),
         (None, Some(names)) => names,
+        (None, None) if located.class_names.len() == classes as usize => {
+            located.class_names.iter().map(ToString::to_string).collect()
+        }
         (None, None) => (0..classes).map(|class| class.to_string()).collect(),
     };
     let Part { split: train, files: train_files, .. } = train;

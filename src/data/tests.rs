@@ -46,6 +46,28 @@ fn found(places: &Places, name: &str) -> Option<PathBuf> {
     places.list().into_iter().find(|row| row.name == name).unwrap().found
 }
 
+/// A set that `fetch` stored has its name and its classes, by name and by path; a folder with that
+/// name here is a user's own.
+#[test]
+fn fetched_sets_are_found_by_name() {
+    let root = tempfile::tempdir().unwrap();
+    let places = places(root.path());
+    let error = read_from("kmnist", &places).unwrap_err().to_string();
+    assert!(error.contains("Get it with `saliq data fetch kmnist`"), "{error}");
+    let folder = root.path().join("cache/kmnist");
+    write_set(&folder, 10);
+    assert_eq!(found(&places, "kmnist"), None, "the files are those of another source");
+    for name in NAMES {
+        fs::rename(folder.join(name), folder.join(format!("{name}.gz"))).unwrap();
+    }
+    assert_eq!(found(&places, "kmnist"), Some(folder.clone()));
+    let path = folder.to_str().unwrap();
+    for dataset in [read_from("kmnist", &places).unwrap(), read_from(path, &places).unwrap()] {
+        assert_eq!((&dataset.name[..], &dataset.class_names[3][..]), ("kmnist", "tsu"));
+        assert!(!dataset.is_named() && dataset.source == path);
+    }
+}
+
 #[test]
 fn places_are_searched_in_order() {
     let root = tempfile::tempdir().unwrap();

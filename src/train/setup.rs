@@ -16,24 +16,30 @@ pub(super) fn splits(
     dataset: &Dataset,
 ) -> Result<(Split, Option<Split>, Split)> {
     let (mut train, mut test) = (dataset.train.clone(), dataset.test.clone());
-    if let Some(limit) = config.train_limit {
-        train.truncate(limit as usize, dataset.shape);
-    }
+    // Images that the files set apart come before a part of the training images.
+    let own = dataset.details.validation.as_ref().filter(|_| config.validation_share > 0.0);
+    let share = if own.is_some() { 0.0 } else { config.validation_share };
+    let limit = config.train_limit.map_or(usize::MAX, |limit| limit as usize);
+    let in_order = dataset.is_in_order_of_classes() && (limit < train.len() || share > 0.0);
+    let held_out = if in_order {
+        let (rest, held_out) = train.spread(limit, share, config.seed, dataset.shape);
+        train = rest;
+        held_out
+    } else {
+        train.truncate(limit, dataset.shape);
+        train.split_off_tail(share, dataset.shape)
+    };
     if let Some(limit) = config.test_limit {
         test.truncate(limit as usize, dataset.shape);
     }
-    // Images that the files set apart come before a part of the training images.
-    let own = || dataset.details.validation.clone();
-    let validation = (config.validation_share > 0.0).then(|| {
-        own().unwrap_or_else(|| train.split_off_tail(config.validation_share, dataset.shape))
-    });
+    let validation = own.cloned().unwrap_or(held_out);
     if train.is_empty() || test.is_empty() {
         return Err(Error::Data(format!(
             "{}: no images are left to train on or to test with; raise the limits",
             dataset.name
         )));
     }
-    Ok((train, validation.filter(|split| !split.is_empty()), test))
+    Ok((train, Some(validation).filter(|split| !split.is_empty()), test))
 }
 
 /// Largest number of floating-point operations per dispatch. Windows resets a device that is busy

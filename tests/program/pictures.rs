@@ -226,3 +226,58 @@ fn maps_by_channel() {
     assert!(grid().contains("of each colour channel"));
     assert_eq!(own, maps());
 }
+
+/// The first images in file order would be of one class.
+#[test]
+fn limits_take_every_class_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    let (config, photos, out) = (at("one.toml"), at("photos"), at("limited"));
+    let train = ["train", "--config", text(&config), "--dataset", text(&photos), "--force"];
+    let said = |flags: &[&str]| {
+        let output = run(&[&train[..], &["--out", text(&out)], flags].concat());
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let both = said(&["--train-limit", "6", "--validation-share", "0.34", "--epochs", "1"]);
+    let note = "in the order of classes; --train-limit and --validation-share take every class";
+    assert!(both.contains(note), "{both}");
+    let lines = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    assert!(lines.contains("validation_accuracy"), "{lines}");
+    let model = |flags: &[&str]| {
+        said(&[&["--train-limit", "4", "--epochs", "1"], flags].concat());
+        fs::read(out.join("model.safetensors")).unwrap()
+    };
+    assert_eq!(model(&[]), model(&[]));
+    assert!(!said(&["--epochs", "1"]).contains("order of classes"));
+    assert!(said(&["--test-limit", "3"]).contains("--test-limit: of the 2 classes"));
+}
+
+/// Flags of reading where other commands read images for a model.
+#[test]
+fn every_command_that_reads_images_takes_their_size() {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    let large = at("large");
+    for (class, name) in ["left", "right"].iter().enumerate() {
+        for split in ["train", "test"] {
+            let place = large.join(split).join(name);
+            fs::create_dir_all(&place).unwrap();
+            let picture = GrayImage::from_pixel(2 * COLUMNS, 2 * ROWS, Luma([100 * class as u8]));
+            picture.save(place.join("1.png")).unwrap();
+        }
+    }
+    let (model, config, out) = (at("run"), at("one.toml"), at("quantized"));
+    let data = ["--dataset", text(&large)];
+    let size = ["--image-size", "12,10", "--color", "rgb"];
+    let quantize = ["quantize", text(&model), "--bits", "8", "--all-layers", "--out", text(&out)];
+    assert!(refused(1, &[&quantize[..], &data].concat()).contains("the model takes [3, 12, 10]"));
+    succeed(&[&quantize[..], &data, &size].concat());
+    let packed = at("model.packed");
+    let export = ["export", text(&model), "--format", "packed", "--out", text(&packed)];
+    succeed(&[&export[..], &data, &size].concat());
+    let cost = ["cost", text(&config), "--dataset", text(&large), "--image-size", "6,5"];
+    assert_eq!(json(&cost)["layers"][0]["parameters"], 6 * 5 * 2 + 2);
+}

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::NetworkArgs;
+use super::{NetworkArgs, data::ReadArgs};
 use crate::config::QuantizationOverrides;
 
 /// How operations are counted.
@@ -54,4 +54,7 @@ pub struct CostArgs {
     /// folder, /usr/share/datasets]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data_dir: Option<PathBuf>,
+    /// How the images are read; where this says nothing, as for the training of the model.
+    #[command(flatten)]
+    pub read: ReadArgs,
 }

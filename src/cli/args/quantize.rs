@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::NetworkArgs;
+use super::{NetworkArgs, data::ReadArgs};
 use crate::{
     Error, Result,
     config::{
@@ -140,6 +140,9 @@ pub struct QuantizeArgs {
     /// folder, /usr/share/datasets]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data_dir: Option<PathBuf>,
+    /// How the images are read; where this says nothing, as for the training of the model.
+    #[command(flatten)]
+    pub read: ReadArgs,
     /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: the model's
     /// own]
     ///

@@ -4,10 +4,7 @@ use std::path::Path;
 
 use crate::{
     Result,
-    cli::{
-        args::{Accounting, CostArgs, GlobalArgs},
-        output::Output,
-    },
+    cli::args::{Accounting, CostArgs, GlobalArgs},
     config::{
         DatasetInfo, NetworkChoice, NetworkConfig, PartialRunConfig, QuantizationConfig, Shape,
         resolve,
@@ -27,7 +24,7 @@ use crate::{
 /// [`crate::Error`] for an invalid model or configuration, or for bits that do not fit it.
 pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
-    let (network, quantization, packed_file_bytes) = subject(args, &output)?;
+    let (network, quantization, packed_file_bytes) = subject(args, global)?;
     match args.accounting {
         Accounting::Executed => {
             let cost = Cost { packed_file_bytes, ..Cost::new(&network, &quantization)? };
@@ -50,7 +47,7 @@ pub fn run(args: &CostArgs, global: &GlobalArgs) -> Result<()> {
 /// packed file.
 fn subject(
     args: &CostArgs,
-    output: &Output,
+    global: &GlobalArgs,
 ) -> Result<(NetworkConfig, QuantizationConfig, Option<u64>)> {
     let configuration = match &args.subject {
         None => PartialRunConfig::default(),
@@ -63,10 +60,11 @@ fn subject(
                 dataset: args.dataset.as_deref(),
                 data_dir: args.data_dir.as_deref(),
                 normalize: None,
-                reading: Default::default(),
+                reading: args.read.options(global.image_color(), 0),
+                output: global.output(),
             };
             let model = flags.open(path)?;
-            flags.say(output);
+            flags.say(&global.output());
             // A model has no α's for bits that it was not trained with: its cost can be counted,
             // but no file can be written.
             let packed =
@@ -80,7 +78,7 @@ fn subject(
         Some(text) => configuration.with_network(NetworkChoice::find(text)?.table()),
         None => configuration,
     };
-    let info = images_of(&configuration, args)?;
+    let info = images_of(&configuration, args, global)?;
     let config = resolve(configuration, &info)?;
     let quantization = args.quantization.apply(&config.quantization, &config.network)?;
     Ok((config.network, quantization, None))
@@ -99,7 +97,11 @@ fn is_model(path: &Path) -> bool {
 
 /// Shape and number of classes of the images: from the configuration, from a known data set, or
 /// from the data set found.
-fn images_of(configuration: &PartialRunConfig, args: &CostArgs) -> Result<DatasetInfo> {
+fn images_of(
+    configuration: &PartialRunConfig,
+    args: &CostArgs,
+    global: &GlobalArgs,
+) -> Result<DatasetInfo> {
     let name = args.dataset.as_deref().unwrap_or(configuration.dataset_name());
     let info = |shape: Shape, classes: u32| DatasetInfo { name: name.into(), shape, classes };
     let own = configuration.network.as_ref().and_then(|network| network.input.zip(network.classes));
@@ -115,7 +117,8 @@ fn images_of(configuration: &PartialRunConfig, args: &CostArgs) -> Result<Datase
         return Ok(info(known.shape, known.class_names.len() as u32));
     }
     let data_dir = args.data_dir.as_deref().or(configuration.data_dir.as_deref());
-    let dataset = data::load_with(name, data_dir, &configuration.reading(), &mut |_, _| {})?;
+    let reading = args.read.options(global.image_color(), 0).over(configuration.reading());
+    let dataset = super::data::load(name, data_dir, &reading, &global.output())?;
     Ok(dataset.info())
 }
 

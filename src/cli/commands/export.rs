@@ -10,7 +10,6 @@ use crate::{
     Error, Result,
     cli::{
         args::{ExportArgs, ExportFormat, ExportInput, GlobalArgs, Split},
-        output::Output,
         progress::Progress,
         words::worded,
     },
@@ -57,7 +56,7 @@ struct Exported {
 pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     check(args)?;
     let output = global.output();
-    let (original, dataset) = opened(args, &output)?;
+    let (original, dataset) = opened(args, global)?;
     let fold = args.fold_batch_norm || args.format != ExportFormat::Safetensors;
     let norms = original.graph.ops.iter();
     let norms = norms.filter(|op| fold && matches!(op.kind, OpKind::BatchNorm(_)));
@@ -124,7 +123,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
 
 /// The model, with the normalisation of its pixels determined if the format needs it, and the data
 /// set of `--verify`.
-fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Rc<Dataset>>)> {
+fn opened(args: &ExportArgs, global: &GlobalArgs) -> Result<(Model, Option<Rc<Dataset>>)> {
     let flags = super::ModelFlags {
         assumed: Default::default(),
         read: Default::default(),
@@ -133,13 +132,14 @@ fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Rc<Datase
         dataset: args.dataset.as_deref(),
         data_dir: args.data_dir.as_deref(),
         normalize: args.normalize.as_ref(),
-        reading: Default::default(),
+        reading: args.read.options(global.image_color(), 0),
+        output: global.output(),
     };
     let mut model = flags.open(&args.model)?;
     model.require_alphas()?;
     if args.verify.is_some() {
         let (dataset, _) = flags.data(&mut model)?;
-        flags.say(output);
+        flags.say(&global.output());
         return Ok((model, Some(dataset)));
     }
     let images = flags.images(&model)?;
@@ -151,11 +151,13 @@ fn opened(args: &ExportArgs, output: &Output) -> Result<(Model, Option<Rc<Datase
     match flags.normalize(&mut model, images) {
         Err(error @ Error::Unsaid { .. }) if may_be_open => {
             let reason = crate::plain(&worded(&error));
-            output.note(&format!("{reason}; {} will not say it either", args.out.display()))
+            global
+                .output()
+                .note(&format!("{reason}; {} will not say it either", args.out.display()))
         }
         settled => settled?,
     }
-    flags.say(output);
+    flags.say(&global.output());
     Ok((model, None))
 }
 

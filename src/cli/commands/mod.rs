@@ -85,6 +85,8 @@ struct ModelFlags<'a> {
     normalize: Option<&'a NormalizeSpec>,
     /// How images are read; where it says nothing, as for the training of a model.
     reading: ReadOptions,
+    /// Where the progress of reading is shown.
+    output: Output,
 }
 
 impl<'a> ModelFlags<'a> {
@@ -98,8 +100,10 @@ impl<'a> ModelFlags<'a> {
             data_dir: input.data_dir.as_deref(),
             normalize: input.normalize.as_ref(),
             reading: input.read.options(global.image_color(), 0),
+            output: global.output(),
         }
     }
+
     /// Prints the assumptions so far, each of them once.
     fn say(&self, output: &Output) {
         let mut said = Vec::new();
@@ -191,7 +195,7 @@ impl<'a> ModelFlags<'a> {
                 "{path}: does not say what it was trained on; name a data set with --dataset"
             )));
         }
-        let is_known = datasets::catalog::find(&own).is_some() && !model.config.dataset_is_folder;
+        let is_known = datasets::is_named(&own) && !model.config.dataset_is_folder;
         let folder = beside.dataset.as_deref().filter(|place| short_name(place) != **place);
         match folder {
             Some(folder) if Path::new(folder).exists() => return Ok(folder.into()),
@@ -231,13 +235,13 @@ impl<'a> ModelFlags<'a> {
         reading: &ReadOptions,
     ) -> Result<Rc<Dataset>> {
         // The path of a folder needs no lookup.
-        let data_dir = data_dir.filter(|_| datasets::catalog::find(name).is_some());
+        let data_dir = data_dir.filter(|_| datasets::is_named(name));
         if let Some((own, place, options, dataset)) = &*self.read.borrow()
             && (own.as_str(), place.as_deref(), options) == (name, data_dir, reading)
         {
             return Ok(Rc::clone(dataset));
         }
-        let dataset = Rc::new(datasets::load_with(name, data_dir, reading, &mut |_, _| {})?);
+        let dataset = Rc::new(data::load(name, data_dir, reading, &self.output)?);
         let place = data_dir.map(Path::to_path_buf);
         *self.read.borrow_mut() = Some((name.into(), place, reading.clone(), Rc::clone(&dataset)));
         Ok(dataset)
@@ -423,6 +427,7 @@ mod tests {
             data_dir: None,
             normalize: None,
             reading: ReadOptions::default(),
+            output: Output::new(false, true, false),
         };
         let options = ReadOptions::default();
         let load = |name: &str, data_dir: Option<&str>| {

@@ -76,7 +76,8 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
         dataset: args.dataset.as_deref(),
         data_dir: args.data_dir.as_deref(),
         normalize: args.normalize.as_ref(),
-        reading: Default::default(),
+        reading: args.read.options(global.image_color(), 0),
+        output: global.output(),
     };
     let file = ModelFile::open(&args.model)?;
     let quantizers = file.quantizers();

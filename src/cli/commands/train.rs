@@ -14,7 +14,7 @@ use crate::{
         words::phrased,
     },
     config::{Normalize, PartialRunConfig, RunConfig},
-    data::{Dataset, Split, tail_length},
+    data::Dataset,
     gpu::Gpu,
     graph::ParameterLayout,
     logs::RunLogs,
@@ -91,7 +91,7 @@ pub(super) fn resolve_on(
     output: &Output,
 ) -> Result<(RunConfig, Option<ModelFile>)> {
     let (mut config, init) = resolve_for(settings, dataset, output)?;
-    warn_of_lost_classes(&config, dataset, output);
+    note_order_of_classes(&config, dataset, output);
     // config.toml must repeat the run from any working directory; the model's metadata has only the
     // name.
     if let Some(folder) = DataLocation::of(dataset).dataset.filter(|_| !dataset.is_named()) {
@@ -101,38 +101,37 @@ pub(super) fn resolve_on(
     Ok((config, init))
 }
 
-/// Warns of limits that leave no image of some class: folders of pictures are sorted by class.
-fn warn_of_lost_classes(config: &RunConfig, dataset: &Dataset, output: &Output) {
-    let warn = |flag: &str, part: &str, split: &Split, kept: std::ops::Range<usize>| {
-        let has = |labels: &[u32]| labels.iter().collect::<BTreeSet<_>>().len();
-        let (all, left) = (has(&split.labels), has(&split.labels[kept]));
-        if left < all {
-            output.warn(&format!(
-                "{flag}: of the {all} classes of {}, {left} are left in the {part} images, which \
-                 are in file order",
-                dataset.name
-            ));
-        }
-    };
-    if dataset.details.train_files.is_empty() {
+/// Says how limits choose among images that are in the order of their classes, as in folders of
+/// pictures, and warns of one that leaves no image of some class.
+fn note_order_of_classes(config: &RunConfig, dataset: &Dataset, output: &Output) {
+    let flags = [
+        ("--train-limit", config.train_limit.is_some_and(|own| dataset.train.len() > own as usize)),
+        (
+            "--validation-share",
+            config.validation_share > 0.0 && dataset.details.validation.is_none(),
+        ),
+    ];
+    let flags: Vec<_> = flags.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag).collect();
+    if dataset.is_in_order_of_classes() && !flags.is_empty() {
+        output.note(&format!(
+            "{}: images are in the order of classes; {} {} every class alike, chosen by --seed",
+            dataset.name,
+            flags.join(" and "),
+            if flags.len() == 1 { "takes" } else { "take" }
+        ));
+    }
+    let Some(limit) = config.test_limit.filter(|_| !dataset.details.test_files.is_empty()) else {
         return;
-    }
-    let (train, test) = (&dataset.train, &dataset.test);
-    let limit = |limit: Option<u32>, split: &Split| {
-        limit.map_or(split.len(), |limit| split.len().min(limit as usize))
     };
-    let count = limit(config.train_limit, train);
-    let held_out = match dataset.details.validation {
-        Some(_) => 0,
-        None => tail_length(count, config.validation_share),
-    };
-    match (config.train_limit, held_out) {
-        (_, 1..) => warn("--validation-share", "training", train, 0..count - held_out),
-        (Some(_), _) => warn("--train-limit", "training", train, 0..count),
-        _ => {}
-    }
-    if config.test_limit.is_some() {
-        warn("--test-limit", "test", test, 0..limit(config.test_limit, test));
+    let has = |labels: &[u32]| labels.iter().collect::<BTreeSet<_>>().len();
+    let labels = &dataset.test.labels;
+    let (all, left) = (has(labels), has(&labels[..labels.len().min(limit as usize)]));
+    if left < all {
+        output.warn(&format!(
+            "--test-limit: of the {all} classes of {}, {left} are left in the test images, which \
+             are in file order",
+            dataset.name
+        ));
     }
 }
 

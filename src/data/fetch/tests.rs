@@ -1,6 +1,7 @@
 //! Downloads from a small server on this machine that misbehaves on request.
 
 mod hostile;
+mod remote;
 mod server;
 
 use std::io::Write;
