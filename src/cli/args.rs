@@ -35,7 +35,7 @@ pub use data::{
 pub use drop::DropArgs;
 pub use eval::{Engine, EvalArgs, ModelInputArgs, NetworkArgs, Split};
 pub use explain::{ExplainArgs, ExplainOutput, ExplainTarget, Indices};
-pub use export::{ExportArgs, ExportFormat, ExportInput};
+pub use export::{ExportArgs, ExportFormat, ExportInput, ExportPixels, ExportRescale};
 pub use import::ImportArgs;
 pub use judge::JudgedMethodArgs;
 pub use networks::NetworksArgs;

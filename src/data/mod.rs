@@ -95,7 +95,8 @@ pub fn from_files(name: &str, contents: [Vec<u8>; 4]) -> Result<Dataset> {
     let entry = catalog::find(name)
         .ok_or_else(|| crate::Error::Data(format!("{name}{}", catalog::hint(name))))?;
     let files = Files::in_memory(entry, contents.map(Into::into));
-    let located = Located { entry: Some(entry), name: name.into(), folder: None, files };
+    let (name, folder) = (name.into(), None);
+    let located = Located { entry: Some(entry), name, folder, files, class_names: &[] };
     read_located(located, &ReadOptions::default(), &mut |_, _| {})
 }
 

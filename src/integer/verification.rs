@@ -6,8 +6,8 @@ use crate::{
     config::{PixelNormalization, Shape},
     data::Split,
     deploy::{
-        ActivationGrid, CProgram, DeployableActivation, DeployableModel, Finding, Operation,
-        Verification, first_highest,
+        ActivationGrid, COptions, CProgram, DeployableActivation, DeployableModel, Finding,
+        Operation, Verification, first_highest,
         onnx::{Interpreter, OnnxInput, OnnxOptions, follow, onnx_model},
     },
     gpu::{Gpu, Recording},
@@ -29,6 +29,8 @@ pub enum Written<'a> {
     Model(&'a [u8]),
     /// The text of a C header, and what its names start with.
     C(&'a str, &'a str),
+    /// The same of a header that was made with options.
+    CWith(&'a str, &'a str, COptions),
 }
 
 /// The file as something to run.
@@ -57,8 +59,11 @@ impl Reader {
                 Reader { exact: graph(&read)?.1, input: OnnxInput::Image, program: None }
             }
             Written::C(header, prefix) => {
+                return Reader::new(model, Written::CWith(header, prefix, COptions::default()));
+            }
+            Written::CWith(header, prefix, options) => {
                 let (deployed, exact) = graph(model)?;
-                let program = CProgram::compile(header, prefix, &deployed)?;
+                let program = CProgram::compile_with(header, prefix, &deployed, options)?;
                 Reader { exact, input: OnnxInput::Image, program: Some(program) }
             }
         })

@@ -2,6 +2,7 @@
 //! as integer inference.
 
 mod networks;
+mod together;
 
 use std::{
     io::Write,

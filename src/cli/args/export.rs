@@ -31,6 +31,24 @@ pub enum ExportInput {
     Normalized,
 }
 
+/// The order of the bytes of an image that a C header reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportPixels {
+    /// [channel][row][column].
+    Chw,
+    /// [row][column][channel], as most cameras give them.
+    Hwc,
+}
+
+/// How a C header makes levels of sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportRescale {
+    /// With floats: exactly the levels of `--engine integer`.
+    Float,
+    /// With a multiplier of 32 bits and a shift, for processors without floats.
+    Integer,
+}
+
 /// `saliq export`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -41,6 +59,8 @@ Examples:
       weights at their bits; `saliq eval 4-2.safetensors` runs the file
   saliq export runs/4-2 --format c --out digits.h --verify 100
       `digits_classify(pixels, …)` for a microcontroller
+  saliq export runs/4-2 --format c --pixels hwc --rescale integer --out digits.h
+      for a camera, and a processor without floats
   saliq export runs/bn --fold-batch-norm --out model.safetensors
       batch norms folded, for PyTorch")]
 pub struct ExportArgs {
@@ -61,6 +81,15 @@ pub struct ExportArgs {
     /// (ONNX Runtime 1.19)
     #[arg(long, help_heading = "ONNX")]
     pub int4: bool,
+    /// c: order of the bytes of an image
+    #[arg(long, value_enum, value_name = "ORDER", default_value = "chw", help_heading = "C")]
+    pub pixels: ExportPixels,
+    /// c: how sums become levels
+    ///
+    /// A level of `integer` can differ from that of `float` only at the edge between two levels;
+    /// the header and --json say how many edges differ.
+    #[arg(long, value_enum, value_name = "HOW", default_value = "float", help_heading = "C")]
+    pub rescale: ExportRescale,
     /// Run the written file on the first N test images and compare it with saliq's own network; if
     /// they differ, the command fails and writes no file
     ///

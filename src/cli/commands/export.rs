@@ -9,13 +9,16 @@ use super::KnownImages;
 use crate::{
     Error, Result,
     cli::{
-        args::{ExportArgs, ExportFormat, ExportInput, GlobalArgs, Split},
+        args::{
+            ExportArgs, ExportFormat, ExportInput, ExportPixels, ExportRescale, GlobalArgs, Split,
+        },
         progress::Progress,
         words::worded,
     },
     data::Dataset,
     deploy::{
-        DeployableModel, TOLERANCE, Verification, c_header, c_identifier,
+        COptions, DeployableModel, PixelOrder, Rescale, TOLERANCE, Verification, c_header_with,
+        c_identifier,
         onnx::{OnnxInput, OnnxOptions, onnx_model},
         packed_file,
     },
@@ -47,6 +50,11 @@ struct Exported {
     rom_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ram_bytes: Option<u64>,
+    /// For `--rescale integer`: edges between levels, and those at another sum than with floats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edges: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edges_moved: Option<u64>,
 }
 
 /// Writes a model for use in other programs.
@@ -62,7 +70,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     let norms = norms.filter(|op| fold && matches!(op.kind, OpKind::BatchNorm(_)));
     let folded: Vec<String> = norms.map(|op| op.name.clone()).collect();
     let model = if fold { fold_batch_norm(&original)? } else { original.clone() };
-    let mut memory = None;
+    let (mut memory, mut edges) = (None, None);
     let prefix = c_identifier(&args.out.file_stem().unwrap_or_default().to_string_lossy());
     let (format, tensors, bytes) = match args.format {
         ExportFormat::Safetensors => {
@@ -76,8 +84,9 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
             ("packed", TensorFile::parse(&args.out, &bytes)?.len(), bytes)
         }
         ExportFormat::C => {
-            let header = c_header(&DeployableModel::new(&model)?, &prefix)?;
+            let header = c_header_with(&DeployableModel::new(&model)?, &prefix, c_options(args))?;
             memory = Some((header.rom_bytes, header.ram_bytes));
+            edges = header.edges;
             ("c", model.graph.layout.parameters.len(), header.text.into_bytes())
         }
         ExportFormat::Onnx => {
@@ -105,6 +114,8 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
         verification,
         rom_bytes: memory.map(|(rom, _)| rom),
         ram_bytes: memory.map(|(_, ram)| ram),
+        edges: edges.map(|edges| edges.all),
+        edges_moved: edges.map(|edges| edges.moved),
     };
     match failure {
         None => output.result(&exported, || describe(&exported)),
@@ -171,7 +182,29 @@ fn check(args: &ExportArgs) -> Result<()> {
             return Err(Error::Usage(format!("{flag} is for --format onnx")));
         }
     }
+    let options = c_options(args);
+    for (flag, given) in [
+        ("--pixels hwc", options.pixels == PixelOrder::Hwc),
+        ("--rescale integer", options.rescale == Rescale::Integer),
+    ] {
+        if given && args.format != ExportFormat::C {
+            return Err(Error::Usage(format!("{flag} is for --format c")));
+        }
+    }
     Ok(())
+}
+
+fn c_options(args: &ExportArgs) -> COptions {
+    COptions {
+        pixels: match args.pixels {
+            ExportPixels::Chw => PixelOrder::Chw,
+            ExportPixels::Hwc => PixelOrder::Hwc,
+        },
+        rescale: match args.rescale {
+            ExportRescale::Float => Rescale::Float,
+            ExportRescale::Integer => Rescale::Integer,
+        },
+    }
 }
 
 fn onnx_options(model: &Model, args: &ExportArgs) -> OnnxOptions {
@@ -206,8 +239,15 @@ fn describe(exported: &Exported) -> String {
     let memory = exported.rom_bytes.zip(exported.ram_bytes);
     let memory = memory
         .map_or_else(String::new, |(rom, ram)| format!(", {rom} bytes of ROM, {ram} bytes of RAM"));
+    let edges =
+        exported.edges.zip(exported.edges_moved).map_or_else(String::new, |(all, moved)| {
+            format!(
+                "\n{moved} of {} edges between levels differ from those of floats",
+                thousands(all)
+            )
+        });
     format!(
-        "{}: {} tensors, {} parameters, {}{folded}{memory}{verified}",
+        "{}: {} tensors, {} parameters, {}{folded}{memory}{edges}{verified}",
         exported.file,
         exported.tensors,
         exported.parameters,
@@ -267,7 +307,7 @@ fn verify_file(
         ExportFormat::Safetensors | ExportFormat::Packed => Written::Model(bytes),
         ExportFormat::C => {
             header = String::from_utf8_lossy(bytes);
-            Written::C(&header, prefix)
+            Written::CWith(&header, prefix, c_options(args))
         }
     };
     let gpu = super::open_gpu(global)?;

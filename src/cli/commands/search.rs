@@ -125,6 +125,7 @@ pub fn run(args: &SearchArgs, global: &GlobalArgs) -> Result<()> {
         data_dir: args.data_dir.as_deref(),
         normalize: args.normalize.as_ref(),
         reading: Default::default(),
+        output,
     };
     let mut model = flags.open(&args.model)?;
     if model.config.quantization.label() != "32" {

@@ -199,6 +199,7 @@ impl Ending {
 
     /// What `sum` of output `channel` at the place (y, x) makes.
     pub fn value(&self, sum: &str, channel: &str, (y, x): (&str, &str), is_float: bool) -> String {
+        let x = x.trim_start_matches('(').trim_end_matches(')');
         let offset = match &self.places {
             None => format!("offsets[{channel}]"),
             Some([_, columns]) => {
@@ -218,8 +219,11 @@ impl Ending {
                 fixed.shift
             );
         }
-        let sum = if is_float { sum.to_string() } else { format!("(float)({sum})") };
-        let sum = sum.replace("(float)(sum)", "(float)sum");
+        let sum = match (is_float, sum.contains(' ')) {
+            (true, _) => sum.to_string(),
+            (false, false) => format!("(float){sum}"),
+            (false, true) => format!("(float)({sum})"),
+        };
         ended(self.to, self.range, &format!("@prefix@_scaled({sum}, {multiplier}, {offset})"))
     }
 
@@ -288,7 +292,8 @@ pub(super) fn ended(to: Number, [low, high]: [f64; 2], x: &str) -> String {
     match to {
         Number::Float if low == f64::NEG_INFINITY && high == f64::INFINITY => x.to_string(),
         Number::Float => format!("@prefix@_clipped({x}, {range})"),
-        _ => format!("({})@prefix@_level({x}, {range})", to.name()),
+        Number::U8 => format!("(uint8_t)@prefix@_level({x}, {range})"),
+        Number::I8 => format!("(int8_t)@prefix@_signed_level({x}, {range})"),
     }
 }
 

@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// Names of the template, which no layer gets.
-const OWN_NAMES: [&str; 14] = [
+const OWN_NAMES: [&str; 15] = [
+    "signed_level",
     "workspace",
     "class_names",
     "level",
@@ -177,7 +178,9 @@ impl Program {
             ));
         }
         program.functions.push_str(&functions.text);
-        for part in ["level", "clipped", "scaled", "rescaled", "shifted", "larger", "mean"] {
+        for part in
+            ["level", "signed_level", "clipped", "scaled", "rescaled", "shifted", "larger", "mean"]
+        {
             if program.functions.contains(&format!("@prefix@_{part}(")) {
                 program.parts.insert(part);
             }
@@ -373,5 +376,9 @@ fn weighted_text(step: &IntegerStep, weighted: &WeightedStep) -> String {
         [1, 1] => String::new(),
         [down, right] => format!(", steps of {down} x {right}"),
     };
-    format!("{height} x {width} taps{groups} by {bits}{stride}")
+    let padding = match window.padding {
+        [0, 0, 0, 0] => String::new(),
+        sides => format!(", padding {}", sides.map(|side| side.to_string()).join(" ")),
+    };
+    format!("{height} x {width} taps{groups} by {bits}{stride}{padding}")
 }

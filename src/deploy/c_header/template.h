@@ -51,14 +51,23 @@ typedef struct {
 
 @constants@
 @if level@
-/* The level nearest to x from lowest to highest, half to even. */
+/* The level nearest to x from lowest to highest, of which none is below 0; half to even. */
 static inline int32_t @prefix@_level(float x, float lowest, float highest) {
     float inside = x < lowest ? lowest : x > highest ? highest : x;
     int32_t level = (int32_t)inside;
     float rest = inside - (float)level;
-    if (rest > 0.5f || (rest == 0.5f && level % 2 != 0)) { level += 1; }
-    if (rest < -0.5f || (rest == -0.5f && level % 2 != 0)) { level -= 1; }
-    return level;
+    return level + ((rest > 0.5f) | ((rest == 0.5f) & (level & 1)));
+}
+
+@end@
+@if signed_level@
+/* The same where levels can be below 0. */
+static inline int32_t @prefix@_signed_level(float x, float lowest, float highest) {
+    float inside = x < lowest ? lowest : x > highest ? highest : x;
+    int32_t level = (int32_t)inside;
+    float rest = inside - (float)level;
+    int32_t up = (rest > 0.5f) | ((rest == 0.5f) & (level & 1)), down = (rest < -0.5f) | ((rest == -0.5f) & (level & 1));
+    return level + up - down;
 }
 
 @end@
