@@ -77,15 +77,11 @@ pub fn localization(
 
 /// Adds to `scores` the means of `localizations`, of the images that have a mask.
 pub fn add_localizations(scores: &mut Scores, localizations: &[Localization], seed: u64) {
-    let values: [(Metric, fn(&Localization) -> f64); 4] = [
-        (Metric::PointingGame, |one| one.pointing),
-        (Metric::RelevanceMass, |one| one.mass),
-        (Metric::RelevanceRank, |one| one.rank),
-        (Metric::MaskOverlap, |one| one.overlap),
-    ];
-    for (metric, value) in values {
-        scores.add(metric, localizations.iter().map(value), seed);
-    }
+    let all = localizations.iter();
+    scores.add(Metric::PointingGame, all.clone().map(|one| one.pointing), seed);
+    scores.add(Metric::RelevanceMass, all.clone().map(|one| one.mass), seed);
+    scores.add(Metric::RelevanceRank, all.clone().map(|one| one.rank), seed);
+    scores.add(Metric::MaskOverlap, all.map(|one| one.overlap), seed);
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Reads a user's own pictures as images for a network.
 
-use std::{io::Cursor, path::Path};
+use std::path::Path;
 
 use image::{
-    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits, Rgba,
-    codecs::png::PngDecoder,
-    error::{DecodingError, ImageFormatHint, LimitError, LimitErrorKind},
+    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageResult, Limits, Rgba,
+    error::{LimitError, LimitErrorKind},
     imageops::FilterType,
     metadata::Orientation,
 };
@@ -169,14 +168,7 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     limits.max_image_height = Some(MOST_SIDE);
     // Enough for a few rows and for the content of other chunks; the pixels have their own bound.
     limits.max_alloc = Some(1 << 22);
-    if !png::has_whole_palette(bytes) {
-        let hint = ImageFormatHint::Exact(ImageFormat::Png);
-        return Err(ImageError::Decoding(DecodingError::new(
-            hint,
-            "a palette has 1 to 256 colours of 3 bytes",
-        )));
-    }
-    let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits)?;
+    let decoder = png::decoder(bytes, limits)?;
     let (width, height) = decoder.dimensions();
     let packed =
         (u64::from(width) * u64::from(bits_per_pixel(bytes))).div_ceil(8) * u64::from(height);
@@ -201,7 +193,9 @@ fn bits_per_pixel(bytes: &[u8]) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use image::{ImageEncoder, LumaA, Rgb, RgbImage};
+    use std::io::Cursor;
+
+    use image::{ImageEncoder, ImageFormat, LumaA, Rgb, RgbImage};
 
     use super::*;
 

@@ -165,6 +165,9 @@ fn parse_rows(path: &Path, input: impl BufRead) -> Result<Rows> {
         head.drain(..3);
     }
     let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
+        return Err(wrong("is text in UTF-16; save it in UTF-8".into()));
+    }
     if head.contains(&0) {
         return Err(wrong("is not text: no format of data sets begins so".into()));
     }

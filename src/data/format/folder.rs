@@ -270,7 +270,7 @@ impl Layout {
 
     /// Returns an error for a class whose name is spelled differently in another split.
     fn check_spelling(&mut self, classes: &BTreeMap<String, [Option<PathBuf>; 3]>) -> Result<()> {
-        let mut by_lower: HashMap<String, Vec<&String>> = HashMap::new();
+        let mut by_lower: BTreeMap<String, Vec<&String>> = BTreeMap::new();
         for name in classes.keys() {
             by_lower.entry(name.to_lowercase()).or_default().push(name);
         }

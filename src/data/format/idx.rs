@@ -314,7 +314,7 @@ fn check_magic(magic: &[u8], images: bool) -> Result<(u8, usize), String> {
     let wanted = if images {
         "images (unsigned bytes, rank 3 or 4)"
     } else {
-        "labels (unsigned bytes, rank 1)"
+        "labels (unsigned bytes or 32-bit integers, rank 1)"
     };
     if let &[rank @ 1..=4, BYTE..=0x0e, 0, 0] = magic {
         return Err(format!(

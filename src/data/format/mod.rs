@@ -98,7 +98,7 @@ impl Files {
             let found = items.iter().filter(|item| ends(&item.lower()));
             found.map(|item| item.path.clone()).collect()
         };
-        let tables = with(&[".csv", ".csv.gz"]);
+        let tables = with(&[".csv", ".csv.gz", ".tsv", ".tsv.gz"]);
         let named = |part: &str| {
             tables.iter().find(|path| {
                 path.file_name()

@@ -7,9 +7,7 @@ use std::io::Cursor;
 
 use image::{
     ColorType, DynamicImage, GrayImage, ImageDecoder, ImageError, ImageResult, Limits, RgbImage,
-    codecs::{
-        bmp::BmpDecoder, gif::GifDecoder, jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder,
-    },
+    codecs::{bmp::BmpDecoder, gif::GifDecoder, jpeg::JpegDecoder, webp::WebPDecoder},
     metadata::Orientation,
 };
 
@@ -151,7 +149,7 @@ fn decoder(kind: Kind, bytes: &[u8]) -> Result<Box<dyn ImageDecoder + '_>, Strin
     let open = || -> ImageResult<Box<dyn ImageDecoder + '_>> {
         let input = Cursor::new(bytes);
         let mut decoder: Box<dyn ImageDecoder + '_> = match kind {
-            Kind::Png => Box::new(PngDecoder::with_limits(input, limits())?),
+            Kind::Png => Box::new(png::decoder(bytes, limits())?),
             Kind::Jpeg => Box::new(JpegDecoder::new(input)?),
             Kind::WebP => Box::new(WebPDecoder::new(input)?),
             Kind::Bmp => Box::new(BmpDecoder::new(input)?),
@@ -160,9 +158,6 @@ fn decoder(kind: Kind, bytes: &[u8]) -> Result<Box<dyn ImageDecoder + '_>, Strin
         decoder.set_limits(limits())?;
         Ok(decoder)
     };
-    if kind == Kind::Png && !png::has_whole_palette(bytes) {
-        return Err("damaged: a palette has 1 to 256 colours of 3 bytes".into());
-    }
     open().map_err(|error| reason(&error))
 }
 

@@ -1,6 +1,23 @@
 //! The parts of a PNG file that decoders leave to their callers.
 
-use image::metadata::Orientation;
+use std::io::Cursor;
+
+use image::{
+    ImageError, ImageFormat, ImageResult, Limits,
+    codecs::png::PngDecoder,
+    error::{DecodingError, ImageFormatHint},
+    metadata::Orientation,
+};
+
+/// A decoder for a file whose palette it can be given.
+pub(crate) fn decoder(bytes: &[u8], limits: Limits) -> ImageResult<PngDecoder<Cursor<&[u8]>>> {
+    if !has_whole_palette(bytes) {
+        let hint = ImageFormatHint::Exact(ImageFormat::Png);
+        let reason = "a palette has 1 to 256 colours of 3 bytes";
+        return Err(ImageError::Decoding(DecodingError::new(hint, reason)));
+    }
+    PngDecoder::with_limits(Cursor::new(bytes), limits)
+}
 
 /// Declared lengths and data of the chunks of type `kind`, up to the end of the file (PNG
 /// specification, 5.3); a truncated chunk has no data.
@@ -19,7 +36,7 @@ pub(crate) fn chunks(bytes: &[u8], kind: [u8; 4]) -> impl Iterator<Item = (usize
 
 /// Whether a palette has 1 to 256 whole colours (PNG specification, 11.2.2): the decoder assumes it
 /// and panics if the last one is incomplete.
-pub(crate) fn has_whole_palette(bytes: &[u8]) -> bool {
+fn has_whole_palette(bytes: &[u8]) -> bool {
     chunks(bytes, *b"PLTE").all(|(length, _)| length % 3 == 0 && (3..=768).contains(&length))
 }
 

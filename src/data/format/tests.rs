@@ -156,6 +156,9 @@ fn arrangements_that_cannot_be_meant_are_refused() {
         }
         refused(read(&folder), part);
     };
+    // Of several the first is named, whatever the order of a hash.
+    let two = ["train/Cat/a.png", "train/Dog/a.png", "test/cat/a.png", "test/dog/a.png"];
+    case("two-spelled", &two, "class Cat of one split is cat in another");
     case("spelled", &["train/Cat/a.png", "train/dog/a.png", "test/cat/a.png"], "class Cat");
     case("flat", &["train/a.png"], "train/CLASS");
     case("loose", &["a.png", "b.png"], "each class needs a folder");
@@ -471,6 +474,9 @@ fn text_has_a_label_and_pixels_a_line() {
         let error = of(text).expect_err(part).to_string();
         assert!(error.contains(part), "{text:?}: {error}");
     }
+    let wide = [0xfe, 0xff, 0, b'1', 0, b',', 0, b'2'];
+    let error = data::parse(FileFormat::Csv, Path::new("x.csv"), &wide).unwrap_err();
+    assert!(error.to_string().contains("UTF-16; save it in UTF-8"), "{error}");
 }
 
 #[test]
