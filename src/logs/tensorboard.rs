@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(bytes[..8], 15_u64.to_le_bytes());
         assert_eq!(&bytes[12..14], [0x1a, 13]);
         let path = Path::new("events");
-        assert_eq!(read_events(path, &bytes).unwrap(), [event.clone()]);
+        assert_eq!(read_events(path, &bytes).unwrap(), std::slice::from_ref(&event));
         // An incomplete record is being written; a changed one is an error.
         let two = [bytes.clone(), bytes.clone()].concat();
         assert_eq!(read_events(path, &two[..two.len() - 1]).unwrap().len(), 1);

@@ -108,7 +108,8 @@ pub fn check(schema: &Value, value: &Value, place: &str) -> Result<(), String> {
         Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
         _ => vec![kind],
     };
-    if !allowed.contains(&kind) && !(kind == "integer" && allowed.contains(&"number")) {
+    let is_whole_number = kind == "integer" && allowed.contains(&"number");
+    if !(is_whole_number || allowed.contains(&kind)) {
         return Err(format!("{place}: is of type {kind}, not {allowed:?}"));
     }
     for (index, item) in value.as_array().into_iter().flatten().enumerate() {
