@@ -241,6 +241,12 @@ impl Builder {
             Operation::Activation(DeployableActivation::Quantized(grid)) => {
                 self.quantize(name, grid)
             }
+            Operation::Prelu { slopes } => {
+                self.unflatten(layer);
+                let slope = format!("{name}.weight");
+                self.constants.push(floats(&slope, &[slopes.len(), 1, 1], slopes));
+                self.node("PRelu", name, &[&slope], Vec::new());
+            }
             Operation::Add => self.add(layer),
             Operation::Multiply => {
                 let factors = self.values(layer, "factor");
