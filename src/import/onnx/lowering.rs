@@ -6,6 +6,7 @@ use super::{
     Fallible,
     constant::{BATCH, Beside, Budget, Constant, Levels},
     fold::{self, Folding},
+    integers,
     layers::{Grid, Made, Step, window_means},
     layout::Layout,
     node::Node,
@@ -19,7 +20,7 @@ use crate::config::{
 /// Operators on values that depend on the images.
 pub(super) const OPERATORS: &str = "Add, AveragePool, BatchNormalization, Cast, Clip, Concat, \
     Conv, Div, Dropout, Flatten, Gemm, GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, \
-    Identity, LeakyRelu, MatMul, MaxPool, Mul, Pad, ReduceMax, ReduceMean, Relu, Reshape, Sigmoid, \
+    Identity, LeakyRelu, MatMul, MaxPool, Mul, PRelu, Pad, ReduceMax, ReduceMean, Relu, Reshape, Sigmoid, \
     Squeeze, Sub, Sum, Tanh, Transpose, Unsqueeze, and at the end Softmax and LogSoftmax";
 
 /// Most numbers an image that a layer may make.
@@ -93,7 +94,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// What `name` stands for.
-    fn raw(&self, name: &str) -> Fallible<Value> {
+    pub(super) fn raw(&self, name: &str) -> Fallible<Value> {
         let value = self.values.get(name);
         let mut value = value.cloned().ok_or_else(|| {
             format!("it reads {name}, which no node in front makes and the file does not hold")
@@ -129,7 +130,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Input `index` of `node`, a constant that is there.
-    fn constant(&self, node: Node<'a>, index: usize) -> Fallible<Rc<Constant>> {
+    pub(super) fn constant(&self, node: Node<'a>, index: usize) -> Fallible<Rc<Constant>> {
         match self.raw(node.needed(index)?)? {
             Value::Constant(constant) => Ok(constant),
             _ => Err(format!("its input {} must be a constant", index + 1)),
@@ -142,6 +143,15 @@ impl<'a> Lowering<'a> {
     }
 
     fn live_node(&mut self, node: Node<'a>, operator: &str) -> Fallible<Value> {
+        if let Some(made) = self.integers(node, operator) {
+            return made;
+        }
+        let moves = ["MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"];
+        if moves.contains(&operator)
+            && let Value::Quantized(own) = self.raw(node.needed(0)?)?
+        {
+            return self.moved_levels(node, operator, own);
+        }
         let live = match operator {
             "Shape" => {
                 let live = self.live(node, 0)?.unpadded()?;
@@ -176,6 +186,7 @@ impl<'a> Lowering<'a> {
                 let slope = node.real("alpha", 0.01)?;
                 self.activation(node, ActivationFunction::LeakyRelu { slope })?
             }
+            "PRelu" => self.prelu(node)?,
             "HardSwish" => self.activation(node, ActivationFunction::HardSwish)?,
             "Sigmoid" => return self.gate(node, GateKind::Sigmoid),
             "HardSigmoid" => {
@@ -208,8 +219,9 @@ impl<'a> Lowering<'a> {
             "ReduceMean" | "ReduceMax" => self.reduce(node, operator == "ReduceMax")?,
             _ => {
                 return Err(format!(
-                    "operator {operator} is not supported; supported: {OPERATORS}; of constants \
-                     also {}",
+                    "operator {operator} is not supported; supported: {OPERATORS}; of levels \
+                     {}; of constants also {}",
+                    integers::OPERATORS,
                     fold::OPERATORS
                 ));
             }
@@ -241,7 +253,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Adds a layer without parameters.
-    fn plain(
+    pub(super) fn plain(
         &mut self,
         name: String,
         kind: LayerKind,
@@ -255,7 +267,19 @@ impl<'a> Lowering<'a> {
         self.activate(layer_name(node, None), function, &own)
     }
 
-    fn activate(
+    fn prelu(&mut self, node: Node<'a>) -> Fallible<Live> {
+        let own = self.live(node, 0)?.unpadded()?;
+        let slopes = own.per_channel(&*self.constant(node, 1)?)?;
+        if !slopes.iter().all(|slope| slope.is_finite()) {
+            return Err("its slope is not finite".into());
+        }
+        let slopes = slopes.into_iter().map(|slope| slope as f32).collect();
+        let name = layer_name(node, node.input(1));
+        let (source, _) = self.push(name, Step::Prelu { slopes }, &[&own], None)?;
+        Ok(own.made_by(source))
+    }
+
+    pub(super) fn activate(
         &mut self,
         name: String,
         function: ActivationFunction,
@@ -320,11 +344,22 @@ impl<'a> Lowering<'a> {
 
     /// Scale and zero point of `node`, and the range of its levels.
     fn scale(&self, node: Node<'a>) -> Fallible<(f32, i64, [i64; 2])> {
-        let scale = self.constant(node, 1)?.scalar()?;
+        self.scale_at(node, [1, 2])
+    }
+
+    /// As [`Self::scale`], at inputs `places`.
+    pub(super) fn scale_at(
+        &self,
+        node: Node<'a>,
+        places: [usize; 2],
+    ) -> Fallible<(f32, i64, [i64; 2])> {
+        let scale = self.constant(node, places[0])?.scalar()?;
         if !scale.is_normal() || scale <= 0.0 {
             return Err(format!("its scale is {scale}"));
         }
-        let Some(zero) = self.optional(node, 2)? else { return Ok((scale, 0, [0, 255])) };
+        let Some(zero) = self.optional(node, places[1])? else {
+            return Ok((scale, 0, [0, 255]));
+        };
         match (zero.integers()?, zero.range) {
             (&[value], Some(range)) => Ok((scale, value, range)),
             _ => Err("its zero point is no integer of up to 16 bits".into()),
@@ -334,7 +369,7 @@ impl<'a> Lowering<'a> {
     fn quantize(&mut self, node: Node<'a>) -> Fallible<Value> {
         let (scale, zero, range) = self.scale(node)?;
         let of = self.live(node, 0)?.unpadded()?;
-        Ok(Value::Quantized(Quantized { of, scale, zero, range }))
+        Ok(Value::Quantized(Quantized { of, scale, zero, range, is_on_grid: false }))
     }
 
     fn clip_levels(&mut self, node: Node<'a>, own: Quantized) -> Fallible<Value> {
@@ -347,7 +382,7 @@ impl<'a> Lowering<'a> {
         };
         let [lowest, highest] = own.range;
         let range = [end(1, lowest)?.max(lowest), end(2, highest)?.min(highest)];
-        Ok(Value::Quantized(Quantized { range, ..own }))
+        Ok(Value::Quantized(Quantized { range, is_on_grid: false, ..own }))
     }
 
     fn dequantize(&mut self, node: Node<'a>) -> Fallible<Live> {
@@ -355,11 +390,14 @@ impl<'a> Lowering<'a> {
             return Err("it reads no levels".into());
         };
         let (scale, zero, _) = self.scale(node)?;
-        let Quantized { of, range: [lowest, highest], .. } = own;
         if (scale, zero) != (own.scale, own.zero) {
             return Err("its scale or zero point is not that of its QuantizeLinear".into());
         }
-        let grid = Grid { scale, lowest: lowest - zero, highest: highest - zero };
+        self.dequantized(own, layer_name(node, None))
+    }
+
+    /// `of` rounded to `grid`, by a layer called `name` where that takes one.
+    pub(super) fn on_grid(&mut self, of: Live, grid: Grid, name: String) -> Fallible<Live> {
         // What is on these levels already is rounded once more: those at the ends have no gradient.
         if let Some(source) = of.source
             && !of.is_shared
@@ -367,7 +405,6 @@ impl<'a> Lowering<'a> {
         {
             return Ok(of);
         }
-        let name = layer_name(node, None);
         let mut of = of;
         if !self.has_weights(of.source) {
             // The bits of an activation are those of a layer with weights in front of it.
@@ -417,6 +454,16 @@ impl<'a> Lowering<'a> {
             Value::Live(live) => live,
             _ => self.live(node, 0)?,
         };
+        self.relaid_of(node, operator, own)
+    }
+
+    /// `own` with the axes that `node` gives it.
+    pub(super) fn relaid_of(
+        &mut self,
+        node: Node<'a>,
+        operator: &str,
+        own: Live,
+    ) -> Fallible<Value> {
         if operator == "Transpose" {
             let order = node.integers("perm").ok_or("it has no perm")?;
             let layout = own.layout.transposed(order)?;
@@ -537,15 +584,7 @@ impl<'a> Lowering<'a> {
                         return self.affine(&name, swish, &[6.0 * factor], &[0.0]);
                     }
                 }
-                let is_larger = first.shape.pixels() >= second.shape.pixels();
-                let (large, small) = if is_larger { (&first, &second) } else { (&second, &first) };
-                let aligned = aligns(large, small);
-                let (source, shape) =
-                    self.plain(name, LayerKind::Multiply {}, &[&first, &second])?;
-                if !aligned || shape != large.shape {
-                    return Err("values of these axes cannot be multiplied".into());
-                }
-                Ok(large.made_by(source))
+                self.product(name, &first, &second)
             }
             _ => Err(format!("{operator} of two values of the images is not supported")),
         }
@@ -587,7 +626,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// The sum of `terms` from left to right. A sum whose only reader it is becomes part of it.
-    fn add(&mut self, name: String, terms: &[Live]) -> Fallible<Live> {
+    pub(super) fn add(&mut self, name: String, terms: &[Live]) -> Fallible<Live> {
         let first = &terms[0];
         if terms.iter().any(|term| term.shape != first.shape || term.layout != first.layout) {
             let shapes: Vec<String> = terms.iter().map(|term| term.shape.to_string()).collect();
@@ -614,7 +653,12 @@ impl<'a> Lowering<'a> {
         for index in 0..node.0.input.len() {
             parts.push(self.live(node, index)?.unpadded()?);
         }
-        let [first, others @ ..] = &parts[..] else { return Err("it reads nothing".into()) };
+        self.concat_of(node, &parts)
+    }
+
+    /// The channels of `parts`, along the axis that `node` names.
+    pub(super) fn concat_of(&mut self, node: Node<'a>, parts: &[Live]) -> Fallible<Live> {
+        let [first, others @ ..] = parts else { return Err("it reads nothing".into()) };
         if others.is_empty() {
             return Ok(first.clone());
         }
@@ -697,6 +741,19 @@ impl<'a> Lowering<'a> {
     fn conv(&mut self, node: Node<'a>) -> Fallible<Live> {
         let own = self.live(node, 0)?.in_order()?;
         let weight = self.constant(node, 1)?;
+        let outputs = weight.shape.first().copied().unwrap_or(0);
+        let bias = self.bias(node, outputs)?;
+        self.conv_of(node, own, &weight, (layer_name(node, node.input(1)), bias))
+    }
+
+    /// A convolution of `own` with the window of `node`.
+    pub(super) fn conv_of(
+        &mut self,
+        node: Node<'a>,
+        own: Live,
+        weight: &Constant,
+        (name, bias): (String, Option<Vec<f32>>),
+    ) -> Fallible<Live> {
         let sizes = weight.shape.iter().map(|&size| u32::try_from(size).ok());
         let sizes = sizes.collect::<Option<Vec<u32>>>().unwrap_or_default();
         let [filters, inputs, height, width] = sizes[..] else {
@@ -730,8 +787,6 @@ impl<'a> Lowering<'a> {
             },
             bias: false,
         });
-        let bias = self.bias(node, filters as usize)?;
-        let name = layer_name(node, node.input(1));
         let weights = (weight.shape.clone(), weight.floats()?.to_vec());
         let (source, shape) =
             self.weighted(name, kind, weights, (bias, weight.levels.clone()), &own)?;
@@ -778,7 +833,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// A fully connected layer of `weight`, [features, outputs] or the transpose, times a factor.
-    fn linear(
+    pub(super) fn linear(
         &mut self,
         name: String,
         own: &Live,
@@ -863,6 +918,11 @@ impl<'a> Lowering<'a> {
 
     fn max_pool(&mut self, node: Node<'a>) -> Fallible<Live> {
         let own = self.live(node, 0)?.in_order()?;
+        self.max_pool_of(node, own)
+    }
+
+    /// The maxima of the windows of `node` over `own`.
+    pub(super) fn max_pool_of(&mut self, node: Node<'a>, own: Live) -> Fallible<Live> {
         if own.pads != [0; 4] && !own.source.is_some_and(|own| self.layers[own].is_positive()) {
             return Err("a Pad with 0 in front of it is supported behind Relu only".into());
         }
@@ -881,6 +941,12 @@ impl<'a> Lowering<'a> {
 
     fn average_pool(&mut self, node: Node<'a>) -> Fallible<Live> {
         let own = self.live(node, 0)?.in_order()?;
+        self.average_pool_of(node, own)
+    }
+
+    /// The means of the windows of `node` over `own`.
+    pub(super) fn average_pool_of(&mut self, node: Node<'a>, own: Live) -> Fallible<Live> {
+        let own = own.in_order()?;
         let name = layer_name(node, None);
         let mut counts_padding = node.integer("count_include_pad", 0)? != 0;
         let kernel = Self::kernel(node)?;
@@ -906,7 +972,12 @@ impl<'a> Lowering<'a> {
     }
 
     /// The mean or maximum of every channel.
-    fn pool_plane(&mut self, node: Node<'a>, own: &Live, is_max: bool) -> Fallible<Live> {
+    pub(super) fn pool_plane(
+        &mut self,
+        node: Node<'a>,
+        own: &Live,
+        is_max: bool,
+    ) -> Fallible<Live> {
         let name = layer_name(node, None);
         let Shape { height, width, .. } = own.shape;
         if own.shape.pixels() == 1 {
@@ -941,7 +1012,7 @@ impl<'a> Lowering<'a> {
 }
 
 /// Whether `small`, the same or a number a channel, is broadcast to `large` channel by channel.
-fn aligns(large: &Live, small: &Live) -> bool {
+pub(super) fn aligns(large: &Live, small: &Live) -> bool {
     if small.shape == large.shape {
         return small.layout == large.layout;
     }
