@@ -3,6 +3,7 @@
 pub mod args;
 pub mod commands;
 mod logger;
+mod npz;
 pub mod output;
 pub mod progress;
 pub mod signals;
