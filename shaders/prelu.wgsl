@@ -1,7 +1,7 @@
 // PReLU (He et al. 2015; torch.nn.PReLU): output = x, or below 0 slope · x, with one learned slope,
-// or with PER_CHANNEL = 1 one a channel, from SLOPE_INDEX on. Values are [image, pixel, channel / 4]
-// vec4f, GROUPS groups of 4 channels a pixel and ELEMENTS an image; zeros stay zeros. One invocation
-// a group of 4 values.
+// or with PER_CHANNEL = 1 one a channel, from SLOPE_INDEX on. Values are [image, pixel, channel /
+// 4] vec4f, GROUPS groups of 4 channels a pixel and ELEMENTS an image; zeros stay zeros. One
+// invocation a group of 4 values.
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;

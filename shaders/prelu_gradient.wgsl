@@ -2,8 +2,8 @@
 // the slope, as PyTorch has it. With `guided` max(y′ · gradient, 0): guided back-propagation
 // (Springenberg et al. 2015). With `rescale` Δy/Δx · gradient, of differences from the baselines,
 // which are behind the images in the same order (DeepLIFT, Shrikumar et al. 2017), and where |Δx| <
-// 1e-10 the derivative. Sizes as in `prelu`; `state` is the function's input. One invocation a group
-// of 4 values.
+// 1e-10 the derivative. Sizes as in `prelu`; `state` is the function's input. One invocation a
+// group of 4 values.
 
 import package::common::grid::linear_workgroup;
 import package::common::images::Images;

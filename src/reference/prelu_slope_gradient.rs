@@ -2,8 +2,8 @@
 
 use super::prelu::slope_of;
 
-/// ∂L/∂slope of `count` slopes from ∂L/∂y of NCHW values x with `pixels` pixels a channel: ∂y/∂slope
-/// is x below 0, and else 0.
+/// ∂L/∂slope of `count` slopes from ∂L/∂y of NCHW values x with `pixels` pixels a channel:
+/// ∂y/∂slope is x below 0, and else 0.
 pub fn prelu_slope_gradient(x: &[f64], count: usize, pixels: usize, gradient: &[f64]) -> Vec<f64> {
     let mut slopes = vec![0.0; count];
     let places = vec![0.0; count];

@@ -43,8 +43,8 @@ pub struct DataOptions {
     pub keep: f32,
     /// The ranking of the pixels to replace.
     pub rank: MaskRank,
-    /// What goes into the network in the place of the data's normalised pixels, [N, C, H, W]; empty:
-    /// these.
+    /// What goes into the network in the place of the data's normalised pixels, [N, C, H, W];
+    /// empty: these.
     pub values: Vec<f32>,
     /// Numbers of the images, which are the keys of random numbers; empty: 0, 1, 2, …
     pub numbers: Vec<u32>,

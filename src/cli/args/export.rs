@@ -61,6 +61,10 @@ pub struct ExportArgs {
     /// (ONNX Runtime 1.19)
     #[arg(long, help_heading = "ONNX")]
     pub int4: bool,
+    /// onnx: store weights whose levels fit 2 bits in 2 bits; needs operator set 25 (ONNX Runtime
+    /// 1.32 has it)
+    #[arg(long, help_heading = "ONNX")]
+    pub int2: bool,
     /// Run the written file on the first N test images and compare it with saliq's own network; if
     /// they differ, the command fails and writes no file
     ///

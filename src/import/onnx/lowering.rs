@@ -6,7 +6,6 @@ use super::{
     Fallible,
     constant::{BATCH, Beside, Budget, Constant, Levels},
     fold::{self, Folding},
-    integers,
     layers::{Grid, Made, Step, window_means},
     layout::Layout,
     node::Node,
@@ -20,8 +19,13 @@ use crate::config::{
 /// Operators on values that depend on the images.
 pub(super) const OPERATORS: &str = "Add, AveragePool, BatchNormalization, Cast, Clip, Concat, \
     Conv, Div, Dropout, Flatten, Gemm, GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, \
-    Identity, LeakyRelu, MatMul, MaxPool, Mul, PRelu, Pad, ReduceMax, ReduceMean, Relu, Reshape, Sigmoid, \
-    Squeeze, Sub, Sum, Tanh, Transpose, Unsqueeze, and at the end Softmax and LogSoftmax";
+    Identity, LeakyRelu, MatMul, MaxPool, Mul, PRelu, Pad, ReduceMax, ReduceMean, Relu, Reshape, \
+    Sigmoid, Squeeze, Sub, Sum, Tanh, Transpose, Unsqueeze, and at the end Softmax and LogSoftmax";
+
+/// Operators on levels, see `integers`.
+const LEVEL_OPERATORS: &str = "QLinearConv, QLinearMatMul, and of com.microsoft QGemm, \
+    QLinearAdd, QLinearAveragePool, QLinearConcat, QLinearGlobalAveragePool, QLinearLeakyRelu, \
+    QLinearMul and QLinearSigmoid";
 
 /// Most numbers an image that a layer may make.
 const MOST_ELEMENTS: u128 = 1 << 28;
@@ -143,9 +147,6 @@ impl<'a> Lowering<'a> {
     }
 
     fn live_node(&mut self, node: Node<'a>, operator: &str) -> Fallible<Value> {
-        if let Some(made) = self.integers(node, operator) {
-            return made;
-        }
         let moves = ["MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"];
         if moves.contains(&operator)
             && let Value::Quantized(own) = self.raw(node.needed(0)?)?
@@ -220,8 +221,7 @@ impl<'a> Lowering<'a> {
             _ => {
                 return Err(format!(
                     "operator {operator} is not supported; supported: {OPERATORS}; of levels \
-                     {}; of constants also {}",
-                    integers::OPERATORS,
+                     {LEVEL_OPERATORS}; of constants also {}",
                     fold::OPERATORS
                 ));
             }
@@ -445,6 +445,60 @@ impl<'a> Lowering<'a> {
             }
         }
         false
+    }
+
+    /// The floats that the levels `own`, called `name`, stand for; others that read these levels
+    /// get the same.
+    pub(super) fn floats_of(&mut self, name: &'a str, own: Quantized) -> Fallible<Live> {
+        let is_shared = self.uses.get(name).is_some_and(|&uses| uses > 1);
+        let live = self.dequantized(own.clone(), name.to_string())?;
+        let live = Live { is_shared: live.is_shared || is_shared, ..live };
+        let on_grid = Quantized { of: live.clone(), is_on_grid: true, ..own };
+        self.values.insert(name, Value::Quantized(on_grid));
+        Ok(live)
+    }
+
+    /// What `node`, an operator that takes maxima or moves values, makes of levels: some of them.
+    fn moved_levels(&mut self, node: Node<'a>, operator: &str, own: Quantized) -> Fallible<Value> {
+        let of = match operator {
+            "MaxPool" => {
+                let live = self.floats_of(node.needed(0)?, own.clone())?.in_order()?;
+                self.max_pool_of(node, live)?
+            }
+            _ => {
+                let live = own.of.clone();
+                match self.relaid_of(node, operator, live)? {
+                    Value::Live(live) => {
+                        let is_on_grid = own.is_on_grid;
+                        return Ok(Value::Quantized(Quantized { of: live, is_on_grid, ..own }));
+                    }
+                    other => return Ok(other),
+                }
+            }
+        };
+        Ok(Value::Quantized(Quantized { of, is_on_grid: true, ..own }))
+    }
+
+    /// `own` as floats on its levels.
+    fn dequantized(&mut self, own: Quantized, name: String) -> Fallible<Live> {
+        let Quantized { of, scale, zero, range: [lowest, highest], is_on_grid } = own;
+        if is_on_grid {
+            return Ok(of);
+        }
+        let grid = Grid { scale, lowest: lowest - zero, highest: highest - zero };
+        self.on_grid(of, grid, name)
+    }
+
+    /// The product of two values, of which one may have one pixel.
+    pub(super) fn product(&mut self, name: String, first: &Live, second: &Live) -> Fallible<Live> {
+        let is_larger = first.shape.pixels() >= second.shape.pixels();
+        let (large, small) = if is_larger { (first, second) } else { (second, first) };
+        let aligned = aligns(large, small);
+        let (source, shape) = self.plain(name, LayerKind::Multiply {}, &[first, second])?;
+        if !aligned || shape != large.shape {
+            return Err("values of these axes cannot be multiplied".into());
+        }
+        Ok(large.made_by(source))
     }
 
     /// Other axes for the same numbers.
@@ -966,7 +1020,11 @@ impl<'a> Lowering<'a> {
             let (kind, shape, weight) = window_means(own.shape.channels, sizes, window.sides);
             self.weighted(name, kind, (shape, weight), (None, None), &own)?
         } else {
-            return Err("means over these windows are not supported; those with dilations of 1 and pads of at most a window on both sides together are".into());
+            return Err(
+                "means over these windows are not supported; those with dilations of 1 and \
+                        pads of at most a window on both sides together are"
+                    .into(),
+            );
         };
         Ok(Live::images(Some(source), shape))
     }
