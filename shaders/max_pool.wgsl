@@ -1,9 +1,10 @@
-// Max-pooling over windows of KERNEL_HEIGHT × KERNEL_WIDTH pixels with strides STRIDE_Y and STRIDE_X
-// and TOP rows and LEFT columns in front of the image (torch.nn.MaxPool2d): the maximum of the
-// window's pixels inside the image, of which there is one at least; ties go to the first element in
-// row-major order. Values are [image, row, column, channel / 4] vec4f. `choice` keeps, for each
-// output, the position ky · KERNEL_WIDTH + kx of its maximum: one byte a channel, so windows have
-// at most 256 pixels; integer inference has no use for it. One invocation a group of 4 outputs.
+// Max-pooling over windows of KERNEL_HEIGHT × KERNEL_WIDTH pixels with strides STRIDE_Y and
+// STRIDE_X and TOP rows and LEFT columns in front of the image (torch.nn.MaxPool2d): the maximum of
+// the window's pixels inside the image, of which there is one at least; ties go to the first
+// element in row-major order. Values are [image, row, column, channel / 4] vec4f. `choice` keeps,
+// for each output, the position ky · KERNEL_WIDTH + kx of its maximum: one byte a channel, so
+// windows have at most 256 pixels; integer inference has no use for it. One invocation a group of 4
+// outputs.
 
 import package::common::averages::inside;
 import package::common::grid::linear_workgroup;

@@ -1,5 +1,5 @@
-// Positions ky · KERNEL_WIDTH + kx of the maxima of a group's 4 channels in their pooling window, one
-// byte each.
+// Positions ky · KERNEL_WIDTH + kx of the maxima of a group's 4 channels in their pooling window,
+// one byte each.
 
 fn pack_positions(position: vec4u) -> u32 {
     return position.x | (position.y << 8u) | (position.z << 16u) | (position.w << 24u);

@@ -78,7 +78,7 @@ const JOINS_NETWORK: &str = "network.layers = [
 
 /// Convolutions of all families: rectangular, depthwise with strides and dilation, of sets of
 /// channels that are groups of 4 and that are not; with and without a bias, and in front of a batch
-/// norm; levels side by side.
+/// norm; levels side by side; pools of uneven windows, and learned slopes.
 const WINDOWS_NETWORK: &str = "network.layers = [
   { type = \"conv\", out_channels = 8, kernel = [3, 4], padding = [1, 0, 2, 1], bias = false },
   { type = \"activation\" },
@@ -97,7 +97,8 @@ const WINDOWS_NETWORK: &str = "network.layers = [
     padding = [1, 0, 1, 1] },
   { type = \"average-pool\", name = \"mean\", kernel = [1, 3], stride = [1, 1], \
     padding = [0, 2, 0, 0] },
-  { type = \"concat\", inputs = [\"act5\", \"mean\"] },
+  { type = \"activation\", name = \"bent\", kind = \"prelu\", per_channel = true },
+  { type = \"concat\", inputs = [\"act5\", \"bent\"] },
   { type = \"linear\", out_features = 10 } ]\n";
 
 /// Sums over a set of channels that floats do not hold.

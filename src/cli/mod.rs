@@ -4,6 +4,7 @@ pub mod args;
 pub mod commands;
 mod help;
 mod logger;
+mod npz;
 pub mod output;
 pub mod progress;
 pub mod signals;

@@ -28,9 +28,22 @@ pub enum ActivationFunction {
     HardSwish,
 }
 
+/// x, or below 0 a learned slope · x: torch.nn.PReLU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prelu {
+    /// Whether every channel has a slope of its own.
+    pub per_channel: bool,
+}
+
+impl Prelu {
+    /// Its kind in files.
+    pub const NAME: &'static str = "prelu";
+}
+
 /// The functions that files can ask for.
-pub(super) const KINDS: [&str; 7] =
-    ["relu", "relu6", "leaky-relu", "tanh", "sigmoid", "silu", "hard-swish"];
+pub(super) const KINDS: [&str; 8] =
+    ["relu", "relu6", "leaky-relu", "prelu", "tanh", "sigmoid", "silu", "hard-swish"];
 
 /// The slope of a LeakyReLU where a file says nothing.
 const LEAKY_SLOPE: f32 = 0.01;
@@ -58,6 +71,7 @@ enum KindText {
     Relu,
     Relu6,
     LeakyRelu,
+    Prelu,
     Tanh,
     Sigmoid,
     Silu,
@@ -80,6 +94,8 @@ impl TryFrom<ActivationText> for ActivationFunction {
             KindText::Relu => ActivationFunction::Relu,
             KindText::Relu6 => ActivationFunction::Relu6,
             KindText::LeakyRelu => ActivationFunction::LeakyRelu { slope },
+            // A layer of its own: it learns.
+            KindText::Prelu => return Err("`slope` belongs to kind = \"leaky-relu\"".into()),
             KindText::Tanh => ActivationFunction::Tanh,
             KindText::Sigmoid => ActivationFunction::Sigmoid,
             KindText::Silu => ActivationFunction::Silu,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{
-    activation::ActivationFunction,
+    activation::{ActivationFunction, Prelu},
     convolution::Convolution,
     pool::{AveragePool, MaxPool},
     shape::Shape,
@@ -20,6 +20,9 @@ pub enum LayerKind {
     /// A function of every value, ReLU where a file says nothing; quantized where the preceding
     /// layer's activations are.
     Activation(ActivationFunction),
+    /// An activation of the kind `prelu`.
+    #[serde(skip_deserializing)]
+    Prelu(Prelu),
     /// Maxima over windows, torch.nn.MaxPool2d; ties go to the first element in row-major order.
     MaxPool(MaxPool),
     /// Means over windows, torch.nn.AvgPool2d.
@@ -73,7 +76,7 @@ impl LayerKind {
         match self {
             LayerKind::Conv(_) => "conv",
             LayerKind::BatchNorm(_) => "batch-norm",
-            LayerKind::Activation(_) => "activation",
+            LayerKind::Activation(_) | LayerKind::Prelu(_) => "activation",
             LayerKind::MaxPool(_) => "max-pool",
             LayerKind::AveragePool(_) => "average-pool",
             LayerKind::GlobalAveragePool {} => "global-average-pool",
@@ -91,7 +94,7 @@ impl LayerKind {
         match self {
             LayerKind::Conv(_) => Stem::OfType("conv"),
             LayerKind::BatchNorm(_) => Stem::OfType("bn"),
-            LayerKind::Activation(_) => Stem::OfType("act"),
+            LayerKind::Activation(_) | LayerKind::Prelu(_) => Stem::OfType("act"),
             LayerKind::Linear { .. } => Stem::OfType("fc"),
             LayerKind::Add {} => Stem::OfType("add"),
             LayerKind::Multiply {} => Stem::OfType("mul"),
@@ -166,6 +169,7 @@ impl LayerKind {
                 return Err(format!("momentum {momentum} is not in [0, 1]"));
             }
             LayerKind::Activation(_)
+            | LayerKind::Prelu(_)
             | LayerKind::BatchNorm(_)
             | LayerKind::Add {}
             | LayerKind::Flatten {}

@@ -12,7 +12,7 @@ use serde::{
 use serde_json::{Map, Value};
 
 use super::{
-    activation::{ActivationFunction, KINDS},
+    activation::{ActivationFunction, KINDS, Prelu},
     convolution::Convolution,
     layer_kind::{BatchNorm, LayerKind, TYPES},
     pointers,
@@ -144,6 +144,12 @@ impl Serialize for LayerConfig {
                 }
             }
             LayerKind::Activation(function) => function.serialize_settings::<S>(&mut map)?,
+            LayerKind::Prelu(Prelu { per_channel }) => {
+                map.serialize_entry("kind", Prelu::NAME)?;
+                if *per_channel {
+                    map.serialize_entry("per_channel", per_channel)?;
+                }
+            }
             LayerKind::BatchNorm(BatchNorm { epsilon, momentum }) => {
                 let usual = BatchNorm::default();
                 if *epsilon != usual.epsilon {
@@ -207,8 +213,17 @@ impl<'de> Visitor<'de> for LayerVisitor {
                 return Err(A::Error::custom("input and inputs: only one of them can be there"));
             }
         };
-        let kind = LayerKind::deserialize(Value::Object(settings.clone()))
-            .map_err(|error| A::Error::custom(with_pointer(&error.to_string(), &settings)))?;
+        let is = |key: &str, word: &str| settings.get(key).is_some_and(|own| own == word);
+        let kind = match is("type", "activation") && is("kind", Prelu::NAME) {
+            true => {
+                let mut rest = settings.clone();
+                rest.retain(|key, _| key != "type" && key != "kind");
+                Prelu::deserialize(Value::Object(rest)).map(LayerKind::Prelu)
+            }
+            false => LayerKind::deserialize(Value::Object(settings.clone())),
+        };
+        let kind =
+            kind.map_err(|error| A::Error::custom(with_pointer(&error.to_string(), &settings)))?;
         Ok(LayerConfig { name, inputs, kind })
     }
 }

@@ -42,7 +42,7 @@ pub(crate) use run::short_name;
 pub(crate) use text::{decimal, real, suggestion};
 pub(crate) use window::{count_windows, extent, same_padding};
 
-pub use activation::ActivationFunction;
+pub use activation::{ActivationFunction, Prelu};
 pub use bits::LayerBits;
 pub use bits_table::{BitsRequest, BitsTable, PartialQuantization};
 pub use convolution::{ChannelGroups, Convolution, Padding};

@@ -8,6 +8,7 @@
 //! format, `read` reads them with a bound, and `check` verifies that they fit each other and the
 //! name.
 
+mod arrays;
 pub mod catalog;
 mod check;
 mod content;
@@ -27,6 +28,7 @@ mod spread;
 
 use std::path::Path;
 
+pub use arrays::{ArrayValues, ImageArray, read_images, read_labels};
 pub use catalog::{blank, is_named};
 pub use dataset::{Dataset, Details, Skipped, Split, digest, tail_length};
 #[cfg(feature = "cli")]

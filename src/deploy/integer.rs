@@ -321,6 +321,7 @@ pub struct IntegerPlan {
 impl IntegerPlan {
     /// The steps of `model`.
     pub fn new(model: &DeployableModel) -> IntegerPlan {
+        let model = &model.without_prelus();
         let normalization = model.normalization;
         let mut planner =
             Planner { input: model.input, normalization, image: None, steps: Vec::new() };
@@ -459,6 +460,8 @@ impl Planner {
             }
             Operation::Add => self.sum([reads[0], reads[1]], kind),
             Operation::Multiply => (Encoding::Float, StepOperation::Multiply),
+            // It is other operations by now.
+            Operation::Prelu { .. } => return reads[0],
             Operation::Concat => (from, StepOperation::Concat),
         };
         Some(self.push(layer.name.clone(), name, reads, layer.output, (to, operation)))

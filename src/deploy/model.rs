@@ -3,7 +3,7 @@
 use super::{DeployableActivation, WeightLevels};
 use crate::{
     Result,
-    config::{AveragePool, MaxPool, PixelNormalization, Shape, Window},
+    config::{ActivationFunction, AveragePool, MaxPool, PixelNormalization, Shape, Window},
     graph::{BatchNorm, OpKind, Weights},
     model::{Model, fold_batch_norm},
 };
@@ -61,6 +61,11 @@ pub enum Operation {
     },
     /// In place of or behind a layer's output.
     Activation(DeployableActivation),
+    /// x, or below 0 a slope · x: one slope, or one a channel.
+    Prelu {
+        /// The slopes.
+        slopes: Vec<f32>,
+    },
     /// Maximum over windows; padded pixels are never one.
     MaxPool(MaxPool),
     /// Means over windows. Padded pixels are 0 after normalisation.
@@ -82,6 +87,7 @@ impl Operation {
                 Some(weights)
             }
             Operation::Activation(_)
+            | Operation::Prelu { .. }
             | Operation::MaxPool(_)
             | Operation::AveragePool(_)
             | Operation::Add
@@ -126,6 +132,24 @@ impl DeployableModel {
         readers.next().filter(|_| readers.next().is_none())
     }
 
+    /// The same with every PReLU as max(x, 0) + (−slope)·max(−x, 0), of which one is 0: what
+    /// follows steps on integers has these operations anyway.
+    pub(super) fn without_prelus(&self) -> DeployableModel {
+        let mut layers: Vec<DeployableLayer> = Vec::with_capacity(self.layers.len());
+        let mut places: Vec<usize> = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let reads = layer.reads.iter().map(|read| read.map(|read| places[read])).collect();
+            let layer = DeployableLayer { reads, ..layer.clone() };
+            if let Operation::Prelu { slopes } = &layer.operation {
+                layers.extend(split_prelu(&layer, slopes, layers.len()));
+            } else {
+                layers.push(layer);
+            }
+            places.push(layers.len() - 1);
+        }
+        DeployableModel { layers, ..self.clone() }
+    }
+
     /// What `model` is in inference.
     ///
     /// # Errors
@@ -168,6 +192,10 @@ impl DeployableLayer {
                 OpKind::Activation(activation) => {
                     let activations = DeployableActivation::all(folded, activation)?;
                     activations.into_iter().map(Operation::Activation).collect()
+                }
+                OpKind::Prelu(own) => {
+                    let slopes = graph.values_of(own.slope, &folded.parameters)?.to_vec();
+                    vec![Operation::Prelu { slopes }]
                 }
                 &OpKind::MaxPool(pool) => vec![Operation::MaxPool(pool)],
                 &OpKind::AveragePool(pool) => vec![Operation::AveragePool(pool)],
@@ -218,6 +246,42 @@ impl DeployableWeights {
         };
         Ok(DeployableWeights { shape, latent, levels, bias })
     }
+}
+
+/// The layers that make what the PReLU `layer` makes, of which the first has number `first`.
+fn split_prelu(layer: &DeployableLayer, slopes: &[f32], first: usize) -> Vec<DeployableLayer> {
+    let channels = layer.output.channels as usize;
+    let scaled = |factor: &dyn Fn(usize) -> f32| Operation::Convolution {
+        weights: DeployableWeights {
+            shape: vec![channels, 1, 1, 1],
+            latent: (0..channels).map(factor).collect(),
+            levels: None,
+            bias: vec![0.0; channels],
+        },
+        window: [1, 1, 0].into(),
+        groups: channels as u32,
+    };
+    let relu = || {
+        let function = ActivationFunction::Relu;
+        Operation::Activation(DeployableActivation::Function(function))
+    };
+    let read = layer.reads[0];
+    let parts = [
+        ("/positive", vec![read], relu()),
+        ("/negated", vec![read], scaled(&|_| -1.0)),
+        ("/negative", vec![Some(first + 1)], relu()),
+        ("/slopes", vec![Some(first + 2)], scaled(&|at| -slopes[at % slopes.len()])),
+        ("", vec![Some(first), Some(first + 3)], Operation::Add),
+    ];
+    let part = |(suffix, reads, operation)| DeployableLayer {
+        // No layer of a model has a stroke in its name.
+        name: format!("{}{suffix}", layer.name),
+        reads,
+        input: layer.input,
+        output: layer.output,
+        operation,
+    };
+    parts.into_iter().map(part).collect()
 }
 
 /// A batch norm with its running statistics that no layer in front could take up: a factor and a

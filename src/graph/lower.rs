@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     Activation, BatchNorm, Op, OpId, OpKind, Parameter, ParameterId, ParameterLayout,
-    ParameterRole, Value, ValueId, ValueQuantizer, Weights,
+    ParameterRole, Prelu, Value, ValueId, ValueQuantizer, Weights,
     parameters::{PARAMETER_LIMIT, learned_name, offset_name},
 };
 use crate::{
@@ -127,6 +127,12 @@ impl Lowering<'_> {
             LayerKind::BatchNorm(own) => OpKind::BatchNorm(self.batch_norm(name, own, shape)),
             LayerKind::Activation(function) => {
                 OpKind::Activation(self.activation(name, function, weighted))
+            }
+            LayerKind::Prelu(own) => {
+                let count = if own.per_channel { shape.channels as usize } else { 1 };
+                let (name, role) = (format!("{name}.weight"), ParameterRole::Slope);
+                let slope = self.declare(Section::Layers, name, vec![count], role, 1);
+                OpKind::Prelu(Prelu { slope })
             }
             LayerKind::MaxPool(pool) => OpKind::MaxPool(pool),
             LayerKind::AveragePool(pool) => OpKind::AveragePool(pool),

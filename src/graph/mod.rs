@@ -15,7 +15,7 @@ mod value;
 
 pub use ids::{OpId, ValueId};
 pub use memory::{Lifetime, Memory, place};
-pub use op::{Activation, BatchNorm, Op, OpKind, Weights};
+pub use op::{Activation, BatchNorm, Op, OpKind, Prelu, Weights};
 pub use parameters::{Parameter, ParameterId, ParameterLayout, ParameterRole};
 pub use value::{Value, ValueQuantizer};
 

@@ -49,6 +49,8 @@ pub enum OpKind {
     BatchNorm(BatchNorm),
     /// A function of every value, or a quantizer of its values or in its place.
     Activation(Activation),
+    /// x, or below 0 a learned slope · x.
+    Prelu(Prelu),
     /// Maxima over windows; ties go to the first element in row-major order.
     MaxPool(MaxPool),
     /// Means over windows.
@@ -76,7 +78,11 @@ impl OpKind {
     pub(crate) fn is_in_place(&self) -> bool {
         matches!(
             self,
-            OpKind::BatchNorm(_) | OpKind::Activation(_) | OpKind::Dropout { .. } | OpKind::Flatten
+            OpKind::BatchNorm(_)
+                | OpKind::Activation(_)
+                | OpKind::Prelu(_)
+                | OpKind::Dropout { .. }
+                | OpKind::Flatten
         )
     }
 
@@ -110,6 +116,7 @@ impl OpKind {
             OpKind::Activation(Activation { learned, offset, .. }) => {
                 learned.iter_mut().chain(offset).collect()
             }
+            OpKind::Prelu(Prelu { slope }) => vec![slope],
             OpKind::MaxPool(_)
             | OpKind::AveragePool(_)
             | OpKind::Dropout { .. }
@@ -165,6 +172,13 @@ pub struct BatchNorm {
     pub epsilon: f32,
     /// Share of a batch's statistics in the running ones.
     pub momentum: f32,
+}
+
+/// A PReLU.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prelu {
+    /// `[channels]`, or `[1]` of all.
+    pub slope: ParameterId,
 }
 
 /// What an activation computes.

@@ -45,6 +45,8 @@ pub enum ParameterRole {
     Scale,
     /// β of a batch norm.
     Shift,
+    /// Slope of a PReLU.
+    Slope,
     /// PACT's clipping threshold.
     Alpha,
     /// Running mean of a batch norm: not trained, like all that follow.
@@ -372,6 +374,8 @@ impl ParameterLayout {
                     (ParameterRole::Weight | ParameterRole::Bias, WeightInit::KaimingUniform) => {
                         ((2.0 * a - 1.0) * scale) as f32
                     }
+                    // PyTorch's.
+                    (ParameterRole::Slope, _) => 0.25,
                     (ParameterRole::Bias, WeightInit::KaimingNormal) => 0.0,
                     (ParameterRole::Weight, WeightInit::KaimingNormal) => {
                         // Box–Muller; 1 − a is in (0, 1].

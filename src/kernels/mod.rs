@@ -79,6 +79,9 @@ mod optimizer_sgd;
 mod perturb_images;
 mod positive_part;
 mod predicted_classes;
+mod prelu;
+mod prelu_gradient;
+mod prelu_slope_gradient;
 mod prepare_weights;
 mod product_sum;
 mod random_attribution;
@@ -127,8 +130,8 @@ pub use collect_logits::CollectLogits;
 pub use common::{
     Activated, AveragePoolShape, BatchStatistics, DepthwiseTiles, ELEMENTWISE, Epilogue, Geometry,
     Gradient, GroupedShape, Hiding, ImageRange, LANES, NormIndices, PER_IMAGE, ParameterRules,
-    PoolShape, Pooling, Requantized, Sampling, SlicedWeights, StripTiles, Update, WeightShape,
-    flat_workgroups, grid,
+    PoolShape, Pooling, PreluShape, Requantized, Sampling, SlicedWeights, StripTiles, Update,
+    WeightShape, flat_workgroups, grid,
 };
 pub use compare_maps::CompareMaps;
 pub use convolution::Convolution;
@@ -179,6 +182,9 @@ pub use optimizer_sgd::{Momentum, OptimizerSgd};
 pub use perturb_images::PerturbImages;
 pub use positive_part::PositivePart;
 pub use predicted_classes::PredictedClasses;
+pub use prelu::Prelu;
+pub use prelu_gradient::{PreluGradient, PreluRule};
+pub use prelu_slope_gradient::PreluSlopeGradient;
 pub use prepare_weights::{BackwardLayout, PrepareWeights};
 pub use product_sum::ProductSum;
 pub use random_attribution::RandomAttribution;

@@ -269,7 +269,11 @@ fn bits_of(graph: &Graph, value: ValueId) -> u32 {
 fn makes_floats(kind: &OpKind) -> bool {
     match kind {
         OpKind::Activation(own) => !own.function.is_rectifier(),
-        OpKind::AveragePool(_) | OpKind::Add | OpKind::Multiply | OpKind::BatchNorm(_) => true,
+        OpKind::AveragePool(_)
+        | OpKind::Add
+        | OpKind::Multiply
+        | OpKind::BatchNorm(_)
+        | OpKind::Prelu(_) => true,
         _ => false,
     }
 }

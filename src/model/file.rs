@@ -413,14 +413,17 @@ impl ModelFile {
     /// Errors of [`Self::model`]; [`Error::Settings`] for tensors that the network does not have,
     /// because they would be lost silently.
     pub fn start(&mut self, layout: &ParameterLayout) -> Result<(Vec<f32>, Vec<String>)> {
-        use ParameterRole::{Bias, RunningMean, RunningVariance, Scale, Shift, Weight};
+        use ParameterRole::{Bias, RunningMean, RunningVariance, Scale, Shift, Slope, Weight};
         let has_place = |name: &str| layout.find(name).is_some();
         let (stored, lost) = match &self.config {
             // Clips, steps and scales belong to the quantizers.
             Some(own) => {
                 let stored = Graph::new(&own.network, &own.quantization)?.layout;
                 let is_network = |role| {
-                    matches!(role, Weight | Bias | Scale | Shift | RunningMean | RunningVariance)
+                    matches!(
+                        role,
+                        Weight | Bias | Scale | Shift | Slope | RunningMean | RunningVariance
+                    )
                 };
                 let lost = stored
                     .parameters

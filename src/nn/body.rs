@@ -218,8 +218,7 @@ impl Body {
             let is_pool =
                 matches!(behind, Some(NodeKind::MaxPool { .. } | NodeKind::AveragePool(_)));
             let by_input = node.pre_activation.is_some() && is_pool;
-            let own_input =
-                node.pre_activation.is_some() && !matches!(node.kind, NodeKind::Activation);
+            let own_input = node.pre_activation.is_some() && !node.kind.is_function();
             match node.kind {
                 NodeKind::Dropout { .. } | NodeKind::Flatten if node.shares_value(&self.nodes) => 0,
                 NodeKind::MaxPool { .. } => (group_bytes + 4) * elements,

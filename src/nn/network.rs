@@ -353,8 +353,7 @@ impl Network {
     /// counted.
     pub fn activation_bytes(&self) -> u64 {
         let of = |node: &Node| {
-            let own_input =
-                node.pre_activation.as_ref().filter(|_| !matches!(node.kind, NodeKind::Activation));
+            let own_input = node.pre_activation.as_ref().filter(|_| !node.kind.is_function());
             let choice = match &node.kind {
                 NodeKind::MaxPool { choice, .. } => Some(choice),
                 _ => None,

@@ -3,9 +3,9 @@
 
 use crate::config::{MaxPool, Shape, Window};
 
-/// Windows along the rows (0) or columns (1), `size` pixels: ⌊(size + front + back − kernel)/stride⌋
-/// + 1, or ⌈…⌉ + 1 in ceil mode, where windows that would start in the padding behind the image are
-/// left out.
+/// Windows along the rows (0) or columns (1), `size` pixels: ⌊(size + front + back −
+/// kernel)/stride⌋ + 1, or ⌈…⌉ + 1 in ceil mode, where windows that would start in the padding
+/// behind the image are left out.
 pub(super) fn count(window: Window, ceil_mode: bool, (axis, size): (usize, u32)) -> u32 {
     let [size, kernel, stride, front, back] = [
         size,

@@ -37,6 +37,9 @@ use super::{
     max_pool_gradient::max_pool_gradient,
     max_pool_tangent::max_pool_tangent,
     multiply::multiply,
+    prelu::prelu,
+    prelu_gradient::prelu_gradient,
+    prelu_slope_gradient::prelu_slope_gradient,
     prepare_weights::{clip, level_range, position, quantize},
     product_sum::product_sum,
     reduce_weight_gradient::reduce_weight_gradient,
@@ -427,6 +430,10 @@ impl ReferenceNetwork {
                     let kind = self.activation(parameters, own);
                     x.iter().map(|&x| activation(kind, x)).collect()
                 }
+                OpKind::Prelu(own) => {
+                    let pixels = self.graph.output_of(op).pixels() as usize;
+                    prelu(x, self.values(own.slope, parameters), pixels)
+                }
                 &OpKind::MaxPool(pool) => {
                     let (output, from) = max_pool(images, self.graph.input_of(op), pool, x);
                     choice = from;
@@ -508,6 +515,11 @@ impl ReferenceNetwork {
                 OpKind::Activation(own) => {
                     let kind = self.activation(parameters, own);
                     activation_gradient(kind, &pass.values[x], along).0
+                }
+                OpKind::Prelu(own) => {
+                    let pixels = self.graph.output_of(op).pixels() as usize;
+                    let slopes = self.values(own.slope, parameters);
+                    prelu_gradient(&pass.values[x], slopes, pixels, along)
                 }
                 OpKind::MaxPool(_) => max_pool_tangent(&pass.choices[index], along),
                 &OpKind::AveragePool(pool) => {
@@ -648,6 +660,20 @@ impl ReferenceNetwork {
                     }
                     input
                 }
+                OpKind::Prelu(own) => {
+                    let pixels = self.graph.output_of(op).pixels() as usize;
+                    let slopes = self.values(own.slope, parameters);
+                    // As of other activations, the x that was stored.
+                    let stored: Vec<f64> = match self.halved(op.inputs[0]) {
+                        true => x.iter().copied().map(f16).collect(),
+                        false => x.clone(),
+                    };
+                    if tangents.is_none() {
+                        let count = slopes.len();
+                        store(own.slope, &prelu_slope_gradient(&stored, count, pixels, &gradient));
+                    }
+                    prelu_gradient(&stored, slopes, pixels, &gradient)
+                }
                 OpKind::MaxPool(_) => max_pool_gradient(x.len(), &pass.choices[index], &gradient),
                 OpKind::AveragePool(pool) => {
                     average_pool_gradient(images, self.graph.input_of(op), *pool, &gradient)
@@ -742,6 +768,11 @@ impl ReferenceNetwork {
                         if step.is_some() && value > low && value < high {
                             margin.activations = margin.activations.min(edge(value / unit));
                         }
+                    }
+                }
+                OpKind::Prelu(_) => {
+                    for &x in x.iter().filter(|x| **x != 0.0) {
+                        margin.activations = margin.activations.min(x.abs());
                     }
                 }
                 &OpKind::MaxPool(pool) => {

@@ -9,7 +9,7 @@ use crate::{
     batch::{Batch, GatherOptions, ResidentData},
     config::{MaskFill, MaskRank, NetworkConfig, PixelNormalization},
     gpu::{Gpu, Recording},
-    layout::{StepRecord, groups, padded, to_nchw},
+    layout::{StepRecord, from_nchw, groups, padded, to_nchw},
     sgt::Masking,
 };
 
@@ -43,6 +43,9 @@ pub struct DataOptions {
     pub keep: f32,
     /// The ranking of the pixels to replace.
     pub rank: MaskRank,
+    /// What goes into the network in the place of the data's normalised pixels, [N, C, H, W];
+    /// empty: these.
+    pub values: Vec<f32>,
     /// Numbers of the images, which are the keys of random numbers; empty: 0, 1, 2, …
     pub numbers: Vec<u32>,
 }
@@ -56,6 +59,7 @@ impl Default for DataOptions {
             normalization: PixelNormalization::uniform(0.0, 1.0),
             keep: 0.5,
             rank: MaskRank::Signed,
+            values: Vec::new(),
             numbers: Vec::new(),
         }
     }
@@ -151,6 +155,12 @@ pub async fn explain_data(
                 Some(numbers) => numbers.to_vec(),
                 None => range.clone().map(|number| number as u32).collect(),
             };
+            let size = shape.elements() as usize;
+            if let Some(own) = options.values.get(range.start * size..range.end * size)
+                && !own.is_empty()
+            {
+                gpu.write(&images.pixels, 0, &from_nchw(own, shape));
+            }
             gpu.write(&images.numbers, 0, &numbers);
             let count = u64::from(record.count);
             if index == 0 {

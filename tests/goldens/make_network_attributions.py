@@ -154,6 +154,9 @@ class Attributed(Network):
         x = inputs[0]
         if self.rule == "deeplift":
             match kind:
+                case "activation" if layer.get("kind") == "prelu":
+                    slopes = self.parameters[f"{name}.weight"].detach()
+                    return Rescaled.apply(x, lambda x: F.prelu(x, slopes))
                 case "activation" if layer.get("kind") == "leaky-relu":
                     return Rescaled.apply(x, lambda x: F.leaky_relu(x, layer.get("slope", 0.01)))
                 case "activation":

@@ -128,6 +128,9 @@ class Network:
                 return F.batch_norm(x, mean.clone(), variance.clone(), weight, bias, training, MOMENTUM, layer.get("epsilon", 1e-5))
             case "activation":
                 own = layer.get("kind", "relu")
+                if own == "prelu":
+                    slopes = channels if layer.get("per_channel", False) else 1
+                    return F.prelu(x, self.parameter(f"{name}.weight", [slopes], 0.3, 0.1))
                 if own == "leaky-relu":
                     return F.leaky_relu(x, layer.get("slope", 0.01))
                 return FUNCTIONS[own](x)

@@ -21,9 +21,9 @@ use saliq::{
         FullyConnectedWeightGradient, Geometry, Gradient, GroupedConvolution,
         GroupedConvolutionInputGradient, GroupedConvolutionWeightGradient, GroupedShape,
         ImageRange, LearnedStep, LearnedStepGradient, MatrixProduct, MaxPool, MaxPoolGradient,
-        Multiply, PoolShape, PrepareWeights, ProductSum, ReduceWeightGradient, RegisterTiles,
-        SliceShape, SliceWeights, SlicedWeights, StripTiles, SumPartials, WeightGradientTiles,
-        WeightRange, WeightShape,
+        Multiply, PoolShape, Prelu, PreluGradient, PreluRule, PreluShape, PreluSlopeGradient,
+        PrepareWeights, ProductSum, ReduceWeightGradient, RegisterTiles, SliceShape, SliceWeights,
+        SlicedWeights, StripTiles, SumPartials, WeightGradientTiles, WeightRange, WeightShape,
     },
     layout::{groups, padded},
     nn::{StripShape, TileTable},
@@ -48,6 +48,9 @@ use saliq::{
         max_pool::{max_pool, output_shape},
         max_pool_gradient::max_pool_gradient,
         multiply::multiply,
+        prelu::prelu,
+        prelu_gradient::prelu_gradient,
+        prelu_slope_gradient::prelu_slope_gradient,
         prepare_weights::{arrange, level, level_range, position, quantize},
         product_sum::product_sum,
         reduce_weight_gradient::reduce_weight_gradient,
@@ -1627,6 +1630,72 @@ fn average_pooling_and_its_gradient() {
         });
         let expected = average_pool_gradient(images.count, shape, pool, &images.of(&gradient));
         images.check(&what, &read(&values, size), shape, &expected, GRADIENT);
+    }
+}
+
+#[test]
+fn learned_slopes_and_what_comes_back_through_them() {
+    let mut random = Random(47);
+    for (number, per_channel) in [false, true, true].into_iter().enumerate() {
+        let images = if number == 0 { Images::ONE } else { Images::FEW };
+        let shape = Shape::new(3 + 4 * number as u32, 3, 2);
+        let count = if per_channel { shape.channels as usize } else { 1 };
+        let slopes = vector(&mut random, count);
+        let pixels = shape.pixels() as usize;
+        let what = format!("{shape:?}, {count} slopes");
+        let x = vector(&mut random, images.slots * shape.elements() as usize);
+        let gradient = vector(&mut random, x.len());
+        let stored = slopes.iter().map(|&slope| slope as f32);
+        let parameters = upload(&[7.0, 7.0].into_iter().chain(stored).collect::<Vec<f32>>());
+        let sizes = PreluShape { shape, slope_index: 2, per_channel };
+        let record = images.record(false);
+        let size = images.slots * packed_elements(shape);
+        let (state, storage) = (upload(&pack(&x, shape)), Storage::default());
+        let values = untouched(size);
+        launch(&Prelu {
+            images: images.range(&record),
+            input: (&state).into(),
+            output: (&values).into(),
+            parameters: (&parameters).into(),
+            shape: sizes,
+            storage,
+        });
+        let own = images.of(&x);
+        let y = prelu(&own, &slopes, pixels);
+        images.check(&what, &read(&values, size), shape, &y, FORWARD);
+
+        let from = images.of(&gradient);
+        let expected = prelu_gradient(&own, &slopes, pixels, &from);
+        let guided: Vec<f64> = expected.iter().map(|value| value.max(0.0)).collect();
+        for (rule, expected) in [(PreluRule::Gradient, &expected), (PreluRule::Guided, &guided)] {
+            let values = upload(&pack(&gradient, shape));
+            launch(&PreluGradient {
+                images: images.range(&record),
+                state: (&state).into(),
+                gradient: (&values).into(),
+                parameters: (&parameters).into(),
+                shape: sizes,
+                rule,
+                storage,
+            });
+            let found = read(&values, size);
+            let (first, last) = (images.first, images.first + images.count);
+            let elements = packed_elements(shape);
+            let inside = unpack(&found[first * elements..last * elements], shape);
+            assert_close(&format!("{what}, {rule:?}"), &inside, expected, GRADIENT);
+        }
+        let sums = untouched(count + 3);
+        launch(&PreluSlopeGradient {
+            images: images.range(&record),
+            state: (&state).into(),
+            gradient: (&upload(&pack(&gradient, shape))).into(),
+            gradients: &sums,
+            shape: PreluShape { slope_index: 1, ..sizes },
+            storage,
+        });
+        let expected = prelu_slope_gradient(&own, count, pixels, &from);
+        let found = read(&sums, count + 3);
+        assert_close(&what, &found[1..=count], &expected, GRADIENT);
     }
 }
 

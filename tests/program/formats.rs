@@ -138,7 +138,8 @@ fn onnx_files_compute_what_the_reference_network_does() {
             strategy.new_tree(&mut runner).unwrap().current();
         let model = random_model(network(), &bits, quantization, seed);
         let input = if normalized { OnnxInput::Normalized } else { OnnxInput::Image };
-        let file = bytes(&model, &OnnxOptions { input, four_bits, metadata: Vec::new() });
+        let file =
+            bytes(&model, &OnnxOptions { input, four_bits, two_bits: false, metadata: Vec::new() });
         let (mean, deviation) = model.config.normalize.unwrap().channel(0);
         let images = pixels(2, seed);
         let standard: Vec<f64> =
@@ -233,7 +234,7 @@ fn operator_sets_types_and_metadata() {
         let metadata = vec![("class_names".to_string(), "[\"é\"]".to_string())];
         let file = bytes(
             &random_model(network(), bits, quantization, 1),
-            &OnnxOptions { input: OnnxInput::Image, four_bits, metadata },
+            &OnnxOptions { input: OnnxInput::Image, four_bits, two_bits: false, metadata },
         );
         let onnx = ModelProto::decode(&file[..]).unwrap();
         let graph = onnx.graph.as_ref().unwrap();
@@ -536,7 +537,9 @@ fn checked_in_every_format(original: &Model, model: &Model) -> Vec<(&'static str
     let tensors = Model::tensors(&model.graph.layout, &model.parameters);
     let plain =
         TensorFile::to_bytes(&tensors, &[(METADATA_KEY, model.config.to_metadata())]).unwrap();
-    let onnx = |input| bytes(model, &OnnxOptions { input, four_bits: true, metadata: Vec::new() });
+    let onnx = |input| {
+        bytes(model, &OnnxOptions { input, four_bits: true, two_bits: false, metadata: Vec::new() })
+    };
     vec![
         ("onnx", checked(original, Written::Onnx(&onnx(OnnxInput::Image), OnnxInput::Image))),
         (

@@ -345,8 +345,27 @@ pub struct ExplainArgs {
     pub invert: bool,
     /// Folder of masks, with a picture for each image at the same path (cat/001.png for
     /// cat/001.jpg): black is outside; adds pointing game, relevance mass, rank and overlap
-    #[arg(long, value_name = "DIR", conflicts_with = "image", help_heading = "Data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = ["image", "array"],
+        help_heading = "Data"
+    )]
     pub masks: Option<PathBuf>,
+    /// Images of a NumPy array, [N, C, H, W], in the place of a data set: all of them
+    ///
+    /// Bytes (uint8) are pixels, 0 to 255. Floats stand where pixel/255 stands, 0 to 1, and are
+    /// normalised as such; with --normalize none they go into the network exactly as they are.
+    #[arg(
+        long,
+        value_name = "FILE.npy",
+        conflicts_with_all = ["image", "indices", "count", "split"],
+        help_heading = "Data"
+    )]
+    pub array: Option<PathBuf>,
+    /// Class numbers of the images of --array, one an image
+    #[arg(long, value_name = "FILE.npy", requires = "array", help_heading = "Data")]
+    pub labels: Option<PathBuf>,
     /// The images, and how to run the models.
     #[command(flatten)]
     pub input: ModelInputArgs,
@@ -368,6 +387,10 @@ pub struct ExplainArgs {
     /// Colour map of the saliency pictures
     #[arg(long, value_name = "NAME", help_heading = "Pictures")]
     pub cmap: Option<ColorMap>,
+    /// Write attributions.npz too, which numpy.load reads: the same arrays, and the names of the
+    /// images' files as image_files
+    #[arg(long, help_heading = "Pictures")]
+    pub npz: bool,
     /// Folder for the outputs grid.png and attributions.safetensors
     #[arg(long, value_name = "DIR", default_value = "runs/explain", help_heading = "Pictures")]
     pub out: PathBuf,
@@ -393,6 +416,13 @@ impl ExplainArgs {
         if !self.image.is_empty() && self.target == ExplainTarget::Label {
             return Err(Error::Usage(
                 "--target label: your own picture has no label; name the class, or predicted"
+                    .into(),
+            ));
+        }
+        if self.array.is_some() && self.labels.is_none() && self.target == ExplainTarget::Label {
+            return Err(Error::Usage(
+                "--target label: --array has no labels; give them with --labels FILE.npy, or name \
+                 the class, or predicted"
                     .into(),
             ));
         }
@@ -483,6 +513,7 @@ impl ExplainArgs {
             normalization,
             keep: self.keep,
             rank: MaskRank::Signed,
+            values: Vec::new(),
             numbers: numbers.to_vec(),
         }
     }

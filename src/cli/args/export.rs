@@ -81,6 +81,10 @@ pub struct ExportArgs {
     /// (ONNX Runtime 1.19)
     #[arg(long, help_heading = "ONNX")]
     pub int4: bool,
+    /// onnx: store weights whose levels fit 2 bits in 2 bits; needs operator set 25 (ONNX Runtime
+    /// 1.32 has it)
+    #[arg(long, help_heading = "ONNX")]
+    pub int2: bool,
     /// c: order of the bytes of an image
     #[arg(long, value_enum, value_name = "ORDER", default_value = "chw", help_heading = "C")]
     pub pixels: ExportPixels,

@@ -10,12 +10,13 @@ use crate::{
     batch::ResidentData,
     cli::{
         args::{ExplainArgs, ExplainTarget, GlobalArgs},
+        npz::{self, Member},
         output::Output,
         progress::Progress,
         words::worded,
     },
-    config::{PixelNormalization, Shape},
-    data::{Masks, Split},
+    config::{Normalize, PixelNormalization, Shape},
+    data::{ArrayValues, Masks, Split, read_images, read_labels},
     gpu::Gpu,
     judgement::{Scores, add_localizations, localization},
     model::{Images, Model, Tensor, TensorFile},
@@ -58,9 +59,10 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
             "the models take images of different shapes; explain them one by one".into(),
         ));
     }
-    let choose = |model| match args.image.is_empty() {
-        true => of_data_set(model, args, &flags),
-        false => of_pictures(model, args, &flags),
+    let choose = |model| match &args.array {
+        Some(array) => of_array(model, array, args, &flags),
+        None if args.image.is_empty() => of_data_set(model, args, &flags),
+        None => of_pictures(model, args, &flags),
     };
     let chosen = models.iter_mut().map(choose).collect::<Result<Vec<_>>>()?;
     if let Some(other) = chosen.iter().position(|other| other.split != chosen[0].split) {
@@ -74,7 +76,7 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     }
     let gpu = super::open_gpu(global)?;
     flags.say(&output);
-    if args.image.is_empty() {
+    if args.image.is_empty() && args.array.is_none() {
         note_count(args, &chosen[0], &output);
         for (model, chosen) in models.iter().zip(&chosen) {
             super::note_other_classes(model, &chosen.source, &chosen.class_names, &output);
@@ -88,11 +90,21 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     let masks = args.masks.as_ref().map(read).transpose()?;
     let (mut explained, mut refused) = (Vec::new(), Vec::new());
     for (model, chosen) in models.iter().zip(chosen) {
-        let Chosen { source, class_names, normalization, numbers, split, labels, files, .. } =
-            chosen;
+        let Chosen {
+            source,
+            class_names,
+            normalization,
+            numbers,
+            split,
+            labels,
+            files,
+            floats,
+            ..
+        } = chosen;
         let (methods, not_done) = methods_for(model, args, normalization)?;
         refused.extend(not_done);
-        let options = args.data_options(&methods, normalization, &numbers);
+        let mut options = args.data_options(&methods, normalization, &numbers);
+        options.values = normalized(&floats, &normalization, model.config.network.input);
         super::note_folding(model, &methods, &options.settings, &output);
         let bar = Progress::items(
             &output,
@@ -114,6 +126,7 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
             labels,
             numbers,
             files,
+            floats,
             methods,
             attributions,
         });
@@ -235,6 +248,7 @@ struct Explained<'a> {
     labels: Vec<Option<u32>>,
     numbers: Vec<u32>,
     files: Vec<String>,
+    floats: Vec<f32>,
     methods: Vec<Method>,
     attributions: Attributions,
 }
@@ -259,6 +273,8 @@ struct Chosen {
     labels: Vec<Option<u32>>,
     /// The pictures of `--image`, with the paths as given, or the files in a folder of pictures.
     files: Vec<String>,
+    /// The numbers of an array of floats; empty for other images.
+    floats: Vec<f32>,
     /// Notes about conversions of the pictures.
     remarks: Vec<Remark>,
 }
@@ -353,6 +369,7 @@ fn of_data_set(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) ->
         split,
         labels,
         files,
+        floats: Vec::new(),
         remarks,
     })
 }
@@ -382,7 +399,82 @@ fn of_pictures(model: &mut Model, args: &ExplainArgs, flags: &ModelFlags<'_>) ->
         split,
         labels: vec![None; files.len()],
         files,
+        floats: Vec::new(),
         remarks: said,
+    })
+}
+
+/// Whether pixels go in as they are, 0 to 255.
+fn is_plain(normalization: &PixelNormalization) -> bool {
+    Normalize::None.constants() == Some(*normalization)
+}
+
+/// What `floats`, [N, C, H, W], are for a network of images of `shape`.
+fn normalized(floats: &[f32], normalization: &PixelNormalization, shape: Shape) -> Vec<f32> {
+    if is_plain(normalization) {
+        return floats.to_vec();
+    }
+    let of = |(at, &value): (usize, &f32)| normalization.apply(value, shape.channel_of(at));
+    floats.iter().enumerate().map(of).collect()
+}
+
+/// The images of `--array`.
+fn of_array(
+    model: &mut Model,
+    path: &Path,
+    args: &ExplainArgs,
+    flags: &ModelFlags<'_>,
+) -> Result<Chosen> {
+    let array = read_images(path)?;
+    let (shape, count) = (model.config.network.input, array.count());
+    if array.shape != shape {
+        return Err(Error::Data(format!(
+            "{}: has images of {}, the model takes {shape}",
+            path.display(),
+            array.shape
+        )));
+    }
+    let labels = args.labels.as_deref().map(read_labels).transpose()?;
+    if let (Some(labels), Some(file)) = (&labels, &args.labels) {
+        let classes = model.config.network.classes;
+        if labels.len() != count {
+            let found = labels.len();
+            let reason = format!("has {found} labels for {count} images");
+            return Err(Error::format(file, reason));
+        }
+        if let Some(label) = labels.iter().find(|&&label| label >= classes) {
+            let reason = format!("has label {label}; the model has classes 0 to {}", classes - 1);
+            return Err(Error::format(file, reason));
+        }
+    }
+    let images = flags.images(model)?;
+    flags.normalize(model, images.as_ref().map_or(Images::Unknown, KnownImages::images))?;
+    let normalization = model.normalization()?;
+    let (bytes, floats) = match array.values {
+        ArrayValues::Bytes(bytes) => (bytes, Vec::new()),
+        ArrayValues::Floats(floats) => {
+            let full = if is_plain(&normalization) { 1.0 } else { 255.0 };
+            // For the pictures alone.
+            let byte = |value: &f32| (value * full).round().clamp(0.0, 255.0) as u8;
+            (floats.iter().map(byte).collect(), floats)
+        }
+    };
+    let known = match &labels {
+        Some(labels) => labels.iter().copied().map(Some).collect(),
+        None => vec![None; count],
+    };
+    Ok(Chosen {
+        source: path.display().to_string(),
+        class_names: model.config.class_names.clone(),
+        normalization,
+        place: String::new(),
+        numbers: (0..count as u32).collect(),
+        // A batch needs labels, but these are not used without `--labels`.
+        split: Split { images: bytes, labels: labels.unwrap_or_else(|| vec![0; count]) },
+        labels: known,
+        files: Vec::new(),
+        floats,
+        remarks: Vec::new(),
     })
 }
 
@@ -489,7 +581,11 @@ fn write_tensors(
             .map(|(method, map)| Tensor::f32(method.name(), &shape, map.clone()))
             .collect();
         let integers = |values: Vec<i64>, name: &str| Tensor::i64(name, &[count], values);
-        tensors.push(Tensor::f32("images", &shape, unit_pixels(&one.split)));
+        let images = match one.floats.is_empty() {
+            true => unit_pixels(&one.split),
+            false => one.floats.clone(),
+        };
+        tensors.push(Tensor::f32("images", &shape, images.clone()));
         // −1 if an image has no label.
         tensors.push(integers(
             one.labels.iter().map(|label| label.map_or(-1, i64::from)).collect(),
@@ -512,7 +608,38 @@ fn write_tensors(
             vec![(FILES_KEY, serde_json::json!(one.files).to_string())]
         };
         TensorFile::write(&path, &tensors, &metadata)?;
-        files.push(path);
+        files.push(path.clone());
+        if args.npz {
+            let path = path.with_extension("npz");
+            write_archive(&path, one, (&images, &shape))?;
+            files.push(path);
+        }
     }
     Ok(files)
+}
+
+/// Writes what `attributions.safetensors` has as an `.npz` file.
+fn write_archive(
+    path: &Path,
+    one: &Explained<'_>,
+    (images, shape): (&[f32], &[usize; 4]),
+) -> Result<()> {
+    let count = [one.numbers.len()];
+    let rows = [one.numbers.len(), one.model.config.network.classes as usize];
+    let names = [one.files.len()];
+    let numbers = |values: &[u32]| values.iter().map(|&value| i64::from(value)).collect::<Vec<_>>();
+    let labels: Vec<i64> = one.labels.iter().map(|label| label.map_or(-1, i64::from)).collect();
+    let maps = one.methods.iter().zip(&one.attributions.maps);
+    let mut members: Vec<Member<'_>> =
+        maps.map(|(method, map)| Member::floats(method.name(), shape, map)).collect();
+    members.push(Member::floats("images", shape, images));
+    members.push(Member::integers("labels", &count, &labels));
+    let predictions = numbers(&one.attributions.predictions);
+    members.push(Member::integers("predictions", &count, &predictions));
+    members.push(Member::integers("indices", &count, &numbers(&one.numbers)));
+    members.push(Member::floats("logits", &rows, &one.attributions.logits));
+    if !one.files.is_empty() {
+        members.push(Member::texts("image_files", &names, &one.files));
+    }
+    npz::write(path, &members)
 }

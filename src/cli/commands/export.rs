@@ -175,9 +175,11 @@ fn opened(args: &ExportArgs, global: &GlobalArgs) -> Result<(Model, Option<Rc<Da
 /// Returns an error for flags that the format does not use.
 fn check(args: &ExportArgs) -> Result<()> {
     let is_onnx = args.format == ExportFormat::Onnx;
-    for (flag, given) in
-        [("--int4", args.int4), ("--input normalized", args.input != ExportInput::Image)]
-    {
+    for (flag, given) in [
+        ("--int4", args.int4),
+        ("--int2", args.int2),
+        ("--input normalized", args.input != ExportInput::Image),
+    ] {
         if given && !is_onnx {
             return Err(Error::Usage(format!("{flag} is for --format onnx")));
         }
@@ -224,7 +226,7 @@ fn onnx_options(model: &Model, args: &ExportArgs) -> OnnxOptions {
     if let Some(last) = epochs.last() {
         metadata.push(("test_accuracy".into(), last.test_accuracy.to_string()));
     }
-    OnnxOptions { input: onnx_input(args), four_bits: args.int4, metadata }
+    OnnxOptions { input: onnx_input(args), four_bits: args.int4, two_bits: args.int2, metadata }
 }
 
 fn describe(exported: &Exported) -> String {

@@ -167,8 +167,8 @@ impl<'a> Imported<'a> {
 /// Weights, biases, scales and shifts of the layer `name`.
 fn parameters(graph: &Graph, name: &str) -> u64 {
     let own = graph.layout.parameters.iter().filter(|own| own.layer() == name);
-    use ParameterRole::{Bias, Scale, Shift, Weight};
-    own.filter(|own| matches!(own.role, Weight | Bias | Scale | Shift))
+    use ParameterRole::{Bias, Scale, Shift, Slope, Weight};
+    own.filter(|own| matches!(own.role, Weight | Bias | Scale | Shift | Slope))
         .map(|own| own.len() as u64)
         .sum()
 }

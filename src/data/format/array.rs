@@ -111,6 +111,11 @@ impl Array {
         })
     }
 
+    /// The numbers as f32 in C order.
+    pub fn floats(&self) -> impl Iterator<Item = f32> + '_ {
+        self.numbers().map(|number| number as f32)
+    }
+
     /// The places of the numbers in C order.
     fn order(&self) -> impl Iterator<Item = usize> + '_ {
         let count: usize = self.sizes.iter().product();

@@ -269,6 +269,13 @@ fn moved(
             let moved = bound.reach.iter().zip(&bound.size);
             with(through(moved.map(|(reach, size)| reach + share * size).collect(), &[])?, result)?
         }
+        ("PRelu", [_, slopes]) => {
+            let steepest =
+                slopes.real()?.iter().fold(1.0, |most: f64, slope| most.max(slope.abs()));
+            let moved = bound.reach.iter().zip(result.real()?);
+            let moved = moved.map(|(reach, value)| steepest * reach + FUNCTION * value.abs());
+            with(moved.collect(), result)?
+        }
         ("LeakyRelu" | "Tanh" | "Sigmoid" | "HardSigmoid", _) => {
             let alpha = node.attribute.iter().find(|own| own.name() == "alpha");
             let alpha = alpha.map_or(1.0, |own| f64::from(own.f()).abs());

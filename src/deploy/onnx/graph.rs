@@ -31,6 +31,8 @@ pub struct OnnxOptions {
     pub input: OnnxInput,
     /// Weights whose levels fit 4 bits take 4 bits (operator set 21) instead of 8.
     pub four_bits: bool,
+    /// Weights whose levels fit 2 bits take 2 bits (operator set 25).
+    pub two_bits: bool,
     /// Named texts in the file.
     pub metadata: Vec<(String, String)>,
 }
@@ -49,7 +51,8 @@ struct Builder {
     /// The shapes of what layers make.
     shapes: Vec<Shape>,
     options: OnnxOptions,
-    newest_type: DataType,
+    /// The operator set that the types need.
+    opset: i64,
 }
 
 /// `model` as an ONNX model.
@@ -67,7 +70,7 @@ pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto 
         made: Vec::new(),
         shapes: model.layers.iter().map(|layer| layer.output).collect(),
         options: options.clone(),
-        newest_type: DataType::Float,
+        opset: 13,
     };
     let normalization = model.normalization;
     if options.input == OnnxInput::Image {
@@ -103,8 +106,12 @@ pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto 
             ),
         },
     };
-    let four_or_sixteen = builder.newest_type != DataType::Float;
-    let (ir_version, opset) = if four_or_sixteen { (10, 21) } else { (7, 13) };
+    let opset = builder.opset;
+    let ir_version = match opset {
+        ..21 => 7,
+        21..25 => 10,
+        _ => 13,
+    };
     ModelProto {
         ir_version: Some(ir_version),
         producer_name: Some("saliq".into()),
@@ -240,6 +247,12 @@ impl Builder {
             }
             Operation::Activation(DeployableActivation::Quantized(grid)) => {
                 self.quantize(name, grid)
+            }
+            Operation::Prelu { slopes } => {
+                self.unflatten(layer);
+                let slope = format!("{name}.weight");
+                self.constants.push(floats(&slope, &[slopes.len(), 1, 1], slopes));
+                self.node("PRelu", name, &[&slope], Vec::new());
             }
             Operation::Add => self.add(layer),
             Operation::Multiply => {
@@ -423,17 +436,18 @@ impl Builder {
         let fits = |data_type: &DataType| {
             range(*data_type).is_some_and(|(low, high)| low <= lowest && highest <= high)
         };
-        let (four, eight) = if lowest < 0 {
-            (DataType::Int4, DataType::Int8)
+        let (two, four, eight) = if lowest < 0 {
+            (DataType::Int2, DataType::Int4, DataType::Int8)
         } else {
-            (DataType::Uint4, DataType::Uint8)
+            (DataType::Uint2, DataType::Uint4, DataType::Uint8)
         };
-        let found = match () {
-            () if self.options.four_bits && fits(&four) => four,
+        let (found, opset) = match () {
+            () if self.options.two_bits && fits(&two) => (two, 25),
+            () if self.options.four_bits && fits(&four) => (four, 21),
             () if fits(&eight) => return eight,
-            () => DataType::Int16,
+            () => (DataType::Int16, 21),
         };
-        self.newest_type = found;
+        self.opset = self.opset.max(opset);
         found
     }
 

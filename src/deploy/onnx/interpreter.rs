@@ -252,6 +252,11 @@ pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
             let slope = attributes.real("alpha", 0.01);
             x.map(|x| x.max(0.0) + slope * x.min(0.0))?
         }
+        ("PRelu", [x, slope]) => {
+            let slopes = slope.broadcast(x)?;
+            let of = |(x, slope): (&f64, f64)| x.max(0.0) + slope * x.min(0.0);
+            x.with(x.real()?.iter().zip(slopes).map(of).collect())
+        }
         ("Tanh", [x]) => x.map(f64::tanh)?,
         ("Sigmoid", [x]) => x.map(|x| 1.0 / (1.0 + (-x).exp()))?,
         ("HardSigmoid", [x]) => {

@@ -108,6 +108,11 @@ pub fn integers(name: &str, shape: &[usize], data_type: DataType, values: &[i32]
             .chunks(2)
             .map(|pair| (pair[0] & 15 | (pair.get(1).copied().unwrap_or(0) & 15) << 4) as u8)
             .collect(),
+        DataType::Int2 | DataType::Uint2 => values
+            .chunks(4)
+            .map(|own| (0..).zip(own).fold(0, |byte, (at, value)| byte | (value & 3) << (2 * at)))
+            .map(|byte: i32| byte as u8)
+            .collect(),
         DataType::Int16 => values.iter().flat_map(|&value| (value as i16).to_le_bytes()).collect(),
         DataType::Int64 => {
             values.iter().flat_map(|&value| i64::from(value).to_le_bytes()).collect()
@@ -130,6 +135,8 @@ fn tensor(name: &str, shape: &[usize], data_type: DataType, bytes: Vec<u8>) -> T
 /// Lowest and highest integer of a type; none for floats.
 pub fn range(data_type: DataType) -> Option<(i64, i64)> {
     match data_type {
+        DataType::Int2 => Some((-2, 1)),
+        DataType::Uint2 => Some((0, 3)),
         DataType::Int4 => Some((-8, 7)),
         DataType::Uint4 => Some((0, 15)),
         DataType::Int8 => Some((-128, 127)),
@@ -155,6 +162,7 @@ pub fn read(proto: &TensorProto) -> Result<Tensor> {
     let count = count.ok_or_else(|| bad(format!("a shape of {shape:?}")))?;
     let data_type = proto.data_type();
     let expected = match data_type {
+        DataType::Int2 | DataType::Uint2 => Some(count.div_ceil(4)),
         DataType::Int4 | DataType::Uint4 => Some(count.div_ceil(2)),
         DataType::Int8 | DataType::Uint8 => Some(count),
         DataType::Int16 => count.checked_mul(2),
@@ -180,6 +188,12 @@ pub fn read(proto: &TensorProto) -> Result<Tensor> {
         }
         DataType::Int8 => whole(bytes.iter().map(|&value| i64::from(value as i8)).collect()),
         DataType::Uint8 => whole(bytes.iter().map(|&value| i64::from(value)).collect()),
+        DataType::Int2 | DataType::Uint2 => {
+            let sign = if data_type == DataType::Int2 { 2 } else { 0 };
+            let parts =
+                bytes.iter().flat_map(|&byte| [0, 2, 4, 6].map(|at| i64::from(byte >> at & 3)));
+            whole(parts.map(|part| (part ^ sign) - sign).take(count).collect())
+        }
         DataType::Int4 | DataType::Uint4 => {
             let sign = if data_type == DataType::Int4 { 8 } else { 0 };
             let halves =
@@ -198,6 +212,8 @@ mod tests {
     #[test]
     fn integers_of_every_width_survive() {
         for (data_type, values) in [
+            (DataType::Int2, vec![-2, 1, -1, 0, 1]),
+            (DataType::Uint2, vec![0, 3, 2]),
             (DataType::Int4, vec![-8, 7, -1, 0, 3]),
             (DataType::Uint4, vec![0, 15, 8]),
             (DataType::Int8, vec![-128, 127, -1]),
@@ -211,6 +227,7 @@ mod tests {
                 Elements::Whole(data_type, values.iter().map(|&value| i64::from(value)).collect())
             );
         }
+        assert_eq!(integers("x", &[3], DataType::Int2, &[1, -2, 0]).raw_data(), [0b00_10_01]);
         assert_eq!(integers("x", &[3], DataType::Int4, &[1, -1, 2]).raw_data(), [0xf1, 0x02]);
         let found = read(&floats("x", &[1, 2], &[0.5, -3.0])).unwrap();
         assert_eq!(found, Tensor { shape: vec![1, 2], elements: Elements::Real(vec![0.5, -3.0]) });

@@ -587,6 +587,37 @@ fn dequantize(node: Node<'_>, inputs: &Inputs<'_>) -> Fallible<Constant> {
     Ok(Constant { levels, ..Constant::real(from.shape.clone(), values) })
 }
 
+/// The floats that the levels `from` stand for, by a scale and a zero point for all of them, or
+/// one a slice along `axis`.
+pub(super) fn dequantized(
+    from: &Constant,
+    scale: &Constant,
+    zero: Option<&Constant>,
+    axis: usize,
+) -> Fallible<Constant> {
+    let scales = scale.floats()?;
+    let zeros = zero.map_or(Ok(&[0][..]), Constant::integers)?;
+    let size = from.shape.get(axis).copied().unwrap_or(1);
+    if [scales.len(), zeros.len()].iter().any(|&count| count != 1 && count != size) {
+        return Err(format!("{} scales for {size} slices", scales.len().max(zeros.len())));
+    }
+    if !scales.iter().all(|scale| scale.is_normal() && *scale > 0.0) {
+        return Err("a scale of its weights is no number above 0".into());
+    }
+    let stride: usize = from.shape.iter().skip(axis + 1).product();
+    let of = |(element, &level): (usize, &i64)| {
+        let slice = element / stride.max(1) % size.max(1);
+        level.saturating_sub(zeros[slice % zeros.len()]) as f32 * scales[slice % scales.len()]
+    };
+    let values = from.integers()?.iter().enumerate().map(of).collect();
+    let is_known = zeros.iter().all(|zero| *zero == zeros[0]) && (scales.len() == 1 || axis == 0);
+    let levels = from.range.filter(|_| is_known).map(|range| Levels {
+        range: range.map(|end| end.saturating_sub(zeros[0])),
+        scales: scales.to_vec(),
+    });
+    Ok(Constant { levels, ..Constant::real(from.shape.clone(), values) })
+}
+
 fn quantize(node: Node<'_>, inputs: &Inputs<'_>) -> Fallible<Constant> {
     let (from, scale) = (inputs.get(0)?, inputs.get(1)?);
     let at = scale_places(node, &from.shape, scale)?;

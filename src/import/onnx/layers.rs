@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Fallible, constant::Levels};
 use crate::config::{
     ActivationFunction, BatchNorm, ChannelGroups, Convolution, IMAGES, LayerBits, LayerConfig,
-    LayerKind, NetworkConfig, Padding, QuantizationConfig, Shape, WeightQuantizer,
+    LayerKind, NetworkConfig, Padding, Prelu, QuantizationConfig, Shape, WeightQuantizer,
 };
 
 /// Longest name of a layer.
@@ -27,6 +27,8 @@ pub(super) enum Step {
     },
     /// A batch norm: scale, shift, mean and variance of every channel.
     Norm { own: BatchNorm, parameters: [Vec<f32>; 4] },
+    /// A PReLU: a slope, or one a channel.
+    Prelu { slopes: Vec<f32> },
     /// scale·x + shift with a number of each a channel.
     Affine { scale: Vec<f64>, shift: Vec<f64> },
 }
@@ -84,7 +86,7 @@ impl Made {
     pub(super) fn scale(&mut self, scale: &[f64], shift: &[f64]) -> bool {
         let of = |values: &[f64], channel: usize| values[channel % values.len()];
         match &mut self.step {
-            Step::Plain(_) => return false,
+            Step::Plain(_) | Step::Prelu { .. } => return false,
             Step::Weighted { weight, bias, levels, .. } => {
                 if scale.iter().any(|&scale| scale != 1.0) {
                     *levels = None;
@@ -331,7 +333,9 @@ impl Step {
         let mut add = |suffix: &str, shape: Vec<usize>, values: Vec<f32>| {
             all.push(NamedParameter { name: format!("{name}.{suffix}"), shape, values });
         };
-        let mut norm = |own: BatchNorm, parameters: [Vec<f32>; 4]| {
+        let norm = |own: BatchNorm,
+                    parameters: [Vec<f32>; 4],
+                    add: &mut dyn FnMut(&str, Vec<usize>, Vec<f32>)| {
             let suffixes = ["weight", "bias", "running_mean", "running_var"];
             for (suffix, values) in suffixes.into_iter().zip(parameters) {
                 add(suffix, vec![values.len()], values);
@@ -340,14 +344,19 @@ impl Step {
         };
         match self {
             Step::Plain(kind) => kind,
-            Step::Norm { own, parameters } => norm(own, parameters),
+            Step::Prelu { slopes } => {
+                let per_channel = slopes.len() > 1;
+                add("weight", vec![slopes.len()], slopes);
+                LayerKind::Prelu(Prelu { per_channel })
+            }
+            Step::Norm { own, parameters } => norm(own, parameters, &mut add),
             Step::Affine { scale, shift } => {
                 let own = BatchNorm::default();
                 // The variance that gives a deviation of 1.
                 let variance = vec![1.0 - own.epsilon; scale.len()];
                 let mean = vec![0.0; scale.len()];
                 let rounded = |values: Vec<f64>| values.iter().map(|&x| x as f32).collect();
-                norm(own, [rounded(scale), rounded(shift), mean, variance])
+                norm(own, [rounded(scale), rounded(shift), mean, variance], &mut add)
             }
             Step::Weighted { mut kind, shape, weight, bias, .. } => {
                 match &mut kind {

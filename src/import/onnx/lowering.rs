@@ -19,8 +19,13 @@ use crate::config::{
 /// Operators on values that depend on the images.
 pub(super) const OPERATORS: &str = "Add, AveragePool, BatchNormalization, Cast, Clip, Concat, \
     Conv, Div, Dropout, Flatten, Gemm, GlobalAveragePool, GlobalMaxPool, HardSigmoid, HardSwish, \
-    Identity, LeakyRelu, MatMul, MaxPool, Mul, Pad, ReduceMax, ReduceMean, Relu, Reshape, Sigmoid, \
-    Squeeze, Sub, Sum, Tanh, Transpose, Unsqueeze, and at the end Softmax and LogSoftmax";
+    Identity, LeakyRelu, MatMul, MaxPool, Mul, PRelu, Pad, ReduceMax, ReduceMean, Relu, Reshape, \
+    Sigmoid, Squeeze, Sub, Sum, Tanh, Transpose, Unsqueeze, and at the end Softmax and LogSoftmax";
+
+/// Operators on levels, see `integers`.
+const LEVEL_OPERATORS: &str = "QLinearConv, QLinearMatMul, and of com.microsoft QGemm, \
+    QLinearAdd, QLinearAveragePool, QLinearConcat, QLinearGlobalAveragePool, QLinearLeakyRelu, \
+    QLinearMul and QLinearSigmoid";
 
 /// Most numbers an image that a layer may make.
 const MOST_ELEMENTS: u128 = 1 << 28;
@@ -93,7 +98,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// What `name` stands for.
-    fn raw(&self, name: &str) -> Fallible<Value> {
+    pub(super) fn raw(&self, name: &str) -> Fallible<Value> {
         let value = self.values.get(name);
         let mut value = value.cloned().ok_or_else(|| {
             format!("it reads {name}, which no node in front makes and the file does not hold")
@@ -129,7 +134,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Input `index` of `node`, a constant that is there.
-    fn constant(&self, node: Node<'a>, index: usize) -> Fallible<Rc<Constant>> {
+    pub(super) fn constant(&self, node: Node<'a>, index: usize) -> Fallible<Rc<Constant>> {
         match self.raw(node.needed(index)?)? {
             Value::Constant(constant) => Ok(constant),
             _ => Err(format!("its input {} must be a constant", index + 1)),
@@ -142,6 +147,12 @@ impl<'a> Lowering<'a> {
     }
 
     fn live_node(&mut self, node: Node<'a>, operator: &str) -> Fallible<Value> {
+        let moves = ["MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"];
+        if moves.contains(&operator)
+            && let Value::Quantized(own) = self.raw(node.needed(0)?)?
+        {
+            return self.moved_levels(node, operator, own);
+        }
         let live = match operator {
             "Shape" => {
                 let live = self.live(node, 0)?.unpadded()?;
@@ -176,6 +187,7 @@ impl<'a> Lowering<'a> {
                 let slope = node.real("alpha", 0.01)?;
                 self.activation(node, ActivationFunction::LeakyRelu { slope })?
             }
+            "PRelu" => self.prelu(node)?,
             "HardSwish" => self.activation(node, ActivationFunction::HardSwish)?,
             "Sigmoid" => return self.gate(node, GateKind::Sigmoid),
             "HardSigmoid" => {
@@ -208,8 +220,8 @@ impl<'a> Lowering<'a> {
             "ReduceMean" | "ReduceMax" => self.reduce(node, operator == "ReduceMax")?,
             _ => {
                 return Err(format!(
-                    "operator {operator} is not supported; supported: {OPERATORS}; of constants \
-                     also {}",
+                    "operator {operator} is not supported; supported: {OPERATORS}; of levels \
+                     {LEVEL_OPERATORS}; of constants also {}",
                     fold::OPERATORS
                 ));
             }
@@ -241,7 +253,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Adds a layer without parameters.
-    fn plain(
+    pub(super) fn plain(
         &mut self,
         name: String,
         kind: LayerKind,
@@ -255,7 +267,19 @@ impl<'a> Lowering<'a> {
         self.activate(layer_name(node, None), function, &own)
     }
 
-    fn activate(
+    fn prelu(&mut self, node: Node<'a>) -> Fallible<Live> {
+        let own = self.live(node, 0)?.unpadded()?;
+        let slopes = own.per_channel(&*self.constant(node, 1)?)?;
+        if !slopes.iter().all(|slope| slope.is_finite()) {
+            return Err("its slope is not finite".into());
+        }
+        let slopes = slopes.into_iter().map(|slope| slope as f32).collect();
+        let name = layer_name(node, node.input(1));
+        let (source, _) = self.push(name, Step::Prelu { slopes }, &[&own], None)?;
+        Ok(own.made_by(source))
+    }
+
+    pub(super) fn activate(
         &mut self,
         name: String,
         function: ActivationFunction,
@@ -320,11 +344,22 @@ impl<'a> Lowering<'a> {
 
     /// Scale and zero point of `node`, and the range of its levels.
     fn scale(&self, node: Node<'a>) -> Fallible<(f32, i64, [i64; 2])> {
-        let scale = self.constant(node, 1)?.scalar()?;
+        self.scale_at(node, [1, 2])
+    }
+
+    /// As [`Self::scale`], at inputs `places`.
+    pub(super) fn scale_at(
+        &self,
+        node: Node<'a>,
+        places: [usize; 2],
+    ) -> Fallible<(f32, i64, [i64; 2])> {
+        let scale = self.constant(node, places[0])?.scalar()?;
         if !scale.is_normal() || scale <= 0.0 {
             return Err(format!("its scale is {scale}"));
         }
-        let Some(zero) = self.optional(node, 2)? else { return Ok((scale, 0, [0, 255])) };
+        let Some(zero) = self.optional(node, places[1])? else {
+            return Ok((scale, 0, [0, 255]));
+        };
         match (zero.integers()?, zero.range) {
             (&[value], Some(range)) => Ok((scale, value, range)),
             _ => Err("its zero point is no integer of up to 16 bits".into()),
@@ -334,7 +369,7 @@ impl<'a> Lowering<'a> {
     fn quantize(&mut self, node: Node<'a>) -> Fallible<Value> {
         let (scale, zero, range) = self.scale(node)?;
         let of = self.live(node, 0)?.unpadded()?;
-        Ok(Value::Quantized(Quantized { of, scale, zero, range }))
+        Ok(Value::Quantized(Quantized { of, scale, zero, range, is_on_grid: false }))
     }
 
     fn clip_levels(&mut self, node: Node<'a>, own: Quantized) -> Fallible<Value> {
@@ -347,7 +382,7 @@ impl<'a> Lowering<'a> {
         };
         let [lowest, highest] = own.range;
         let range = [end(1, lowest)?.max(lowest), end(2, highest)?.min(highest)];
-        Ok(Value::Quantized(Quantized { range, ..own }))
+        Ok(Value::Quantized(Quantized { range, is_on_grid: false, ..own }))
     }
 
     fn dequantize(&mut self, node: Node<'a>) -> Fallible<Live> {
@@ -355,11 +390,14 @@ impl<'a> Lowering<'a> {
             return Err("it reads no levels".into());
         };
         let (scale, zero, _) = self.scale(node)?;
-        let Quantized { of, range: [lowest, highest], .. } = own;
         if (scale, zero) != (own.scale, own.zero) {
             return Err("its scale or zero point is not that of its QuantizeLinear".into());
         }
-        let grid = Grid { scale, lowest: lowest - zero, highest: highest - zero };
+        self.dequantized(own, layer_name(node, None))
+    }
+
+    /// `of` rounded to `grid`, by a layer called `name` where that takes one.
+    pub(super) fn on_grid(&mut self, of: Live, grid: Grid, name: String) -> Fallible<Live> {
         // What is on these levels already is rounded once more: those at the ends have no gradient.
         if let Some(source) = of.source
             && !of.is_shared
@@ -367,7 +405,6 @@ impl<'a> Lowering<'a> {
         {
             return Ok(of);
         }
-        let name = layer_name(node, None);
         let mut of = of;
         if !self.has_weights(of.source) {
             // The bits of an activation are those of a layer with weights in front of it.
@@ -410,6 +447,60 @@ impl<'a> Lowering<'a> {
         false
     }
 
+    /// The floats that the levels `own`, called `name`, stand for; others that read these levels
+    /// get the same.
+    pub(super) fn floats_of(&mut self, name: &'a str, own: Quantized) -> Fallible<Live> {
+        let is_shared = self.uses.get(name).is_some_and(|&uses| uses > 1);
+        let live = self.dequantized(own.clone(), name.to_string())?;
+        let live = Live { is_shared: live.is_shared || is_shared, ..live };
+        let on_grid = Quantized { of: live.clone(), is_on_grid: true, ..own };
+        self.values.insert(name, Value::Quantized(on_grid));
+        Ok(live)
+    }
+
+    /// What `node`, an operator that takes maxima or moves values, makes of levels: some of them.
+    fn moved_levels(&mut self, node: Node<'a>, operator: &str, own: Quantized) -> Fallible<Value> {
+        let of = match operator {
+            "MaxPool" => {
+                let live = self.floats_of(node.needed(0)?, own.clone())?.in_order()?;
+                self.max_pool_of(node, live)?
+            }
+            _ => {
+                let live = own.of.clone();
+                match self.relaid_of(node, operator, live)? {
+                    Value::Live(live) => {
+                        let is_on_grid = own.is_on_grid;
+                        return Ok(Value::Quantized(Quantized { of: live, is_on_grid, ..own }));
+                    }
+                    other => return Ok(other),
+                }
+            }
+        };
+        Ok(Value::Quantized(Quantized { of, is_on_grid: true, ..own }))
+    }
+
+    /// `own` as floats on its levels.
+    fn dequantized(&mut self, own: Quantized, name: String) -> Fallible<Live> {
+        let Quantized { of, scale, zero, range: [lowest, highest], is_on_grid } = own;
+        if is_on_grid {
+            return Ok(of);
+        }
+        let grid = Grid { scale, lowest: lowest - zero, highest: highest - zero };
+        self.on_grid(of, grid, name)
+    }
+
+    /// The product of two values, of which one may have one pixel.
+    pub(super) fn product(&mut self, name: String, first: &Live, second: &Live) -> Fallible<Live> {
+        let is_larger = first.shape.pixels() >= second.shape.pixels();
+        let (large, small) = if is_larger { (first, second) } else { (second, first) };
+        let aligned = aligns(large, small);
+        let (source, shape) = self.plain(name, LayerKind::Multiply {}, &[first, second])?;
+        if !aligned || shape != large.shape {
+            return Err("values of these axes cannot be multiplied".into());
+        }
+        Ok(large.made_by(source))
+    }
+
     /// Other axes for the same numbers.
     fn relaid(&mut self, node: Node<'a>, operator: &str) -> Fallible<Value> {
         let name = node.needed(0)?;
@@ -417,6 +508,16 @@ impl<'a> Lowering<'a> {
             Value::Live(live) => live,
             _ => self.live(node, 0)?,
         };
+        self.relaid_of(node, operator, own)
+    }
+
+    /// `own` with the axes that `node` gives it.
+    pub(super) fn relaid_of(
+        &mut self,
+        node: Node<'a>,
+        operator: &str,
+        own: Live,
+    ) -> Fallible<Value> {
         if operator == "Transpose" {
             let order = node.integers("perm").ok_or("it has no perm")?;
             let layout = own.layout.transposed(order)?;
@@ -537,15 +638,7 @@ impl<'a> Lowering<'a> {
                         return self.affine(&name, swish, &[6.0 * factor], &[0.0]);
                     }
                 }
-                let is_larger = first.shape.pixels() >= second.shape.pixels();
-                let (large, small) = if is_larger { (&first, &second) } else { (&second, &first) };
-                let aligned = aligns(large, small);
-                let (source, shape) =
-                    self.plain(name, LayerKind::Multiply {}, &[&first, &second])?;
-                if !aligned || shape != large.shape {
-                    return Err("values of these axes cannot be multiplied".into());
-                }
-                Ok(large.made_by(source))
+                self.product(name, &first, &second)
             }
             _ => Err(format!("{operator} of two values of the images is not supported")),
         }
@@ -587,7 +680,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// The sum of `terms` from left to right. A sum whose only reader it is becomes part of it.
-    fn add(&mut self, name: String, terms: &[Live]) -> Fallible<Live> {
+    pub(super) fn add(&mut self, name: String, terms: &[Live]) -> Fallible<Live> {
         let first = &terms[0];
         if terms.iter().any(|term| term.shape != first.shape || term.layout != first.layout) {
             let shapes: Vec<String> = terms.iter().map(|term| term.shape.to_string()).collect();
@@ -614,7 +707,12 @@ impl<'a> Lowering<'a> {
         for index in 0..node.0.input.len() {
             parts.push(self.live(node, index)?.unpadded()?);
         }
-        let [first, others @ ..] = &parts[..] else { return Err("it reads nothing".into()) };
+        self.concat_of(node, &parts)
+    }
+
+    /// The channels of `parts`, along the axis that `node` names.
+    pub(super) fn concat_of(&mut self, node: Node<'a>, parts: &[Live]) -> Fallible<Live> {
+        let [first, others @ ..] = parts else { return Err("it reads nothing".into()) };
         if others.is_empty() {
             return Ok(first.clone());
         }
@@ -697,6 +795,19 @@ impl<'a> Lowering<'a> {
     fn conv(&mut self, node: Node<'a>) -> Fallible<Live> {
         let own = self.live(node, 0)?.in_order()?;
         let weight = self.constant(node, 1)?;
+        let outputs = weight.shape.first().copied().unwrap_or(0);
+        let bias = self.bias(node, outputs)?;
+        self.conv_of(node, own, &weight, (layer_name(node, node.input(1)), bias))
+    }
+
+    /// A convolution of `own` with the window of `node`.
+    pub(super) fn conv_of(
+        &mut self,
+        node: Node<'a>,
+        own: Live,
+        weight: &Constant,
+        (name, bias): (String, Option<Vec<f32>>),
+    ) -> Fallible<Live> {
         let sizes = weight.shape.iter().map(|&size| u32::try_from(size).ok());
         let sizes = sizes.collect::<Option<Vec<u32>>>().unwrap_or_default();
         let [filters, inputs, height, width] = sizes[..] else {
@@ -730,8 +841,6 @@ impl<'a> Lowering<'a> {
             },
             bias: false,
         });
-        let bias = self.bias(node, filters as usize)?;
-        let name = layer_name(node, node.input(1));
         let weights = (weight.shape.clone(), weight.floats()?.to_vec());
         let (source, shape) =
             self.weighted(name, kind, weights, (bias, weight.levels.clone()), &own)?;
@@ -778,7 +887,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// A fully connected layer of `weight`, [features, outputs] or the transpose, times a factor.
-    fn linear(
+    pub(super) fn linear(
         &mut self,
         name: String,
         own: &Live,
@@ -863,6 +972,11 @@ impl<'a> Lowering<'a> {
 
     fn max_pool(&mut self, node: Node<'a>) -> Fallible<Live> {
         let own = self.live(node, 0)?.in_order()?;
+        self.max_pool_of(node, own)
+    }
+
+    /// The maxima of the windows of `node` over `own`.
+    pub(super) fn max_pool_of(&mut self, node: Node<'a>, own: Live) -> Fallible<Live> {
         if own.pads != [0; 4] && !own.source.is_some_and(|own| self.layers[own].is_positive()) {
             return Err("a Pad with 0 in front of it is supported behind Relu only".into());
         }
@@ -881,6 +995,12 @@ impl<'a> Lowering<'a> {
 
     fn average_pool(&mut self, node: Node<'a>) -> Fallible<Live> {
         let own = self.live(node, 0)?.in_order()?;
+        self.average_pool_of(node, own)
+    }
+
+    /// The means of the windows of `node` over `own`.
+    pub(super) fn average_pool_of(&mut self, node: Node<'a>, own: Live) -> Fallible<Live> {
+        let own = own.in_order()?;
         let name = layer_name(node, None);
         let mut counts_padding = node.integer("count_include_pad", 0)? != 0;
         let kernel = Self::kernel(node)?;
@@ -900,13 +1020,22 @@ impl<'a> Lowering<'a> {
             let (kind, shape, weight) = window_means(own.shape.channels, sizes, window.sides);
             self.weighted(name, kind, (shape, weight), (None, None), &own)?
         } else {
-            return Err("means over these windows are not supported; those with dilations of 1 and pads of at most a window on both sides together are".into());
+            return Err(
+                "means over these windows are not supported; those with dilations of 1 and \
+                        pads of at most a window on both sides together are"
+                    .into(),
+            );
         };
         Ok(Live::images(Some(source), shape))
     }
 
     /// The mean or maximum of every channel.
-    fn pool_plane(&mut self, node: Node<'a>, own: &Live, is_max: bool) -> Fallible<Live> {
+    pub(super) fn pool_plane(
+        &mut self,
+        node: Node<'a>,
+        own: &Live,
+        is_max: bool,
+    ) -> Fallible<Live> {
         let name = layer_name(node, None);
         let Shape { height, width, .. } = own.shape;
         if own.shape.pixels() == 1 {
@@ -941,7 +1070,7 @@ impl<'a> Lowering<'a> {
 }
 
 /// Whether `small`, the same or a number a channel, is broadcast to `large` channel by channel.
-fn aligns(large: &Live, small: &Live) -> bool {
+pub(super) fn aligns(large: &Live, small: &Live) -> bool {
     if small.shape == large.shape {
         return small.layout == large.layout;
     }

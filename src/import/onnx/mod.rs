@@ -14,6 +14,7 @@
 mod constant;
 mod fallible;
 mod fold;
+mod integers;
 mod layers;
 mod layout;
 mod lowering;

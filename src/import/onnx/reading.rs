@@ -11,6 +11,7 @@ use prost::Message;
 use super::{
     Fallible,
     constant::{self, Beside, Budget},
+    integers,
     layers::{self, Finished, NamedParameter},
     layout::Layout,
     lowering::Lowering,
@@ -188,7 +189,9 @@ impl<'a> Reading<'a> {
             if !needed || is_known && self.normalize.is_some() {
                 continue;
             }
-            self.lowering.node(node).map_err(|reason| {
+            let taken = integers::node(&mut self.lowering, node)
+                .unwrap_or_else(|| self.lowering.node(node));
+            taken.map_err(|reason| {
                 // A message that names the operator does not need it twice.
                 format!("node {} ({}): {reason}", node.label(), node.operator())
             })?;

@@ -25,6 +25,8 @@ pub(super) struct Quantized {
     pub(super) scale: f32,
     pub(super) zero: i64,
     pub(super) range: [i64; 2],
+    /// Whether x is scale·(level − zero) already.
+    pub(super) is_on_grid: bool,
 }
 
 /// What a layer makes of the images, or these.

@@ -12,7 +12,10 @@ use crate::{
         self, Graph, Op, OpKind, ValueId,
         rewrite::{self, Group},
     },
-    kernels::{AveragePoolShape, BackwardLayout, Geometry, GroupedShape, PoolShape, WeightShape},
+    kernels::{
+        AveragePoolShape, BackwardLayout, Geometry, GroupedShape, PoolShape, PreluShape,
+        WeightShape,
+    },
     layout::groups,
     nn::{ConvolutionFamily, TileTable},
     quant::ActivationPlan,
@@ -143,6 +146,7 @@ impl<'a> Builder<'a> {
         let elements = u64::from(output.pixels() * groups(output.channels));
         let size = u64::from(self.options.slots) * elements * stored.group_bytes();
         let pre_activation = match kind {
+            NodeKind::Prelu(_) => Some(read.clone()),
             _ if activation.is_derived_from_output() => None,
             NodeKind::Activation => Some(read.clone()),
             _ => Some(self.gpu.buffer("pre-activations", size)?),
@@ -209,6 +213,11 @@ impl<'a> Builder<'a> {
                 NodeKind::BatchNorm(self.batch_norm(norm, source.filter(|_| is_behind), output)?)
             }
             OpKind::Activation(_) => NodeKind::Activation,
+            OpKind::Prelu(own) => {
+                let slope = self.graph.parameter(own.slope);
+                let (slope_index, per_channel) = (slope.offset, slope.len() > 1);
+                NodeKind::Prelu(PreluShape { shape: output, slope_index, per_channel })
+            }
             &OpKind::MaxPool(pool) => {
                 let shape = PoolShape::of_maxima(input, output, pool);
                 self.max_pool(shape, source.filter(|_| self.is_only_reader(op)))?

@@ -4,7 +4,7 @@ use super::{BatchNorm, Weights};
 use crate::{
     config::{Shape, Window},
     gpu::Buffer,
-    kernels::{AveragePoolShape, Geometry, Gradient, GroupedShape, PoolShape},
+    kernels::{AveragePoolShape, Geometry, Gradient, GroupedShape, PoolShape, PreluShape},
     layout::groups,
     nn::ConvolutionFamily,
     quant::ActivationPlan,
@@ -26,6 +26,7 @@ pub(in crate::nn) enum NodeKind {
     FullyConnected { weights: Weights },
     BatchNorm(BatchNorm),
     Activation,
+    Prelu(PreluShape),
     MaxPool { shape: PoolShape, choice: Buffer },
     AveragePool(AveragePoolShape),
     Dropout { rate: f32, stream: u32 },
@@ -33,6 +34,13 @@ pub(in crate::nn) enum NodeKind {
     Multiply,
     Concat,
     Flatten,
+}
+
+impl NodeKind {
+    /// Whether it is a function of every value, whose input is what it reads.
+    pub fn is_function(&self) -> bool {
+        matches!(self, NodeKind::Activation | NodeKind::Prelu(_))
+    }
 }
 
 /// Where what a node reads comes from.
@@ -169,6 +177,7 @@ impl Node {
             self.kind,
             NodeKind::BatchNorm(_)
                 | NodeKind::Activation
+                | NodeKind::Prelu(_)
                 | NodeKind::Dropout { .. }
                 | NodeKind::Flatten
         )

@@ -11,5 +11,6 @@ pub(super) mod dropout;
 pub(super) mod linear;
 pub(super) mod max_pool;
 pub(super) mod multiply;
+pub(super) mod prelu;
 pub(super) mod products;
 pub(super) mod weights;

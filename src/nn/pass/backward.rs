@@ -5,7 +5,7 @@ use crate::{
     Error, Result,
     batch::Chunked,
     gpu::{Binding, Buffer, Gpu, Recording},
-    kernels::{Gradient, ImageRange, WeightShape},
+    kernels::{Gradient, ImageRange, PreluRule, PreluShape, WeightShape},
     nn::{
         body::Body,
         nodes::{Node, NodeKind, Source, Weights},
@@ -13,7 +13,7 @@ use crate::{
             activation::{self, LearnedGradient},
             add, average_pool,
             batch_norm::{self, TrainingPass},
-            concat, convolution, dropout, linear, max_pool, multiply,
+            concat, convolution, dropout, linear, max_pool, multiply, prelu,
         },
         plan::{GradientBuffers, Passing, Route},
         recorder::Recorder,
@@ -267,6 +267,9 @@ impl<'a> Way<'a, '_> {
             let label = format!("{} gradient copy", node.name);
             activation::copy(recorder, label, node, [gradient, copy.into()])?;
         }
+        if let &NodeKind::Prelu(shape) = &node.kind {
+            return self.prelu(recorder, node, shape, gradient);
+        }
         match (&node.kind, self.training) {
             (NodeKind::BatchNorm(_), None) if self.wanted == Gradients::Parameters => {
                 let name = &node.name;
@@ -284,6 +287,31 @@ impl<'a> Way<'a, '_> {
             _ if self.wanted == Gradients::Parameters => self.to_weights(recorder, node, gradient),
             _ => Ok(()),
         }
+    }
+
+    /// What a PReLU does with the gradient of its output.
+    fn prelu(
+        &self,
+        recorder: &mut Recorder<'_>,
+        node: &Node,
+        shape: PreluShape,
+        gradient: Binding<'_>,
+    ) -> Result<()> {
+        if self.wanted == Gradients::Parameters {
+            prelu::slope_gradient(recorder, node, shape, gradient, &self.body.gradients)?;
+        }
+        let rule = match self.walk.rule {
+            BackwardRule::Gradient => PreluRule::Gradient,
+            BackwardRule::Guided => PreluRule::Guided,
+            BackwardRule::Rescale => PreluRule::Rescale,
+            BackwardRule::Epsilon => {
+                let values = [self.body.input_of(node), &node.value];
+                return activation::relevance(recorder, node, values, gradient);
+            }
+            BackwardRule::Weighted(_) => return Ok(()),
+        };
+        let label = format!("{} gradient", node.name);
+        prelu::gradient(recorder, label, node, (shape, rule), gradient)
     }
 
     /// The gradient with respect to the weights of a node that has some.
@@ -345,6 +373,7 @@ impl<'a> Way<'a, '_> {
             // These hand on what they get.
             NodeKind::BatchNorm(_)
             | NodeKind::Activation
+            | NodeKind::Prelu(_)
             | NodeKind::Dropout { .. }
             | NodeKind::Flatten
             | NodeKind::Add => {}
@@ -361,7 +390,7 @@ impl<'a> Way<'a, '_> {
         gradient: Binding<'_>,
         weighted: &Body,
     ) -> Result<()> {
-        let is_activation = |node: &&Node| matches!(node.kind, NodeKind::Activation);
+        let is_activation = |node: &&Node| node.kind.is_function();
         let body = self.body;
         if node.weights().is_some() {
             let activated = body.reader_of(node).filter(is_activation).unwrap_or(node);

@@ -10,7 +10,7 @@ use crate::{
         ops::{
             activation, add, average_pool,
             batch_norm::{self, TrainingPass},
-            concat, convolution, dropout, linear, max_pool, multiply, weights,
+            concat, convolution, dropout, linear, max_pool, multiply, prelu, weights,
         },
     },
 };
@@ -56,6 +56,7 @@ pub fn forward(
                 batch_norm::forward(recorder, node, norm, input, training)?;
             }
             NodeKind::Activation => activation::forward(recorder, node, input)?,
+            &NodeKind::Prelu(shape) => prelu::forward(recorder, node, shape, input)?,
             NodeKind::MaxPool { shape, choice } => {
                 max_pool::forward(recorder, node, (*shape, choice), input)?;
             }

@@ -5,19 +5,19 @@
 //! window) it is what a linear network makes of v, so that the gradient of a layer's weights is
 //! that of the layer with the derivatives along v in the place of its input: ∂⟨∇ₓs, v⟩/∂W = δ ⊗ ȧ,
 //! δ the gradients of the pass that made the map, ȧ what v becomes on its way forward. Biases and
-//! what activations learn have none.
+//! what activations learn have none, the slopes of PReLUs among them.
 
 use super::backward::weight_gradient;
 use crate::{
     Error, Result,
     gpu::{Binding, Gpu, Recording},
-    kernels::{ImageRange, WeightShape},
+    kernels::{ImageRange, PreluRule, WeightShape},
     nn::{
         body::Body,
         nodes::{NodeKind, Source},
         ops::{
             activation::{self, LearnedGradient},
-            add, average_pool, batch_norm, concat, convolution, linear, max_pool,
+            add, average_pool, batch_norm, concat, convolution, linear, max_pool, prelu,
         },
         tangents::{GradientMap, Tangents},
     },
@@ -86,6 +86,12 @@ pub fn tangent(
                 let label = format!("{} tangent copy", node.name);
                 activation::copy(recorder, label, node, [from, to])?;
                 batch_norm::tangent(recorder, node, norm, to)?;
+            }
+            &NodeKind::Prelu(shape) => {
+                let label = format!("{} tangent copy", node.name);
+                activation::copy(recorder, label, node, [from, to])?;
+                let label = format!("{} tangent", node.name);
+                prelu::gradient(recorder, label, node, (shape, PreluRule::Gradient), to)?;
             }
             NodeKind::Activation => {
                 let label = format!("{} tangent copy", node.name);
