@@ -74,16 +74,16 @@ pub async fn sensitivities(
 ) -> Result<Sensitivities> {
     let mut all = Vec::new();
     let mut done = 0;
-    for slot in 0..space.slots.len() {
+    for (slot, fisher) in fisher.iter().enumerate() {
         let mut of_slot = Vec::new();
-        for width in 0..space.widths.len() {
+        for (width, &fisher) in fisher.iter().enumerate() {
             let options = PostTraining { quantization: space.only(slot, width), calibration };
             let (quantized, _) = weights.quantize(model, &options, activations)?;
             let measured = probe.measure(&quantized).await?;
             of_slot.push(Sensitivity {
                 loss: measured.loss - probe.float.loss,
                 alignment: 1.0 - measured.alignment,
-                fisher: fisher[slot][width],
+                fisher,
             });
             done += 1;
             progress(done)?;

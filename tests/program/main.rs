@@ -19,4 +19,5 @@ mod judgement;
 mod networks;
 mod quantize;
 mod reproduce;
+mod search;
 mod training;
