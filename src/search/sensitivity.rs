@@ -25,8 +25,9 @@ pub struct Sensitivity {
 pub struct Sensitivities(pub Vec<Vec<Sensitivity>>);
 
 impl Sensitivities {
-    /// Damages for [`super::solve`]: `share` of alignment, the rest of loss. Each is divided by what
-    /// all slots do together at their worst. A loss beyond that of guessing counts as guessing.
+    /// Damages for [`super::solve`]: `share` of alignment, the rest of loss. Each is divided by
+    /// what all slots do together at their worst. A loss beyond that of guessing counts as
+    /// guessing.
     pub fn damages(&self, share: f64, classes: u32) -> Vec<Vec<f64>> {
         let guess = f64::from(classes).ln();
         let loss = self.scaled(|own| if own.loss.is_nan() { guess } else { own.loss.min(guess) });

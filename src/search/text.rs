@@ -3,6 +3,7 @@
 use super::frontier::Point;
 use crate::config::{
     BitsTable, LayerBits, NetworkConfig, PartialQuantization, PartialRunConfig, QuantizationConfig,
+    network_settings,
 };
 
 /// A configuration for `saliq train --config` with the bits of each of `layers` in
@@ -23,7 +24,7 @@ pub fn bits_toml(
         act_quant: Some(own.act_quant),
         pact: Some(own.pact),
         quantization: Some(PartialQuantization { bits: BitsTable::new(entries) }),
-        ..PartialRunConfig::of_network(network)
+        ..network_settings(network)
     };
     let remarks: String =
         remarks.iter().map(|line| format!("# {}\n", crate::plain(line))).collect();
