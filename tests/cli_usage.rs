@@ -46,7 +46,7 @@ fn version_and_help() {
     let overview = help(&["--help"]);
     for command in [
         "demo", "devices", "data", "networks", "train", "quantize", "eval", "explain", "export",
-        "cost", "check", "bench",
+        "cost", "check", "bench", "search",
     ] {
         assert!(overview.contains(&format!("\n  {command} ")), "{command}: {overview}");
         assert!(help(&[command, "--help"]).contains("--adapter"), "{command}");

@@ -63,7 +63,7 @@ pub use quantization::{
 };
 pub use reading::{ColorMode, ImageSize, ReadOptions};
 pub use resolve::{DatasetInfo, resolve};
-pub use run::RunConfig;
+pub use run::{RunConfig, network_settings};
 pub use shape::Shape;
 pub use text::{
     AugmentList, Betas, BitsList, Cadence, DropoutRates, LogList, LooseBits, NormalizeSpec,

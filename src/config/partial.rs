@@ -183,8 +183,8 @@ settings! {
         /// A range for every output channel of a weight instead of one for the tensor [default:
         /// false]
         per_channel: bool as switch("true|false"),
-        /// Layers with 1-bit weights are `binary`, whatever --weight-quant is of the others; without
-        /// it, 1 bit is refused for most quantizers [default: false]
+        /// Layers with 1-bit weights are `binary`, whatever --weight-quant is of the others;
+        /// without it, 1 bit is refused for most quantizers [default: false]
         binary_one_bit: bool as switch("true|false"),
         /// What is learned of the activations: PACT's clipping value α, the step between levels
         /// (LSQ), or step and offset of the levels (LSQ+) [default: pact]

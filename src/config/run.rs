@@ -358,6 +358,12 @@ fn text_path(path: &Path) -> PathBuf {
     PathBuf::from(path.to_string_lossy().into_owned())
 }
 
+/// The settings that say what the network is, and nothing else.
+pub fn network_settings(network: &NetworkConfig) -> PartialRunConfig {
+    let (network, dropout, batch_norm) = network_as_given(network);
+    PartialRunConfig { network, dropout, batch_norm, ..PartialRunConfig::default() }
+}
+
 /// The network of Table I as its dropout rates and whether it has batch norms, any other as its
 /// layers.
 fn network_as_given(

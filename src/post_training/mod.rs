@@ -3,16 +3,15 @@
 //! explained, and trained further.
 
 mod activations;
+mod calibrated;
 mod clipping;
 mod distributions;
 mod learned;
 mod ranges;
 mod weights;
 
-use serde::Serialize;
-use serde_json::json;
-
 pub use activations::{ActivationPass, observe_activations, observe_unquantized};
+pub use calibrated::{CalibratedTensor, PostTraining};
 pub use clipping::{Calibration, Distribution, Grid, OffsetRange};
 pub use distributions::distributions;
 pub use ranges::{ActivationRanges, WeightRanges};
@@ -20,101 +19,7 @@ pub use weights::weight_errors;
 
 use ranges::check_pact;
 
-use crate::{
-    Result,
-    batch::ResidentData,
-    config::{ModelConfig, PixelNormalization, QuantizationConfig},
-    gpu::Gpu,
-    model::Model,
-};
-
-/// How a model is to be quantized.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PostTraining {
-    /// Bits and quantizers. Weights quantized by `lsq` get a calibrated step; the other quantizers
-    /// compute their range from the weights.
-    pub quantization: QuantizationConfig,
-    /// How clipping thresholds are chosen.
-    pub calibration: Calibration,
-}
-
-/// The result of calibration for one tensor.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CalibratedTensor {
-    /// Its name, such as `conv1.weight` or `act1`.
-    pub name: String,
-    /// Its bits.
-    pub bits: u32,
-    /// Largest magnitude.
-    pub largest: f64,
-    /// Clipping threshold: α of an activation, or the highest level of a weight. With `lsq` and
-    /// `lsq-plus` α is the step times the highest level; where the offset is not 0, of the longer
-    /// side. With one per output channel, the widest.
-    pub clip: f64,
-    /// Signal to quantization noise ratio, 10·log₁₀(Σ v² / Σ (v̂ − v)²), in dB; `None` without
-    /// noise.
-    pub signal_to_noise_db: Option<f64>,
-    /// Mean of (v̂ − v)².
-    #[serde(skip)]
-    pub mean_squared_error: f64,
-}
-
-/// A clipping threshold with the resulting noise.
-struct Clip {
-    threshold: f64,
-    largest: f64,
-    signal: f64,
-    noise: f64,
-    count: f64,
-}
-
-impl Clip {
-    fn of(distribution: &Distribution, grid: Grid, calibration: Calibration) -> Clip {
-        let threshold = distribution.clip(grid, calibration);
-        let noise = distribution.squared_error(grid, threshold / f64::from(grid.highest));
-        Clip {
-            threshold,
-            largest: distribution.largest(),
-            signal: distribution.square_sum(),
-            noise,
-            count: distribution.count(),
-        }
-    }
-}
-
-impl Clip {
-    /// Of levels from 0 to `highest`, one of which stands for 0: its threshold is that of the side
-    /// with more of them.
-    fn of_range(distribution: &Distribution, range: OffsetRange, highest: u32) -> Clip {
-        let (zero, step) = (range.zero_point, f64::from(range.step));
-        let above = highest.saturating_sub(zero);
-        let grid = Grid { lowest: -(zero as i32), highest: above as i32 };
-        Clip {
-            threshold: f64::from(zero.max(above)) * step,
-            largest: distribution.largest(),
-            signal: distribution.square_sum(),
-            noise: distribution.squared_error(grid, step),
-            count: distribution.count(),
-        }
-    }
-}
-
-impl CalibratedTensor {
-    fn new(name: String, bits: u32, clips: &[Clip]) -> CalibratedTensor {
-        let widest = |value: fn(&Clip) -> f64| clips.iter().map(value).fold(0.0, f64::max);
-        let total = |value: fn(&Clip) -> f64| clips.iter().map(value).sum::<f64>();
-        let (signal, noise) = (total(|clip| clip.signal), total(|clip| clip.noise));
-        CalibratedTensor {
-            name,
-            bits,
-            largest: widest(|clip| clip.largest),
-            clip: widest(|clip| clip.threshold),
-            signal_to_noise_db: (signal > 0.0 && noise > 0.0)
-                .then(|| 10.0 * (signal / noise).log10()),
-            mean_squared_error: noise / total(|clip| clip.count).max(1.0),
-        }
-    }
-}
+use crate::{Result, batch::ResidentData, config::PixelNormalization, gpu::Gpu, model::Model};
 
 /// Quantizes the float `model` as in `options`. Activations are calibrated on all images of `data`,
 /// normalised with `normalization`, with quantized weights and float activations.
@@ -158,25 +63,4 @@ pub async fn quantize_by(
     };
     let activations = ActivationRanges::observe(gpu, &pass, data).await?;
     started.finish(model, options, &activations)
-}
-
-/// The configuration of the quantized model: how it was trained, and how it was quantized
-/// afterwards.
-fn quantized_config(
-    model: &ModelConfig,
-    options: &PostTraining,
-    images: u32,
-    normalization: PixelNormalization,
-) -> ModelConfig {
-    let mut training = model.training.clone();
-    if !training.is_object() {
-        training = json!({});
-    }
-    training["post-training"] = json!({ "calibration": options.calibration, "images": images });
-    ModelConfig {
-        quantization: options.quantization.clone(),
-        normalize: Some(normalization),
-        training,
-        ..model.clone()
-    }
 }

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::{
-    CalibratedTensor, Clip, Distribution, Grid, PostTraining,
     activations::{ActivationPass, observe_unquantized},
+    calibrated::{CalibratedTensor, Clip, PostTraining},
+    clipping::{Distribution, Grid},
     learned::{levels_to_threshold, quantized_activation},
-    quantized_config,
     weights::effective_weights,
 };
 use crate::{
     Error, Result,
     batch::ResidentData,
-    config::{PactKind, PixelNormalization, QuantizationConfig},
+    config::{ModelConfig, PactKind, PixelNormalization, QuantizationConfig},
     error::phrase,
     gpu::Gpu,
     graph::{Graph, Parameter},
@@ -191,5 +193,26 @@ impl Started {
             Model { config, graph, parameters, missing_alphas, path: model.path.clone() },
             calibrated,
         ))
+    }
+}
+
+/// The configuration of the quantized model: how it was trained, and how it was quantized
+/// afterwards.
+fn quantized_config(
+    model: &ModelConfig,
+    options: &PostTraining,
+    images: u32,
+    normalization: PixelNormalization,
+) -> ModelConfig {
+    let mut training = model.training.clone();
+    if !training.is_object() {
+        training = json!({});
+    }
+    training["post-training"] = json!({ "calibration": options.calibration, "images": images });
+    ModelConfig {
+        quantization: options.quantization.clone(),
+        normalize: Some(normalization),
+        training,
+        ..model.clone()
     }
 }

@@ -42,6 +42,14 @@ impl Unit {
         }
     }
 
+    /// Its name in files.
+    pub fn key(self) -> &'static str {
+        match self {
+            Unit::BitOps => "bit-ops",
+            Unit::Bytes => "bytes",
+        }
+    }
+
     /// Its name for people.
     pub fn name(self) -> &'static str {
         match self {

@@ -224,8 +224,7 @@ pub fn search(
     let float_cost = Cost::new(network, &model.config.quantization)?;
     let unit = settings.budget.unit();
     let limit = settings.budget.limit(&float_cost);
-    let least = Cost::new(network, &space.quantization(&space.all_at(0)))?;
-    check_budget(settings, limit, unit.of(&least), &float_cost)?;
+    check_budget(settings, &space, &float_cost)?;
 
     let train = train.first(gpu, settings.images)?;
     let few = train.first(gpu, settings.calibration_images)?;
@@ -316,8 +315,14 @@ fn observe(
     Ok((weights, activations))
 }
 
-/// Refuses a budget below the least.
-fn check_budget(settings: &SearchSettings, limit: u64, least: u64, float: &Cost) -> Result<()> {
+/// Refuses a budget below the least cost of `space`; `float` is that of the float network.
+///
+/// # Errors
+/// [`Error::Settings`] with the least.
+pub fn check_budget(settings: &SearchSettings, space: &Space, float: &Cost) -> Result<()> {
+    let least = Cost::new(&space.network, &space.quantization(&space.all_at(0)))?;
+    let least = settings.budget.unit().of(&least);
+    let limit = settings.budget.limit(float);
     if limit >= least {
         return Ok(());
     }

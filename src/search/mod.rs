@@ -8,6 +8,7 @@
 //! 3. [`choose`]: a few candidates of these are quantized and measured; the best one is chosen.
 //! 4. [`search`]: that for several budgets in both units, beside baselines at the same budgets.
 
+mod answer;
 mod baselines;
 mod choice;
 mod costs;
@@ -26,13 +27,14 @@ mod slots;
 mod solver;
 mod text;
 
+pub use answer::answer;
 pub use baselines::{random_assignment, uniform};
 pub use choice::{Choice, choose};
 pub use costs::{Budget, Costs, Term, Unit};
 #[cfg(feature = "cli")]
 pub use figure::frontier_charts;
 pub use fisher::fisher;
-pub use frontier::{Found, Point, Rule, Watcher, frontier, search};
+pub use frontier::{Found, Point, Rule, Watcher, check_budget, frontier, search};
 pub use hypervolume::{Outcome, hypervolume};
 pub use oracle::{Candidates, Oracle};
 pub use plan::{Plan, PlannedLayer};

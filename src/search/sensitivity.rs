@@ -25,8 +25,9 @@ pub struct Sensitivity {
 pub struct Sensitivities(pub Vec<Vec<Sensitivity>>);
 
 impl Sensitivities {
-    /// Damages for [`super::solve`]: `share` of alignment, the rest of loss. Each is divided by what
-    /// all slots do together at their worst. A loss beyond that of guessing counts as guessing.
+    /// Damages for [`super::solve`]: `share` of alignment, the rest of loss. Each is divided by
+    /// what all slots do together at their worst. A loss beyond that of guessing counts as
+    /// guessing.
     pub fn damages(&self, share: f64, classes: u32) -> Vec<Vec<f64>> {
         let guess = f64::from(classes).ln();
         let loss = self.scaled(|own| if own.loss.is_nan() { guess } else { own.loss.min(guess) });
@@ -74,16 +75,16 @@ pub async fn sensitivities(
 ) -> Result<Sensitivities> {
     let mut all = Vec::new();
     let mut done = 0;
-    for slot in 0..space.slots.len() {
+    for (slot, fisher) in fisher.iter().enumerate() {
         let mut of_slot = Vec::new();
-        for width in 0..space.widths.len() {
+        for (width, &fisher) in fisher.iter().enumerate() {
             let options = PostTraining { quantization: space.only(slot, width), calibration };
             let (quantized, _) = weights.quantize(model, &options, activations)?;
             let measured = probe.measure(&quantized).await?;
             of_slot.push(Sensitivity {
                 loss: measured.loss - probe.float.loss,
                 alignment: 1.0 - measured.alignment,
-                fisher: fisher[slot][width],
+                fisher,
             });
             done += 1;
             progress(done)?;

@@ -93,10 +93,10 @@ pub fn solve(costs: &Costs, damages: &[Vec<f64>]) -> Front {
                 rest /= widths;
             }
             let mut all = Vec::new();
-            for width in 0..widths {
+            for (width, &damage) in damages[slot].iter().enumerate() {
                 chosen[slot] = width;
                 let decisions = Some(Rc::new(Decisions::Of { slot, width }));
-                let first = Entry { cost: 0, damage: damages[slot][width], decisions };
+                let first = Entry { cost: 0, damage, decisions };
                 all.extend(own.iter().fold(vec![first], |list, factor| {
                     let place =
                         factor.slots.iter().fold(0, |place, &slot| place * widths + chosen[slot]);

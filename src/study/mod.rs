@@ -19,6 +19,7 @@ pub mod preset;
 pub mod report;
 pub mod result;
 mod retraining;
+mod searches;
 pub mod shard;
 pub mod statistics;
 pub mod summary;

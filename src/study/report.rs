@@ -12,6 +12,7 @@ use super::{
     plan::{Plan, PlannedRun, Stage},
     preset::Preset,
     result::Collected,
+    searches,
     summary::Summary,
     tables, terms,
 };
@@ -61,6 +62,8 @@ pub fn write(root: &Path) -> Result<Summary> {
         .chain(summary.findings.clone())
         .collect();
     let mut sections = sections(&plan, &summary, &figures)?;
+    let place = sections.len() - 1;
+    sections.splice(place..place, searches::section(root));
     let words = terms::of_text(&intro.join(" "));
     sections
         .insert(0, Section { title: "Terms used above".into(), blocks: vec![Block::Terms(words)] });

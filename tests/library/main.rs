@@ -30,6 +30,7 @@ mod onnx;
 mod precision;
 mod quantizers;
 mod report;
+mod search;
 mod sgt_kernels;
 mod sgt_variants;
 mod tuning;

@@ -22,5 +22,6 @@ mod pictures;
 mod quantize;
 mod reproduce;
 mod schemas;
+mod search;
 mod sweep;
 mod training;

@@ -24,7 +24,8 @@ use crate::{
     report::{Table, fixed, thousands},
     search::{
         Found, Measured, Plan, Point, Probe, RecoverySettings, Rule, SearchSettings, Sensitivity,
-        Space, Unit, Watcher, bits_toml, frontier_charts, frontier_csv, recover, search,
+        Space, Unit, Watcher, answer, bits_toml, check_budget, frontier_charts, frontier_csv,
+        recover, search,
     },
     train::DataLocation,
 };
@@ -47,6 +48,8 @@ struct Summary {
     slots: Vec<SlotResult>,
     budget: BudgetResult,
     chosen: Chosen,
+    /// The paper's closing question, answered from these numbers.
+    answer: Vec<String>,
     frontier: Vec<Point>,
     /// The models that were trained on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -136,6 +139,9 @@ pub fn run(args: &SearchArgs, global: &GlobalArgs) -> Result<()> {
         )));
     }
     let (dataset, normalization) = flags.data(&mut model)?;
+    let network = &model.config.network;
+    let space = Space::new(network, &settings.quantization, &settings.widths, settings.tied)?;
+    check_budget(&settings, &space, &Cost::new(network, &model.config.quantization)?)?;
     let plan = Plan::new(&model.config.network, &settings, dataset.train.len() as u32)?;
     if args.plan {
         return output.result(&plan, || describe_plan(&plan, args));
@@ -160,8 +166,6 @@ pub fn run(args: &SearchArgs, global: &GlobalArgs) -> Result<()> {
     bars.finish();
 
     super::prepare_folder(&args.out)?;
-    let space =
-        Space::new(&model.config.network, &settings.quantization, &settings.widths, settings.tied)?;
     save(args, &space, &found, &dataset)?;
     let mut recovered = Vec::new();
     if args.recover > 0 {
@@ -170,7 +174,7 @@ pub fn run(args: &SearchArgs, global: &GlobalArgs) -> Result<()> {
         let probe = pollster::block_on(probe)?;
         for (rule, start, out) in starts(&gpu, args, &settings, &model, &found, &data[0])? {
             let label = format!("{} ({})", rule.name(), label(&start));
-            let training = recovery(args, &model, &dataset, &out, &start)?;
+            let training = recovery(args, &model, &dataset, &out);
             train_on(&gpu, &training, &start, &dataset, (&label, &output))?;
             let trained = Model::load(&out, &QuantizationOverrides::default())?;
             let measured = pollster::block_on(probe.measure(&trained))?;
@@ -250,7 +254,7 @@ fn save(args: &SearchArgs, space: &Space, found: &Found, dataset: &Dataset) -> R
         super::command_line(),
         "Use: saliq train --config bits.toml --init MODEL --teacher MODEL --align 5".into(),
     ];
-    let bits = bits_toml(&space.layers, &found.model.config.quantization, &remarks);
+    let bits = bits_toml(&space.network, &space.layers, &found.model.config.quantization, &remarks);
     write_atomically(&out.join(BITS_FILE), bits.as_bytes())?;
     write_atomically(&out.join(CSV_FILE), frontier_csv(&found.points).as_bytes())?;
     let figure = frontier_charts(&found.points, &found.float[1]);
@@ -302,8 +306,7 @@ fn recovery(
     model: &Model,
     dataset: &Dataset,
     out: &Path,
-    _start: &Model,
-) -> Result<(RecoverySettings, PathBuf)> {
+) -> (RecoverySettings, PathBuf) {
     let location = DataLocation::of(dataset);
     let name = location.dataset.filter(|_| !dataset.is_named());
     let settings = RecoverySettings {
@@ -317,7 +320,7 @@ fn recovery(
         seed: args.seed,
         dataset: (name.unwrap_or_else(|| dataset.name.clone()), args.data_dir.clone()),
     };
-    Ok((settings, out.to_path_buf()))
+    (settings, out.to_path_buf())
 }
 
 fn train_on(
@@ -388,6 +391,7 @@ fn summary(
         slots: space.slots.iter().zip(&found.sensitivities.0).map(slot).collect(),
         budget: BudgetResult { unit: settings.budget.unit(), limit: found.limit },
         chosen,
+        answer: answer(&found.points, &found.float[1], recovered.first().map(|own| &own.measured)),
         frontier: found.points,
         recovered,
     })
@@ -468,10 +472,11 @@ fn describe(summary: &Summary, args: &SearchArgs) -> String {
     }
     let headers = ["bits by", "bits", "accuracy %", "rank correlation", "loss", "BitOPs", "bytes"];
     format!(
-        "{}\nwithin {} {}, on the test images; maps against those of the float model\n{}, {}",
+        "{}\nwithin {} {}, on the test images; maps against those of the float model\n{}\n{}, {}",
         Table::new(headers, rows).to_text(None),
         thousands(limit),
         summary.budget.unit.name(),
+        summary.answer.join("\n"),
         args.out.join(BITS_FILE).display(),
         args.out.join(FIGURE_FILE).display()
     )
