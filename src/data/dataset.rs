@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::spread::spread_order;
 use crate::{
     config::{DatasetInfo, Normalize, PixelNormalization, Shape},
     digest::sha256_hex,
@@ -46,6 +47,20 @@ impl Split {
     /// SHA-256 of all pixels, followed by all labels as 32-bit words, little-endian.
     pub fn sha256(&self) -> String {
         sha256_hex([&self.images[..], &self.label_bytes()])
+    }
+
+    /// `limit` images, and of these `share` (0..1, rounded) to validate with, of every class
+    /// alike, chosen by `seed`. Both are in file order.
+    pub fn spread(&self, limit: usize, share: f32, seed: u64, shape: Shape) -> (Split, Split) {
+        let order = spread_order(&self.labels, seed);
+        let kept = &order[..limit.min(order.len())];
+        let (train, validation) = kept.split_at(kept.len() - tail_length(kept.len(), share));
+        let select = |places: &[usize]| {
+            let mut places = places.to_vec();
+            places.sort_unstable();
+            self.select(&places, shape)
+        };
+        (select(train), select(validation))
     }
 
     /// Number of images of each of `classes` classes.
@@ -165,6 +180,15 @@ impl Dataset {
     /// The properties that the defaults of a run depend on.
     pub fn info(&self) -> DatasetInfo {
         DatasetInfo { name: self.name.clone(), shape: self.shape, classes: self.classes }
+    }
+
+    /// Whether the training images are files in the order of at least two classes: the first or
+    /// last of them then lack classes.
+    pub fn is_in_order_of_classes(&self) -> bool {
+        let labels = &self.train.labels;
+        !self.details.train_files.is_empty()
+            && labels.is_sorted()
+            && labels.first() != labels.last()
     }
 
     /// Classes without any image in either split: gaps in the labels.

@@ -2,8 +2,6 @@
 //! stopped, is checked against pinned SHA-256 sums of the decompressed files, and gets its name
 //! only when it is whole.
 
-mod remote;
-
 use std::{
     fs::{self, File, TryLockError},
     io::{self, BufReader, Read, Seek, SeekFrom, Write},
@@ -90,9 +88,6 @@ pub enum Progress<'a> {
 /// file with the right checksum, or if another process downloads it; [`Error::Format`] if a
 /// different file has the name of one; [`Error::Io`] if it cannot be written.
 pub fn fetch(name: &str, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
-    if let Some(set) = super::remote::find(name) {
-        return remote::fetch(&Fetcher::new(), set, into, progress);
-    }
     let entry = catalog::find(name)
         .ok_or_else(|| Error::Usage(format!("unknown data set '{name}'{}", catalog::hint(name))))?;
     if entry.embedded.is_some() {
@@ -104,17 +99,17 @@ pub fn fetch(name: &str, into: &Path, progress: &mut dyn FnMut(Progress<'_>)) ->
 }
 
 /// A file to download.
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     /// The data set that it belongs to.
-    set: &'a str,
+    pub set: &'a str,
     /// Its name, for people.
-    file: &'a str,
+    pub file: &'a str,
     /// Its addresses, the preferred one first.
-    urls: Vec<String>,
+    pub urls: Vec<String>,
     /// Most bytes that it can have.
-    limit: u64,
+    pub limit: u64,
     /// Whether the part is the file, or why not.
-    check: &'a dyn Fn(&mut File) -> Result<(), String>,
+    pub check: &'a dyn Fn(&mut File) -> Result<(), String>,
 }
 
 /// How one attempt failed.
@@ -128,7 +123,7 @@ enum Failure {
 }
 
 /// The network client, separate so that tests can use their own server.
-struct Fetcher {
+pub(super) struct Fetcher {
     agent: Agent,
     /// Pause before the second attempt at a mirror; it doubles with each further attempt.
     pause: Duration,
@@ -137,7 +132,7 @@ struct Fetcher {
 }
 
 impl Fetcher {
-    fn new() -> Self {
+    pub fn new() -> Self {
         // Holds for every redirect too.
         let secure = Agent::config_builder().https_only(true).build();
         Fetcher::with(secure, Duration::from_millis(500), PATIENCE)
@@ -212,7 +207,7 @@ impl Fetcher {
     }
 
     /// Downloads a file to `target`, by way of `target.part`, which is continued if it is there.
-    fn get(
+    pub fn get(
         &self,
         wanted: &Wanted<'_>,
         target: &Path,

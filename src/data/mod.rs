@@ -15,6 +15,8 @@ mod content;
 mod dataset;
 #[cfg(feature = "cli")]
 mod fetch;
+#[cfg(feature = "cli")]
+mod fetch_remote;
 mod format;
 mod gzip;
 mod locate;
@@ -32,7 +34,7 @@ pub use arrays::{ArrayValues, ImageArray, read_images, read_labels};
 pub use catalog::{blank, is_named};
 pub use dataset::{Dataset, Details, Skipped, Split, digest, tail_length};
 #[cfg(feature = "cli")]
-pub use fetch::{Progress, fetch};
+pub use fetch::Progress;
 pub use format::{
     idx,
     masks::{Masks, masks},
@@ -137,6 +139,26 @@ fn read_located(
         );
     }
     Ok(dataset)
+}
+
+/// Downloads the data set `name` into the folder `into/name`, which is returned. Existing files are
+/// verified and kept. Partial files of an interrupted download (`*.part`) are continued.
+///
+/// # Errors
+/// [`crate::Error::Usage`] for an unknown or embedded set; [`crate::Error::Download`] if no mirror
+/// delivers a file with the right checksum, or if another process downloads it;
+/// [`crate::Error::Format`] if a different file has the name of one; [`crate::Error::Io`] if it
+/// cannot be written.
+#[cfg(feature = "cli")]
+pub fn fetch(
+    name: &str,
+    into: &Path,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<std::path::PathBuf> {
+    match remote::find(name) {
+        Some(set) => fetch_remote::fetch(&fetch::Fetcher::new(), set, into, progress),
+        None => fetch::fetch(name, into, progress),
+    }
 }
 
 /// `dataset` as a `.safetensors` file that [`load`] reads, with both splits and the names of

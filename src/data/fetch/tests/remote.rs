@@ -51,7 +51,7 @@ fn set(server: &Server, name: &'static str, sum: Sum, keep: Keep) -> RemoteSet {
 fn fetch(set: &RemoteSet, into: &Path) -> (Result<PathBuf>, Vec<String>) {
     let fetcher = Fetcher::with(insecure(), Duration::ZERO, PATIENCE);
     let mut events = Vec::new();
-    let result = super::super::remote::fetch(&fetcher, set, into, &mut |event| {
+    let result = crate::data::fetch_remote::fetch(&fetcher, set, into, &mut |event| {
         if !matches!(event, Progress::Advanced { .. }) {
             events.push(format!("{event:?}"));
         }

@@ -14,7 +14,7 @@ use flate2::read::GzDecoder;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
-use super::{Fetcher, Progress, Wanted};
+use super::fetch::{Fetcher, Progress, Wanted};
 use crate::{
     Error, Result,
     data::remote::{Keep, RemoteSet, Source, Sum},
@@ -66,7 +66,7 @@ fn read_sums(folder: &Path) -> BTreeMap<String, String> {
 /// they are those of the first download.
 ///
 /// # Errors
-/// As for [`super::fetch`].
+/// As for [`super::fetch()`].
 pub(super) fn fetch(
     fetcher: &Fetcher,
     set: &RemoteSet,
