@@ -8,6 +8,8 @@ use saliq::{
     check::{self, Outcome},
     config::{DatasetInfo, ModelConfig, PartialRunConfig, QuantizationOverrides, RunConfig, Shape},
     data::{self, FileFormat, idx},
+    graph::Graph,
+    import::onnx as onnx_files,
     model::Model,
     report,
     train::Checkpoint,
@@ -17,7 +19,7 @@ use saliq::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("idx", idx),
     ("gzip", gzip),
     ("model", model),
@@ -32,6 +34,7 @@ pub const TARGETS: [Target; 14] = [
     ("npz", npz),
     ("tensors", tensors),
     ("csv", csv),
+    ("onnx", onnx),
 ];
 
 const NAME: &str = "FILE";
@@ -78,6 +81,16 @@ pub fn gzip(bytes: &[u8]) {
         let packed = encoder.finish().expect("memory");
         assert_eq!(idx::parse_images(path, &packed).ok(), idx::parse_images(path, bytes).ok());
         assert_eq!(idx::parse_labels(path, &packed).ok(), idx::parse_labels(path, bytes).ok());
+    }
+}
+
+/// An ONNX file without files beside it; the network that it becomes is one.
+pub fn onnx(bytes: &[u8]) {
+    if let Some(own) = one_line(onnx_files::read(Path::new(NAME), bytes, None)) {
+        let _ = one_line(Graph::new(&own.network, &own.quantization));
+        for parameter in &own.parameters {
+            assert_eq!(parameter.values.len(), parameter.shape.iter().product::<usize>());
+        }
     }
 }
 

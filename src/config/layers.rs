@@ -368,10 +368,10 @@ mod tests {
         for (text, reason) in [
             ("kernel = [2, 3, 4]", "kernel: a number or [height, width]"),
             ("kernel = 3\npadding = \"same\"", "[height, width] or [top, left, bottom, right]"),
-            ("kernel = [3, 1]\npadding = 1", "1"),
+            ("kernel = [3, 1]\npadding = 1", "of 1"),
             ("kernel = 3\npadding = [0, 2, 0, 2]", "2"),
-            ("kernel = [3, 10]", "10"),
-            ("kernel = [2, 0]", "0"),
+            ("kernel = [3, 10]", "window of 10"),
+            ("kernel = [2, 0]", "stride"),
         ] {
             for kind in ["max-pool", "average-pool"] {
                 let layer = read(&format!("type = \"{kind}\"\n{text}"));

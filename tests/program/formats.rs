@@ -138,8 +138,7 @@ fn onnx_files_compute_what_the_reference_network_does() {
             strategy.new_tree(&mut runner).unwrap().current();
         let model = random_model(network(), &bits, quantization, seed);
         let input = if normalized { OnnxInput::Normalized } else { OnnxInput::Image };
-        let file =
-            bytes(&model, &OnnxOptions { input, four_bits, two_bits: false, metadata: Vec::new() });
+        let file = bytes(&model, &OnnxOptions { input, four_bits, ..OnnxOptions::default() });
         let (mean, deviation) = model.config.normalize.unwrap().channel(0);
         let images = pixels(2, seed);
         let standard: Vec<f64> =
@@ -234,7 +233,7 @@ fn operator_sets_types_and_metadata() {
         let metadata = vec![("class_names".to_string(), "[\"é\"]".to_string())];
         let file = bytes(
             &random_model(network(), bits, quantization, 1),
-            &OnnxOptions { input: OnnxInput::Image, four_bits, two_bits: false, metadata },
+            &OnnxOptions { four_bits, metadata, ..OnnxOptions::default() },
         );
         let onnx = ModelProto::decode(&file[..]).unwrap();
         let graph = onnx.graph.as_ref().unwrap();
@@ -262,6 +261,26 @@ fn operator_sets_types_and_metadata() {
     assert_eq!(export(Affine, "w4a32", true), (21, vec![1, 7, 21], 0));
     assert_eq!(export(Affine, "w5a32", true), (13, vec![1, 2, 7], 0));
     assert_eq!(export(Symmetric, "w4a4", true), (21, vec![1, 2, 7, 22], 3));
+}
+
+#[test]
+fn levels_of_two_bits_take_two_bits() {
+    // Types by ONNX's numbers: uint2 25, int2 26.
+    for (weight_quant, data_type) in
+        [(WeightQuantizer::Affine, 25), (WeightQuantizer::Symmetric, 26)]
+    {
+        let quantization = QuantizationConfig { weight_quant, ..Default::default() };
+        let model = random_model(network(), "w2a4,w2a4", quantization, 1);
+        let wide = bytes(&model, &OnnxOptions::default());
+        let narrow = bytes(&model, &OnnxOptions { two_bits: true, ..OnnxOptions::default() });
+        let onnx = ModelProto::decode(&narrow[..]).unwrap();
+        assert_eq!((onnx.ir_version(), onnx.opset_import[0].version()), (13, 25));
+        let graph = onnx.graph.as_ref().unwrap();
+        assert!(graph.initializer.iter().any(|own| own.data_type == Some(data_type)));
+        let images = pixels(3, 1);
+        let run = |file: &[u8]| Interpreter::new(file).unwrap().run(&images, INPUT).unwrap().logits;
+        assert_eq!(run(&narrow), run(&wide));
+    }
 }
 
 #[test]
@@ -537,9 +556,8 @@ fn checked_in_every_format(original: &Model, model: &Model) -> Vec<(&'static str
     let tensors = Model::tensors(&model.graph.layout, &model.parameters);
     let plain =
         TensorFile::to_bytes(&tensors, &[(METADATA_KEY, model.config.to_metadata())]).unwrap();
-    let onnx = |input| {
-        bytes(model, &OnnxOptions { input, four_bits: true, two_bits: false, metadata: Vec::new() })
-    };
+    let onnx =
+        |input| bytes(model, &OnnxOptions { input, four_bits: true, ..OnnxOptions::default() });
     vec![
         ("onnx", checked(original, Written::Onnx(&onnx(OnnxInput::Image), OnnxInput::Image))),
         (

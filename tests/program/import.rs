@@ -328,3 +328,64 @@ fn state_dicts_are_given_the_names_of_a_network() {
         assert!(said.contains(words) && !output.status.success(), "{more:?}: {said}");
     }
 }
+
+/// Writes a NumPy array of numbers of `kind`.
+fn write_npy(path: &Path, kind: &str, sizes: &str, bytes: &[u8]) {
+    let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({sizes}), }}\n");
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.bytes());
+    file.extend(bytes);
+    std::fs::write(path, file).unwrap();
+}
+
+#[test]
+fn arrays_of_numpy_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let own = at("m.safetensors");
+    let mut model = random_model(network(), "32", QuantizationConfig::default(), 5);
+    model.config.dataset = String::new();
+    Model::save(&own, &model.config, &model.graph.layout, &model.parameters).unwrap();
+    let mut random = Random(7);
+    let bytes: Vec<u8> = (0..3 * IMAGES.elements()).map(|_| random.below(256) as u8).collect();
+    let floats = |of: &dyn Fn(f32) -> f32| -> Vec<u8> {
+        bytes.iter().flat_map(|&byte| of(f32::from(byte) / 255.0).to_le_bytes()).collect()
+    };
+    let sizes = "3, 3, 12, 10";
+    write_npy(&at("bytes.npy"), "|u1", sizes, &bytes);
+    write_npy(&at("unit.npy"), "<f4", sizes, &floats(&|unit| unit));
+    write_npy(&at("plain.npy"), "<f4", sizes, &floats(&|unit| (unit - 0.5) / 0.25));
+    write_npy(&at("labels.npy"), "<i8", "3,", &[0i64, 3, 1].map(i64::to_le_bytes).concat());
+    let explain = |array: &str, normalize: &str, more: &[&str]| {
+        let (array, out) = (at(array), at(&format!("out-{array}")));
+        let mut arguments = vec!["explain", text(&own), "--array", text(&array)];
+        arguments.extend(["--normalize", normalize, "--out", text(&out)]);
+        arguments.extend(more);
+        succeed(&arguments);
+        (Tensors::open(&out.join("attributions.safetensors")), out)
+    };
+    let labels = at("labels.npy");
+    let labelled = ["--labels", text(&labels), "--target", "label", "--npz"];
+    let (pixels, out) = explain("bytes.npy", "0.5,0.25", &labelled);
+    assert_eq!(pixels.i64("labels"), [0, 3, 1]);
+    let npz = std::fs::read(out.join("attributions.npz")).unwrap();
+    assert!(npz.starts_with(b"PK") && npz.windows(12).any(|own| own == b"gradient.npy"));
+    let close = |a: &[f32], b: &[f32]| {
+        let most = a.iter().fold(0f32, |most, value| most.max(value.abs()));
+        a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4 * most)
+    };
+    for (array, normalize) in [("unit.npy", "0.5,0.25"), ("plain.npy", "none")] {
+        let (other, _) = explain(array, normalize, &labelled);
+        for name in ["logits", "gradient"] {
+            assert!(close(&other.f32(name), &pixels.f32(name)), "{array}: {name}");
+        }
+    }
+    let (array, out) = (at("labels.npy"), at("out"));
+    let wrong = ["explain", text(&own), "--array", text(&array), "--normalize", "none"];
+    let refusal = refused(1, &[&wrong[..], &["--out", text(&out)]].concat());
+    assert!(refusal.contains("[N, C, H, W]"), "{refusal}");
+    let bytes = at("bytes.npy");
+    let unlabelled = ["explain", text(&own), "--array", text(&bytes), "--target", "label"];
+    assert!(refused(2, &unlabelled).contains("--labels FILE.npy"));
+}
