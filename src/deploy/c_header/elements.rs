@@ -91,7 +91,9 @@ pub(super) fn function(from: &Stored, to: &Stored, function: ActivationFunction)
         ActivationFunction::Sigmoid => "1.0f / (1.0f + expf(-x))".into(),
         ActivationFunction::Silu => "x / (1.0f + expf(-x))".into(),
         ActivationFunction::HardSwish => {
-            "x < -3.0f ? 0.0f : x > 3.0f ? x : x * (x + 3.0f) / 6.0f".to_string()
+            // Each rounded, whatever the precision of a machine's registers is.
+            pass.code.line("const float more = x + 3.0f, product = x * more;");
+            "x < -3.0f ? 0.0f : x > 3.0f ? x : product / 6.0f".to_string()
         }
     };
     pass.code.line(format!("{target} = {value};"));
