@@ -32,5 +32,6 @@ mod quantizers;
 mod report;
 mod sgt_kernels;
 mod sgt_variants;
+mod stepper;
 mod tuning;
 mod watchdog;
