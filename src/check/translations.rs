@@ -99,7 +99,9 @@ mod tests {
             found.text.clone().unwrap()
         };
         assert!(text("SPIR-V").starts_with("07230203 "));
-        assert!(text("MSL").contains("metal_stdlib") && text("HLSL").contains("numthreads(8, 1, 1)"));
+        assert!(
+            text("MSL").contains("metal_stdlib") && text("HLSL").contains("numthreads(8, 1, 1)")
+        );
         assert!(text("GLSL").starts_with("#version 310 es"));
     }
 

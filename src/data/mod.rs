@@ -38,7 +38,7 @@ pub(crate) use {format::png, pixels::swaps_sides};
 
 use crate::{Result, config::ReadOptions};
 use content::{Content, Part};
-use format::Files;
+use format::{Files, idx_content, in_memory};
 use locate::{Located, Places};
 pub use parallel::Progress as ReadProgress;
 
@@ -78,27 +78,7 @@ fn load_from(
     options: &ReadOptions,
     progress: &mut ReadProgress<'_>,
 ) -> Result<Dataset> {
-    read_located(places.locate(name)?, options, progress)
-}
-
-/// The named set `name` from the contents of its four files, raw or gzip, in the order of
-/// [`catalog::Entry::files`].
-///
-/// # Errors
-/// [`crate::Error::Data`] for an unknown name; [`crate::Error::Format`] for a wrong file.
-pub fn from_files(name: &str, contents: [Vec<u8>; 4]) -> Result<Dataset> {
-    let entry = catalog::find(name)
-        .ok_or_else(|| crate::Error::Data(format!("{name}{}", catalog::hint(name))))?;
-    let files = Files::in_memory(entry, contents.map(Into::into));
-    let located = Located { entry: Some(entry), name: name.into(), folder: None, files };
-    read_located(located, &ReadOptions::default(), &mut |_, _| {})
-}
-
-fn read_located(
-    located: Located,
-    options: &ReadOptions,
-    progress: &mut ReadProgress<'_>,
-) -> Result<Dataset> {
+    let located = places.locate(name)?;
     let source = located.folder.as_ref().map(|folder| folder.display().to_string());
     let source = source.unwrap_or_else(|| "built-in".into());
     let known = located.entry.map(|entry| entry.class_names.len() as u32);
@@ -129,6 +109,22 @@ fn read_located(
         );
     }
     Ok(dataset)
+}
+
+/// The named set `name` from the contents of its four files, raw or gzip, in the order of
+/// [`catalog::Entry::files`].
+///
+/// # Errors
+/// [`crate::Error::Data`] for an unknown name; [`crate::Error::Format`] for a wrong file.
+pub fn from_files(name: &str, contents: [Vec<u8>; 4]) -> Result<Dataset> {
+    let entry = catalog::find(name)
+        .ok_or_else(|| crate::Error::Data(format!("{name}{}", catalog::hint(name))))?;
+    let files = in_memory(entry, contents.map(Into::into));
+    // Of all formats, a program in a browser has this one alone.
+    let content = idx_content(&files, Some(entry.class_names.len() as u32))?;
+    let located =
+        Located { entry: Some(entry), name: name.into(), folder: None, files: Files::Idx(files) };
+    assemble(located, "built-in".into(), content, &ReadOptions::default())
 }
 
 /// `dataset` as a `.safetensors` file that [`load`] reads, with both splits and the names of

@@ -33,7 +33,9 @@ pub struct GpuOptions {
 enum Origin {
     Adapter(GpuOptions),
     #[cfg(not(target_family = "wasm"))]
-    Noop { software: bool },
+    Noop {
+        software: bool,
+    },
 }
 
 /// A device with its queue, memory, errors and submissions.
@@ -172,6 +174,12 @@ impl Device {
     /// Whether the adapter is a software driver on the CPU.
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// Whether kernels with long unrolled loops take seconds and more to compile: on a browser's
+    /// software driver.
+    pub fn compiles_slowly(&self) -> bool {
+        cfg!(target_family = "wasm") && self.is_software()
     }
 
     /// What kernels may use beyond WebGPU's defaults.

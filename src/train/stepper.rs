@@ -160,8 +160,7 @@ impl<'a> Stepper<'a> {
             (&session.metrics.sums, first * 16, submitted * 16),
             (&session.metrics.verdicts, first * 8, submitted * 8),
         ];
-        let words: Vec<u32> =
-            Staging::gather(session.gpu, &ranges)?.finish(session.gpu).await?;
+        let words: Vec<u32> = Staging::gather(session.gpu, &ranges)?.finish(session.gpu).await?;
         let (sums, verdicts) = words.split_at(4 * submitted as usize);
         let (sums, verdicts): (&[[f32; 4]], &[[u32; 2]]) =
             (bytemuck::cast_slice(sums), bytemuck::cast_slice(verdicts));
@@ -170,7 +169,8 @@ impl<'a> Stepper<'a> {
             let step = self.step + 1;
             if Cause::of(verdict).is_some() {
                 let advice = phrase!("begin again with a lower <lr>");
-                let said = phrase!("step {}: the loss or a gradient is not a finite number; ", step);
+                let said =
+                    phrase!("step {}: the loss or a gradient is not a finite number; ", step);
                 return Err(Error::NonFinite(said.then(advice)));
             }
             self.step = step;

@@ -3,7 +3,7 @@
 import init, { check, translate } from "./saliq.js";
 import { serve } from "./client.js";
 
-const ready = init();
+const ready = init({ module_or_path: new URL("saliq_bg.wasm", import.meta.url) });
 
 serve({
   async check(text) {

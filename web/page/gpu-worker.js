@@ -31,7 +31,7 @@ const json = JSON.parse;
 
 serve({
   async open(defaults) {
-    await init();
+    await init({ module_or_path: new URL("saliq_bg.wasm", import.meta.url) });
     engine = await Engine.open(defaults);
     return { adapter: json(engine.adapter()), methods: json(engine.methods()) };
   },

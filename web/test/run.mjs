@@ -49,7 +49,7 @@ const SETTINGS = {
   lambda: 1,
   maskRatio: 0.5,
   optimizer: "momentum",
-  lr: 0.01,
+  lr: 0.003,
   seed: 3,
 };
 
@@ -240,6 +240,7 @@ async function accessible(page, view) {
 const seconds = (from) => ((performance.now() - from) / 1000).toFixed(1);
 
 async function test(name, { program, options }, address, native_steps, folder) {
+  const problems = [];
   const profile = mkdtempSync(join(tmpdir(), "saliq-profile-"));
   const launch = {
     executablePath: program,
@@ -306,7 +307,7 @@ async function test(name, { program, options }, address, native_steps, folder) {
         ` lines differ by ${worst.toExponential(1)};` +
         ` frames: median ${at(0.5)} ms, 95 % ${at(0.95)} ms, longest ${at(1)} ms`,
     );
-    assert.ok(worst < TOLERANCE, `a line differs by ${worst}`);
+    if (worst >= TOLERANCE) problems.push(`a line differs by ${worst}`);
 
     // The exported model has the same accuracy in the native program.
     const evaluation = await page.evaluate(() => window.saliq.evaluate());
@@ -449,6 +450,7 @@ async function test(name, { program, options }, address, native_steps, folder) {
     assert.ok(overflow <= 0, `the page is ${overflow} pixels too wide at 360`);
     await shot(page, `${name}-look-narrow-dark`);
     await accessible(page, "Look, dark");
+    assert.deepEqual(problems, []);
   } finally {
     await browser.close();
     rmSync(profile, { recursive: true, force: true });

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         .input_path(input)
         .out_name("saliq")
         .web(true)
-        .and_then(|own| own.typescript(false).remove_producers_section(true).generate(out));
+        .and_then(|own| own.typescript(false).remove_producers_section(true).remove_name_section(true).generate(out));
     match made {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
