@@ -7,6 +7,8 @@
 #                to the same end
 # make bench     kernel and step timings on the default adapter; more in benches/README.md
 # make fuzz      every parser fuzzed, 10 million executions or 15 minutes each
+# make web       web/dist: the library in a browser, as static files
+# make web-test  web/dist in the installed browsers, compared with the native program
 # make deny      licences, advisories, duplicates
 # make driver    only install the driver
 # make clean     remove what was built
@@ -29,7 +31,7 @@ PROGRAM_TESTS = training commands batch_norm
 soak: cargo driver
 	$(CARGO) test --locked --test faults --test soak -- --ignored --nocapture --test-threads=1
 
-.PHONY: demo test test-all soak bench fuzz deny driver release cargo clean
+.PHONY: demo test test-all soak bench fuzz web web-test deny driver release cargo clean
 
 demo: cargo driver release
 	./$(SALIQ) demo
@@ -43,9 +45,10 @@ test: cargo
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
-	for features in "" gpu check; do $(CARGO) check --locked --lib --no-default-features --features "$$features" || exit 1; done
+	for features in "" gpu check gpu,check; do $(CARGO) check --locked --lib --no-default-features --features "$$features" || exit 1; done
 	$(CARGO) test --locked --lib --bins --tests --benches
 	$(CARGO) test --locked --doc
+	if command -v node >/dev/null; then for file in web/page/*.js web/test/*.mjs; do node --check $$file || exit 1; done; fi
 	SALIQ_DEVICE_PROFILE=webgpu $(CARGO) test --locked --test library -- \
 	  $(addsuffix ::,$(DEVICE_TESTS))
 	rm -rf $(SPIRV)
@@ -61,10 +64,17 @@ test-all: test
 fuzz: cargo
 	fuzz/run.sh
 
+web: cargo
+	CARGO=$(CARGO) web/build.sh
+
+web-test: web
+	cd web && npm ci --no-audit --no-fund --silent && node test/run.mjs
+
 deny: cargo
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny was not found: cargo install --locked cargo-deny" >&2; exit 1; }
 	$(CARGO) deny --locked check
 	$(CARGO) deny --manifest-path fuzz/Cargo.toml --locked check
+	$(CARGO) deny --manifest-path web/Cargo.toml --locked check
 
 driver:
 	@.ci/install-driver.sh

@@ -6,6 +6,7 @@
 #   book      the book in docs/book, with mdbook
 #   fuzz      every parser for FUZZ_SECONDS [30], from the kept inputs on
 #   deny      licences, advisories, duplicates
+#   web       the page in the installed browsers
 # A part is left out, and a line says so, where the machine lacks what it needs.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -96,7 +97,18 @@ part_deny() {
     "${MAKE:-make}" deny
 }
 
-[ $# -gt 0 ] || set -- adapters python module book fuzz deny
+# `make web-test`, where there is what builds it, node and a browser.
+part_web() {
+    command -v npm >/dev/null || { lacks "npm was not found"; return; }
+    rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null | xargs ls >/dev/null 2>&1 ||
+        [ -d /usr/lib/rustlib/src ] || command -v rustup >/dev/null ||
+        { lacks "no target wasm32-unknown-unknown"; return; }
+    ls /usr/bin/chromium /usr/bin/google-chrome /usr/bin/firefox /usr/bin/firefox-esr 2>/dev/null |
+        grep -q . || { lacks "no browser"; return; }
+    "${MAKE:-make}" web-test
+}
+
+[ $# -gt 0 ] || set -- adapters python module book fuzz deny web
 failed=
 for part in "$@"; do
     declare -F "part_$part" >/dev/null || { echo "error: there is no part $part" >&2; exit 2; }

@@ -658,7 +658,7 @@ fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
         let extension = path.extension().unwrap_or_default().to_str().unwrap();
         if path.is_dir() {
             texts(&path, found);
-        } else if ["md", "rs", "wgsl"].contains(&extension) {
+        } else if ["js", "md", "mjs", "rs", "wgsl"].contains(&extension) {
             found.push(path);
         }
     }
@@ -677,6 +677,10 @@ fn lines_are_not_too_long() {
         "shaders",
         "src",
         "tests",
+        "web/bind/src",
+        "web/page",
+        "web/src",
+        "web/test",
     ];
     let documents = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md"];
     let mut paths: Vec<_> = documents.iter().map(|name| root.join(name)).collect();

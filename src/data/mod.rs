@@ -47,7 +47,7 @@ pub(crate) use {format::png, pixels::swaps_sides};
 
 use crate::{Result, config::ReadOptions};
 use content::{Content, Part};
-use format::Files;
+use format::{Files, idx_content, in_memory};
 use locate::{Located, Places};
 pub use parallel::Progress as ReadProgress;
 
@@ -87,28 +87,7 @@ fn load_from(
     options: &ReadOptions,
     progress: &mut ReadProgress<'_>,
 ) -> Result<Dataset> {
-    read_located(places.locate(name)?, options, progress)
-}
-
-/// The named set `name` from the contents of its four files, raw or gzip, in the order of
-/// [`catalog::Entry::files`].
-///
-/// # Errors
-/// [`crate::Error::Data`] for an unknown name; [`crate::Error::Format`] for a wrong file.
-pub fn from_files(name: &str, contents: [Vec<u8>; 4]) -> Result<Dataset> {
-    let entry = catalog::find(name)
-        .ok_or_else(|| crate::Error::Data(format!("{name}{}", catalog::hint(name))))?;
-    let files = Files::in_memory(entry, contents.map(Into::into));
-    let (name, folder) = (name.into(), None);
-    let located = Located { entry: Some(entry), name, folder, files, class_names: &[] };
-    read_located(located, &ReadOptions::default(), &mut |_, _| {})
-}
-
-fn read_located(
-    located: Located,
-    options: &ReadOptions,
-    progress: &mut ReadProgress<'_>,
-) -> Result<Dataset> {
+    let located = places.locate(name)?;
     let source = located.folder.as_ref().map(|folder| folder.display().to_string());
     let source = source.unwrap_or_else(|| "built-in".into());
     let known = located.entry.map(|entry| entry.class_names.len() as u32);
@@ -139,6 +118,22 @@ fn read_located(
         );
     }
     Ok(dataset)
+}
+
+/// The named set `name` from the contents of its four files, raw or gzip, in the order of
+/// [`catalog::Entry::files`].
+///
+/// # Errors
+/// [`crate::Error::Data`] for an unknown name; [`crate::Error::Format`] for a wrong file.
+pub fn from_files(name: &str, contents: [Vec<u8>; 4]) -> Result<Dataset> {
+    let entry = catalog::find(name)
+        .ok_or_else(|| crate::Error::Data(format!("{name}{}", catalog::hint(name))))?;
+    let files = in_memory(entry, contents.map(Into::into));
+    // Of all formats, a program in a browser has this one alone.
+    let content = idx_content(&files, Some(entry.class_names.len() as u32))?;
+    let (name, files) = (name.into(), Files::Idx(files));
+    let located = Located { entry: Some(entry), name, folder: None, files, class_names: &[] };
+    assemble(located, "built-in".into(), content, &ReadOptions::default())
 }
 
 /// Downloads the data set `name` into the folder `into/name`, which is returned. Existing files are

@@ -176,6 +176,12 @@ impl Device {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
+    /// Whether kernels with long unrolled loops take seconds and more to compile: on a browser's
+    /// software driver.
+    pub fn compiles_slowly(&self) -> bool {
+        cfg!(target_family = "wasm") && self.is_software()
+    }
+
     /// What kernels may use beyond WebGPU's defaults.
     pub fn abilities(&self) -> Abilities {
         self.abilities

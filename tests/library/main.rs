@@ -33,5 +33,6 @@ mod report;
 mod search;
 mod sgt_kernels;
 mod sgt_variants;
+mod stepper;
 mod tuning;
 mod watchdog;

@@ -30,6 +30,21 @@ use csv::CsvFiles;
 use idx_folder::IdxFolder;
 use idx_set::{SetFile, idx_part};
 
+/// The four files of `entry` with these contents.
+pub(super) fn in_memory(entry: &Entry, contents: [Cow<'static, [u8]>; 4]) -> [SetFile; 4] {
+    let folder = Path::new("built-in").join(entry.name);
+    let mut names = entry.files.iter().map(|file| folder.join(file.name));
+    contents.map(|content| SetFile::in_memory(names.next().unwrap_or_default(), content))
+}
+
+/// Training and test images of four IDX files, with each label below `classes` if that is known.
+pub(super) fn idx_content(files: &[SetFile; 4], classes: Option<u32>) -> Result<Content> {
+    let [train_images, train_labels, test_images, test_labels] = files;
+    let train = idx_part(train_images, train_labels, classes)?;
+    let test = Some(idx_part(test_images, test_labels, classes)?);
+    Ok(Content { train, test, least_classes: 2, ..Content::default() })
+}
+
 /// The files of a data set, by their format.
 #[derive(Clone, Debug)]
 pub(super) enum Files {
@@ -59,16 +74,7 @@ impl Files {
 
     /// The embedded files of `entry`, if it has any.
     pub fn built_in(entry: &Entry) -> Option<Files> {
-        entry.embedded.map(|contents| Files::in_memory(entry, contents.map(Cow::from)))
-    }
-
-    /// The four files of `entry` with these contents.
-    pub fn in_memory(entry: &Entry, contents: [Cow<'static, [u8]>; 4]) -> Files {
-        let folder = Path::new("built-in").join(entry.name);
-        let mut names = entry.files.iter().map(|file| folder.join(file.name));
-        Files::Idx(
-            contents.map(|content| SetFile::in_memory(names.next().unwrap_or_default(), content)),
-        )
+        entry.embedded.map(|contents| Files::Idx(in_memory(entry, contents.map(Cow::from))))
     }
 
     /// The data set of any format at `path`, a folder or a file.
@@ -180,11 +186,7 @@ impl Files {
         progress: &mut Progress<'_>,
     ) -> Result<Content> {
         match self {
-            Files::Idx([train_images, train_labels, test_images, test_labels]) => {
-                let train = idx_part(train_images, train_labels, classes)?;
-                let test = Some(idx_part(test_images, test_labels, classes)?);
-                Ok(Content { train, test, least_classes: 2, ..Content::default() })
-            }
+            Files::Idx(files) => idx_content(files, classes),
             Files::IdxFolder(files) => files.read(),
             Files::Cifar(cifar) => cifar.read(),
             Files::Npz(path) => npz::read(path),

@@ -15,12 +15,12 @@ const MULTIPLY_ADD: u64 = 2;
 /// Finding out whether a window's gradient is for a pixel.
 const UNPOOL: u64 = 20;
 /// Accumulators (groups of 4 numbers) an invocation keeps.
-const ACCUMULATORS: u32 = 64;
+pub const ACCUMULATORS: u32 = 64;
 /// Rows and groups of 4 channels in a tile at most.
 const MOST_ROWS: u32 = 2;
 const MOST_GROUPS: u32 = 4;
 /// Unrolled multiply-adds of groups for a row of taps; more makes compiling slow.
-const UNROLL_LIMIT: u32 = 640;
+pub const UNROLL_LIMIT: u32 = 640;
 /// Bytes that a uniform buffer can bind, by WebGPU's default limits.
 const UNIFORM_BYTES: u32 = 64 << 10;
 
@@ -67,9 +67,14 @@ impl StripShape {
         }
     }
 
-    /// The tiles of `lanes` invocations that cost least; they are a subgroup where `subgroups` says
-    /// so.
-    pub fn cheapest(self, lanes: u32, subgroups: bool) -> StripTiles {
+    /// The tiles of `lanes` invocations that cost least, with at most `sums_limit` accumulators and
+    /// `unroll_limit` unrolled multiply-adds; the lanes are a subgroup where `subgroups` says so.
+    pub fn cheapest(
+        self,
+        lanes: u32,
+        subgroups: bool,
+        [sums_limit, unroll_limit]: [u32; 2],
+    ) -> StripTiles {
         let shape = self;
         let [height, width] = shape.pixels;
         // Both pixels of a window along a row are in a strip.
@@ -86,7 +91,7 @@ impl StripShape {
                         StripTiles { rows, columns, ..shape.sliced(groups, lanes, subgroups) };
                     let sums = rows * columns * groups;
                     let long =
-                        sums > ACCUMULATORS || sums * shape.kernel[1] * shape.depth > UNROLL_LIMIT;
+                        sums > sums_limit || sums * shape.kernel[1] * shape.depth > unroll_limit;
                     let price = (long.then_some(sums), shape.price(tiles));
                     if best.is_none_or(|(least, _)| price < least) {
                         best = Some((price, tiles));
@@ -186,7 +191,7 @@ mod tests {
                         images,
                     };
                     let inner = kernel * kernel * in_groups * 4;
-                    let tiles = shape.cheapest(8, true);
+                    let tiles = shape.cheapest(8, true, [ACCUMULATORS, UNROLL_LIMIT]);
                     let StripTiles { rows, columns, groups, blocks, uniform, .. } = tiles;
                     let even = pooling != Pooling::None;
                     let least = if even { 4 } else { spacing };

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::StripShape;
+use super::{StripShape, strips};
 use crate::{
     config::Window,
     gpu::{Abilities, Gpu, ProductShape, ProductTiles, Tuning},
@@ -29,6 +29,8 @@ const GRADIENT_UNROLL_LIMIT: u32 = 576;
 const DEPTHWISE_UNROLL_LIMIT: u32 = 288;
 /// Parts of a depthwise convolution's weight gradient at most: one invocation adds them all.
 const MOST_DEPTHWISE_PARTS: u32 = 256;
+/// By how much less is unrolled where kernels are to be short.
+const SHORTER: u32 = 4;
 /// Invocations of a matrix product's workgroup on a GPU.
 const PRODUCT_LANES: u32 = 128;
 /// Groups of 4 columns in a matrix product's tile at most.
@@ -38,6 +40,8 @@ const PRODUCT_COLUMNS: u32 = 16;
 #[derive(Clone, Debug)]
 pub struct TileTable {
     software: bool,
+    /// Whether long kernels are to be avoided, because they compile too slowly.
+    short: bool,
     /// Invocations of a subgroup, where all have as many.
     subgroup_lanes: Option<u32>,
     /// Lanes of a GPU's subgroup and a side of its cooperative matrices, where it has them.
@@ -59,6 +63,7 @@ impl TileTable {
             subgroup_lanes,
             cooperative: cooperative.map(<[u32; 2]>::from),
             measured: gpu.tuning(),
+            short: gpu.compiles_slowly(),
             ..TileTable::for_kind(software)
         }
     }
@@ -66,7 +71,14 @@ impl TileTable {
     /// The table for a software driver, or for a GPU: each works everywhere, but is fast only on
     /// its own kind.
     pub const fn for_kind(software: bool) -> Self {
-        TileTable { software, subgroup_lanes: None, cooperative: None, measured: None, trial: None }
+        TileTable {
+            software,
+            short: false,
+            subgroup_lanes: None,
+            cooperative: None,
+            measured: None,
+            trial: None,
+        }
     }
 
     /// With kernels that share loads within subgroups of 8 lanes, or without.
@@ -109,6 +121,11 @@ impl TileTable {
     /// within subgroups first: where there are several lanes in one.
     pub fn scan_subgroup(&self, lanes: u32) -> Option<u32> {
         self.subgroup_lanes.filter(|&subgroup| subgroup > 1 && lanes.is_multiple_of(subgroup))
+    }
+
+    /// A limit on what is unrolled.
+    fn unrolled(&self, limit: u32) -> u32 {
+        if self.short { limit / SHORTER } else { limit }
     }
 
     /// Groups a lane for `channel_groups` output groups.
@@ -203,7 +220,8 @@ impl TileTable {
 
     /// Tiles of `convolution` where it is the kernel to take.
     pub fn strips(&self, shape: StripShape) -> Option<StripTiles> {
-        self.software.then(|| shape.cheapest(VECTOR, self.shares_loads()))
+        let limits = [strips::ACCUMULATORS, strips::UNROLL_LIMIT].map(|limit| self.unrolled(limit));
+        self.software.then(|| shape.cheapest(VECTOR, self.shares_loads(), limits))
     }
 
     /// Whether a max-pool of 2 × 2 windows is part of the convolution in front of it, with windows
@@ -218,7 +236,7 @@ impl TileTable {
     pub fn narrow_input_gradient(&self, geometry: Geometry, channels: u32) -> NarrowTiles {
         let ([_, width, _], window) = (geometry.input, geometry.window);
         let most = (UNROLL_LIMIT / (window.kernel[1] * channels))
-            .clamp(1, if self.software { 28 } else { 4 });
+            .clamp(1, if self.software && !self.short { 28 } else { 4 });
         let strips = width.div_ceil(most);
         NarrowTiles {
             lanes: if self.software { VECTOR } else { 32 },
@@ -233,10 +251,11 @@ impl TileTable {
         let groups = TileTable::groups(out_groups, 2);
         // Rows of dilated taps are not neighbours.
         let most_rows = if geometry.window.dilation[0] == 1 { tap_rows } else { 1 };
-        let tap_rows = (72 / (kernel * depth * groups)).clamp(1, most_rows);
+        let tap_rows = (self.unrolled(72) / (kernel * depth * groups)).clamp(1, most_rows);
         let sums = tap_rows * kernel * depth * groups;
-        let inputs = (144 / sums).clamp(1, in_groups.min(2));
-        let columns = (GRADIENT_UNROLL_LIMIT / (sums * inputs)).clamp(1, 8).min(width);
+        let inputs = (self.unrolled(144) / sums).clamp(1, in_groups.min(2));
+        let most_columns = self.unrolled(GRADIENT_UNROLL_LIMIT) / (sums * inputs);
+        let columns = most_columns.clamp(1, 8).min(width);
         // Both pixels of a window along a row are in a tile.
         let pooled = geometry.pooling == Pooling::Output;
         let columns = if pooled { columns.next_multiple_of(2) } else { columns };
@@ -250,7 +269,7 @@ impl TileTable {
         let [height, width, _] = geometry.output;
         let [_, spacing] = geometry.spacing;
         let (taps, most) = (geometry.window.taps(), if self.software { 8 } else { 4 });
-        let columns = (DEPTHWISE_UNROLL_LIMIT / taps).clamp(1, most).min(width);
+        let columns = (self.unrolled(DEPTHWISE_UNROLL_LIMIT) / taps).clamp(1, most).min(width);
         DepthwiseTiles {
             lanes: if self.software { VECTOR } else { 64 },
             rows: height.min(if self.software { 64 } else { 8 }),
@@ -279,8 +298,8 @@ impl TileTable {
 
     /// Tiles of a matrix product in registers with `channel_groups` output groups.
     pub fn matrix_product(&self, channel_groups: u32) -> RegisterTiles {
-        let groups = TileTable::groups(channel_groups, 4);
-        let images = 128 / groups.max(4);
+        let groups = TileTable::groups(channel_groups, if self.short { 2 } else { 4 });
+        let images = self.unrolled(128) / groups.max(4);
         RegisterTiles { lanes: VECTOR, groups, images, subgroups: self.shares_loads() }
     }
 
@@ -302,6 +321,33 @@ mod tests {
 
     const LARGEST_WORKGROUP: u32 = 256;
     const WORKGROUP_BYTES: u32 = 16 << 10;
+
+    /// The second convolution of Table I, where kernels are to be short.
+    #[test]
+    fn short_kernels_unroll_less() {
+        let shape = StripShape {
+            out_groups: 16,
+            in_groups: 8,
+            depth: 4,
+            pixels: [24, 24],
+            kernel: [3, 3],
+            extent: 3,
+            stride: [1, 1],
+            spacing: [1, 1],
+            pooling: Pooling::Output,
+            images: 1,
+        };
+        let unrolled = |table: &TileTable| {
+            let StripTiles { rows, columns, groups, .. } = table.strips(shape).unwrap();
+            assert!(rows == 2 && columns.is_multiple_of(2), "whole windows");
+            rows * columns * groups * shape.kernel[1] * shape.depth
+        };
+        let table = TileTable::for_kind(true);
+        let short = TileTable { short: true, ..table.clone() };
+        assert!(unrolled(&short) <= strips::UNROLL_LIMIT / SHORTER);
+        assert!(unrolled(&short) < unrolled(&table));
+        assert!(short.matrix_product(32).images < table.matrix_product(32).images);
+    }
 
     /// What `convolution_tiled` and `convolution_weight_gradient_tiled` declare, against WebGPU's
     /// default limits.

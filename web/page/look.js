@@ -1,0 +1,460 @@
+// Looking: what networks say of an image, and why.
+
+import { drawMap, drawPicture, inspect, masked, plane, rankCorrelation } from "./maps.js";
+
+const element = (id) => document.getElementById(id);
+
+const BUILT_IN = [
+  ["float", "float"],
+  ["4-4", "(4,4)"],
+  ["4-2", "(4,2)"],
+  ["2-2", "(2,2)"],
+];
+const SIDE = 28;
+const SHAPE = [1, SIDE, SIDE];
+// Samples of methods that take many: first few, for a map at once, then more.
+const ROUNDS = [4, 16, 50];
+// Test images of the gallery.
+const SHOWN = 24;
+
+export class Look {
+  constructor({ gpu }) {
+    Object.assign(this, { gpu, panels: new Map(), number: 0 });
+    this.blank();
+    this.pen();
+    for (const id of ["method", "target"]) {
+      element(id).addEventListener("change", () => this.update());
+    }
+    element("share").addEventListener("input", () => this.showMasks());
+    element("centre").addEventListener("change", () => this.fromPad());
+    element("clear").addEventListener("click", () => this.clear());
+    element("gallery-set").addEventListener("change", () => this.guarded(() => this.gallery()));
+    element("picture").addEventListener("change", (event) =>
+      this.guarded(() => this.file(event.target)),
+    );
+    element("own").addEventListener("change", (event) =>
+      this.guarded(() => this.own(event.target)),
+    );
+  }
+
+  async guarded(action) {
+    element("look-error").hidden = true;
+    try {
+      return await action();
+    } catch (error) {
+      element("look-error").textContent = error.message;
+      element("look-error").hidden = false;
+    }
+  }
+
+  open(methods) {
+    this.methods = methods;
+    element("method").replaceChildren(...methods.map(({ name }) => new Option(name, name)));
+    const classes = Array.from({ length: 10 }, (_, at) => new Option(at, at));
+    element("target").append(...classes);
+  }
+
+  // The view is shown: models and images are fetched when someone looks.
+  show() {
+    this.started ??= this.guarded(async () => {
+      for (const [id, title] of BUILT_IN) this.panel(id, title);
+      await this.gallery();
+      await this.take(0);
+    });
+    if (this.pixels) this.update();
+  }
+
+  // Drawing.
+
+  blank() {
+    this.ink = new Uint8Array(SIDE * SIDE * 100);
+    const context = element("pad").getContext("2d", { willReadFrequently: true });
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, 280, 280);
+  }
+
+  clear() {
+    this.blank();
+    this.pixels = undefined;
+    element("input-name").textContent = "";
+    for (const panel of this.panels.values()) panel.clear();
+  }
+
+  pen() {
+    const pad = element("pad");
+    const context = pad.getContext("2d", { willReadFrequently: true });
+    const cursor = { x: 140, y: 140, isDown: false };
+    let from;
+    const line = (x, y) => {
+      // What was a picture before becomes a drawing on black.
+      if (!this.isDrawn) this.blank();
+      this.isDrawn = true;
+      context.strokeStyle = "#fff";
+      context.lineWidth = 22;
+      context.lineCap = context.lineJoin = "round";
+      context.beginPath();
+      context.moveTo(...(from ?? [x, y]));
+      context.lineTo(x, y + 0.01);
+      context.stroke();
+      from = [x, y];
+      this.fromPad();
+    };
+    const at = (event) => {
+      const box = pad.getBoundingClientRect();
+      return [
+        ((event.clientX - box.left) * 280) / box.width,
+        ((event.clientY - box.top) * 280) / box.height,
+      ];
+    };
+    pad.addEventListener("pointerdown", (event) => {
+      pad.setPointerCapture(event.pointerId);
+      from = undefined;
+      line(...at(event));
+    });
+    pad.addEventListener("pointermove", (event) => {
+      if (event.buttons) line(...at(event));
+    });
+    pad.addEventListener("pointerup", () => (from = undefined));
+    pad.addEventListener("keydown", (event) => {
+      const [right, down] =
+        { ArrowUp: [0, -10], ArrowDown: [0, 10], ArrowLeft: [-10, 0], ArrowRight: [10, 0] }[
+          event.key
+        ] ?? [];
+      if (right !== undefined) {
+        cursor.x = Math.min(270, Math.max(10, cursor.x + right));
+        cursor.y = Math.min(270, Math.max(10, cursor.y + down));
+        if (cursor.isDown) line(cursor.x, cursor.y);
+      } else if (event.key === " ") {
+        cursor.isDown = !cursor.isDown;
+        from = undefined;
+        if (cursor.isDown) line(cursor.x, cursor.y);
+      } else if (event.key === "Delete" || event.key === "Backspace") this.clear();
+      else return;
+      event.preventDefault();
+      const place = `column ${cursor.x / 10}, row ${cursor.y / 10} of 28`;
+      element("input-name").textContent = `Pen ${cursor.isDown ? "down" : "up"}: ${place}`;
+    });
+  }
+
+  // 28 × 28 bytes of the pad.
+  fromPad() {
+    if (!this.isDrawn) return;
+    const context = element("pad").getContext("2d", { willReadFrequently: true });
+    const { data } = context.getImageData(0, 0, 280, 280);
+    const ink = Float32Array.from({ length: 280 * 280 }, (_, at) => data[4 * at]);
+    const pixels = element("centre").checked ? centred(ink, 280) : shrunk(ink, 280);
+    if (!pixels) return;
+    this.setImage(pixels, "what you drew");
+  }
+
+  drawOnPad(pixels) {
+    this.isDrawn = false;
+    const small = document.createElement("canvas");
+    drawPicture(small, pixels, SHAPE);
+    const context = element("pad").getContext("2d", { willReadFrequently: true });
+    context.imageSmoothingEnabled = false;
+    context.drawImage(small, 0, 0, 280, 280);
+  }
+
+  // A picture file: its middle square, light on dark.
+  async file(input) {
+    const [file] = input.files;
+    if (!file) return;
+    const picture = await createImageBitmap(file).catch(() => {
+      throw new Error(`${file.name}: not a picture that this browser reads`);
+    });
+    input.value = "";
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = SIDE;
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, SIDE, SIDE);
+    const side = Math.min(picture.width, picture.height);
+    const [left, top] = [(picture.width - side) / 2, (picture.height - side) / 2];
+    context.drawImage(picture, left, top, side, side, 0, 0, SIDE, SIDE);
+    const { data } = context.getImageData(0, 0, SIDE, SIDE);
+    const grey = Uint8Array.from({ length: SIDE * SIDE }, (_, at) =>
+      Math.round(0.299 * data[4 * at] + 0.587 * data[4 * at + 1] + 0.114 * data[4 * at + 2]),
+    );
+    // Paper is white, MNIST is not.
+    const border = grey.filter((_, at) => at % SIDE === 0 || at < SIDE);
+    const isPaper = border.reduce((sum, own) => sum + own, 0) / border.length > 127;
+    const pixels = isPaper ? grey.map((own) => 255 - own) : grey;
+    this.drawOnPad(pixels);
+    this.setImage(pixels, `${file.name}${isPaper ? ", inverted" : ""}`);
+  }
+
+  async gallery() {
+    const set = element("gallery-set").value;
+    const images = Array.from({ length: SHOWN }, (_, at) => this.gpu.call("image", set, at));
+    const buttons = (await Promise.all(images)).map(({ pixels, name, shape }, at) => {
+      const [button, canvas] = [document.createElement("button"), document.createElement("canvas")];
+      drawPicture(canvas, pixels, shape);
+      button.type = "button";
+      button.setAttribute("aria-label", `Test image ${at}: ${name}`);
+      button.append(canvas);
+      button.addEventListener("click", () => this.guarded(() => this.take(at)));
+      return button;
+    });
+    element("gallery").replaceChildren(...buttons);
+  }
+
+  async take(index) {
+    const set = element("gallery-set").value;
+    const { pixels, name } = await this.gpu.call("image", set, index);
+    this.drawOnPad(pixels);
+    this.setImage(pixels, `test image ${index}: ${name}`);
+  }
+
+  setImage(pixels, name) {
+    this.pixels = pixels;
+    element("input-name").textContent = `The image: ${name}`;
+    this.update();
+  }
+
+  // Models.
+
+  panel(id, title) {
+    this.panels.get(id)?.root.remove();
+    const panel = new Panel(id, title, () => this.pixels);
+    this.panels.set(id, panel);
+    element("models").append(panel.root);
+  }
+
+  async own(input) {
+    const [file] = input.files;
+    if (!file) return;
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    input.value = "";
+    const normalize = element("normalize").value.trim() || undefined;
+    this.ownFile = ["own", file.name, bytes, normalize];
+    const about = await this.gpu.call("ownModel", ...this.ownFile);
+    if (about.shape.join() !== SHAPE.join()) {
+      this.gpu.call("removeModel", "own");
+      throw new Error(
+        `${file.name}: its images are ${about.shape.join(" × ")} (channels, height, width);` +
+          ` here they are ${SHAPE.join(" × ")}`,
+      );
+    }
+    this.panel("own", file.name);
+    if (about.remarks.length) element("input-name").textContent = about.remarks.join(" ");
+    this.update();
+  }
+
+  // Explains the image of this moment by all models. While that goes on, later images replace one
+  // another: the last one counts.
+  update() {
+    this.number++;
+    this.updating ??= this.guarded(() => this.explainAll()).finally(() => {
+      this.updating = undefined;
+    });
+  }
+
+  async explainAll() {
+    let done;
+    while (done !== this.number && this.pixels) {
+      done = this.number;
+      const method = element("method").value;
+      const { samples, steps } = this.methods.find(({ name }) => name === method);
+      const rounds = samples || steps ? ROUNDS : [undefined];
+      for (const round of rounds) {
+        for (const panel of this.panels.values()) {
+          if (done !== this.number || !this.pixels) break;
+          await this.explainWith(panel, method, round);
+        }
+      }
+    }
+  }
+
+  async explainWith(panel, method, samples) {
+    const pixels = this.pixels;
+    try {
+      // A worker that has replaced another knows no model yet; adding one again is quick.
+      panel.about =
+        panel.id === "own"
+          ? await this.gpu.call("ownModel", ...this.ownFile)
+          : await this.gpu.call("builtInModel", panel.id);
+      const target = Number(element("target").value);
+      const said = await this.gpu.call("explain", panel.id, pixels, method, target, samples);
+      const float = this.panels.get("float");
+      panel.show(said, pixels, float === panel ? undefined : float?.said);
+      this.showMask(panel);
+    } catch (error) {
+      panel.fail(error.message);
+    }
+  }
+
+  showMasks() {
+    element("share-text").textContent = `${element("share").value} %`;
+    for (const panel of this.panels.values()) this.showMask(panel);
+  }
+
+  showMask(panel) {
+    panel.showMask(Number(element("share").value) / 100);
+  }
+
+  // For tests: {model, image | index, dataset, method, target}.
+  async explain({
+    model = "float",
+    image,
+    index = 0,
+    dataset = "mnist-mini",
+    method,
+    target,
+    samples,
+  }) {
+    if (model === "trained") {
+      await this.gpu.call("addModel", model, "model.safetensors", await this.gpu.call("runModel"));
+    } else if (model !== "own") await this.gpu.call("builtInModel", model);
+    const pixels = image
+      ? Uint8Array.from(image)
+      : (await this.gpu.call("image", dataset, index)).pixels;
+    return this.gpu.call("explain", model, pixels, method ?? "gradient", target ?? -1, samples);
+  }
+}
+
+// One network: its prediction, its map, the masked image.
+class Panel {
+  constructor(id, title, pixels) {
+    Object.assign(this, { id, title, pixels });
+    const make = (name, members = {}) => Object.assign(document.createElement(name), members);
+    this.root = make("article", { className: "card model" });
+    this.root.setAttribute("aria-label", `Network ${title}`);
+    this.verdict = make("p", { textContent: "…" });
+    this.bars = make("ul", { className: "bars" });
+    this.map = make("canvas");
+    this.mask = make("canvas");
+    this.agreement = make("p", { className: "muted" });
+    const pictures = make("div", { className: "pictures" });
+    pictures.append(this.map, this.mask);
+    this.root.append(
+      make("h3", { textContent: title }),
+      this.verdict,
+      this.bars,
+      pictures,
+      this.agreement,
+    );
+    inspect(this.map, element("value"), (row, column) => this.valueAt(row, column));
+    inspect(this.mask, element("value"), (row, column) => this.valueAt(row, column));
+    this.clear();
+  }
+
+  clear() {
+    this.said = undefined;
+    this.verdict.textContent = "no image yet";
+    this.bars.replaceChildren();
+    this.agreement.textContent = "";
+    for (const canvas of [this.map, this.mask]) {
+      [canvas.width, canvas.height] = [SIDE, SIDE];
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", `${this.title}: nothing yet`);
+    }
+  }
+
+  fail(message) {
+    this.clear();
+    this.verdict.textContent = message;
+  }
+
+  valueAt(row, column) {
+    if (!this.said) return "";
+    const at = row * this.said.shape[2] + column;
+    const value = plane(this.said.map, this.said.shape)[at];
+    const pixel = this.image[at];
+    const place = `${this.title}, row ${row}, column ${column}`;
+    return `${place}: map ${value.toExponential(2)}, pixel ${pixel}`;
+  }
+
+  show(said, image, float) {
+    Object.assign(this, { said, image });
+    const names = this.about?.classNames ?? [];
+    const highest = Math.max(...said.logits);
+    const exponents = Array.from(said.logits, (own) => Math.exp(own - highest));
+    const sum = exponents.reduce((total, own) => total + own, 0);
+    const name = (at) => names[at] ?? String(at);
+    this.verdict.textContent = `${name(said.prediction)}, ${(100 * said.probability).toFixed(1)} %`;
+    this.bars.replaceChildren(
+      ...exponents.slice(0, 10).map((own, at) => {
+        const item = document.createElement("li");
+        const [label, bar, text] = [0, 1, 2].map(() => document.createElement("span"));
+        label.textContent = name(at);
+        bar.className = "bar";
+        bar.style.width = `${(100 * own) / sum}%`;
+        text.textContent = `${((100 * own) / sum).toFixed(1)} %`;
+        if (at === said.prediction) item.className = "best";
+        item.append(label, bar, text);
+        return item;
+      }),
+    );
+    drawMap(this.map, said.map, said.shape);
+    this.map.setAttribute("aria-label", `Map of ${this.title} for class ${name(said.prediction)}`);
+    const correlation =
+      float && rankCorrelation(plane(said.map, said.shape), plane(float.map, said.shape));
+    this.agreement.textContent =
+      correlation === undefined
+        ? ""
+        : `Rank correlation with the float map: ${correlation.toFixed(2)}`;
+  }
+
+  showMask(keep) {
+    if (!this.said) return;
+    drawPicture(
+      this.mask,
+      masked(this.image, this.said.map, this.said.shape, keep),
+      this.said.shape,
+    );
+    const share = `${Math.round(100 * keep)} %`;
+    this.mask.setAttribute(
+      "aria-label",
+      `The image with the ${share} that ${this.title} ranks highest`,
+    );
+  }
+}
+
+// Means of blocks: a square of `side` as 28 × 28 bytes.
+function shrunk(ink, side) {
+  const block = side / SIDE;
+  return Uint8Array.from({ length: SIDE * SIDE }, (_, at) => {
+    const [row, column] = [Math.floor(at / SIDE) * block, (at % SIDE) * block];
+    let sum = 0;
+    for (let y = 0; y < block; y++) {
+      for (let x = 0; x < block; x++) sum += ink[(row + y) * side + column + x];
+    }
+    return Math.round(sum / (block * block));
+  });
+}
+
+// As MNIST was made: what is drawn in a box of 20 pixels, its centre of mass in the middle of 28.
+function centred(ink, side) {
+  let [top, left, bottom, right] = [side, side, -1, -1];
+  ink.forEach((value, at) => {
+    if (value < 32) return;
+    const [row, column] = [Math.floor(at / side), at % side];
+    [top, bottom] = [Math.min(top, row), Math.max(bottom, row)];
+    [left, right] = [Math.min(left, column), Math.max(right, column)];
+  });
+  if (bottom < 0) return undefined;
+  const longest = Math.max(bottom - top, right - left) + 1;
+  const scale = Math.max(longest, side / 4) / 20;
+  let [mass, x, y] = [0, 0, 0];
+  ink.forEach((value, at) => {
+    mass += value;
+    x += value * (at % side);
+    y += value * Math.floor(at / side);
+  });
+  const [middleX, middleY] = [x / mass, y / mass];
+  const parts = 4;
+  return Uint8Array.from({ length: SIDE * SIDE }, (_, at) => {
+    let sum = 0;
+    for (let part = 0; part < parts * parts; part++) {
+      const row = Math.floor(at / SIDE) + ((part / parts) | 0) / parts + 0.5 / parts;
+      const column = (at % SIDE) + (part % parts) / parts + 0.5 / parts;
+      const sourceY = Math.floor(middleY + (row - SIDE / 2) * scale);
+      const sourceX = Math.floor(middleX + (column - SIDE / 2) * scale);
+      const isInside = sourceX >= 0 && sourceY >= 0 && sourceX < side && sourceY < side;
+      sum += isInside ? ink[sourceY * side + sourceX] : 0;
+    }
+    return Math.round(sum / (parts * parts));
+  });
+}

@@ -1,0 +1,486 @@
+// Opens web/dist in the installed browsers and compares it with the native program:
+// `make web-test`.
+//
+//   SALIQ            the native program [../target/release/saliq, else ../target/debug/saliq]
+//   BROWSERS         chromium,firefox: those to use [both, as far as they are installed]
+//   CHROMIUM, FIREFOX  the browsers' programs
+//   SHOTS            a folder for screenshots [web/test/shots]
+//   ONLY             one page that starts, trains 2 steps and explains: the quick form
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { dirname, extname, join, normalize, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { deflateSync } from "node:zlib";
+import puppeteer from "puppeteer-core";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const dist = resolve(here, "../dist");
+const shots = process.env.SHOTS ?? join(here, "shots");
+const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+const isQuick = Boolean(process.env.ONLY);
+const saliq = [process.env.SALIQ, "../target/release/saliq", "../target/debug/saliq"]
+  .filter(Boolean)
+  .map((path) => (path === process.env.SALIQ ? path : resolve(here, "..", path)))
+  .find(existsSync);
+const TOLERANCE = 1e-3;
+
+// What both train: Table I at (4,2), with the rest as `train` has it.
+const STEPS = Number(process.env.STEPS ?? 40);
+const SETTINGS = {
+  dataset: "mnist-mini",
+  steps: STEPS,
+  batchSize: 16,
+  bits: "4,2",
+  sgt: true,
+  lambda: 1,
+  maskRatio: 0.5,
+  optimizer: "momentum",
+  lr: 0.003,
+  seed: 3,
+};
+
+const first = (...paths) => paths.find((path) => path && existsSync(path));
+const LAVAPIPE = first(
+  process.env.VK_ICD_FILENAMES,
+  "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
+  "/usr/share/vulkan/icd.d/lvp_icd.json",
+  "/usr/share/vulkan/icd.d/lvp_icd.aarch64.json",
+);
+
+const BROWSERS = {
+  chromium: {
+    program: first(
+      process.env.CHROMIUM,
+      "/usr/bin/chromium",
+      "/usr/bin/chromium-browser",
+      "/usr/bin/google-chrome",
+    ),
+    options: {
+      args: [
+        "--no-sandbox",
+        "--enable-unsafe-webgpu",
+        "--use-webgpu-adapter=swiftshader",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+      ],
+    },
+  },
+  firefox: {
+    program: first(process.env.FIREFOX, "/usr/bin/firefox-esr", "/usr/bin/firefox"),
+    options: {
+      browser: "firefox",
+      extraPrefsFirefox: {
+        "dom.webgpu.enabled": true,
+        "dom.webgpu.workers.enabled": true,
+        "gfx.webgpu.ignore-blocklist": true,
+        "gfx.webgpu.force-enabled": true,
+        "gfx.webrender.software": true,
+      },
+      env: { ...process.env, ...(LAVAPIPE ? { VK_ICD_FILENAMES: LAVAPIPE } : {}) },
+    },
+  },
+};
+
+const TYPES = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".wasm": "application/wasm",
+  ".png": "image/png",
+};
+
+function serve() {
+  const server = createServer((request, response) => {
+    const path = normalize(decodeURIComponent(request.url.split("?")[0])).replace(
+      /^(\.\.[/\\])+/,
+      "",
+    );
+    let file = join(dist, path);
+    if (existsSync(file) && statSync(file).isDirectory()) file = join(file, "index.html");
+    if (!existsSync(file)) return response.writeHead(404).end();
+    const type = TYPES[extname(file)] ?? "application/octet-stream";
+    response.writeHead(200, { "content-type": type, "cache-control": "no-store" });
+    createReadStream(file).pipe(response);
+  });
+  return new Promise((done) => server.listen(0, "127.0.0.1", () => done(server)));
+}
+
+const native = (...args) =>
+  execFileSync(saliq, args, {
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+
+// 28 × 28 bytes as a grey PNG.
+function png(pixels, side) {
+  const table = Uint32Array.from({ length: 256 }, (_, byte) => {
+    let own = byte;
+    for (let bit = 0; bit < 8; bit++) own = own & 1 ? (own >>> 1) ^ 0xedb88320 : own >>> 1;
+    return own >>> 0;
+  });
+  const chunk = (type, data) => {
+    const body = Buffer.concat([Buffer.from(type), data]);
+    let crc = ~0 >>> 0;
+    for (const byte of body) crc = (table[(crc ^ byte) & 255] ^ (crc >>> 8)) >>> 0;
+    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+    length.writeUInt32BE(data.length);
+    sum.writeUInt32BE(~crc >>> 0);
+    return Buffer.concat([length, body, sum]);
+  };
+  const head = Buffer.alloc(13);
+  head.writeUInt32BE(side, 0);
+  head.writeUInt32BE(side, 4);
+  head[8] = 8;
+  const rows = Array.from({ length: side }, (_, row) => [
+    0,
+    ...pixels.slice(row * side, (row + 1) * side),
+  ]);
+  return Buffer.concat([
+    Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]),
+    chunk("IHDR", head),
+    chunk("IDAT", deflateSync(Buffer.from(rows.flat()))),
+    chunk("IEND", Buffer.alloc(0)),
+  ]);
+}
+
+// A tensor of floats of a safetensors file.
+function tensor(file, name) {
+  const bytes = readFileSync(file);
+  const length = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.subarray(8, 8 + length));
+  const [from, to] = header[name].data_offsets;
+  return new Float32Array(
+    bytes.buffer.slice(bytes.byteOffset + 8 + length + from, bytes.byteOffset + 8 + length + to),
+  );
+}
+
+const largest = (values) => Math.max(...Array.from(values, Math.abs));
+
+// The native program's numbers, which all browsers are compared with.
+function expected(folder) {
+  const out = join(folder, "native");
+  native(
+    "train",
+    "--quiet",
+    "--dataset",
+    "mnist-mini",
+    "--bits",
+    SETTINGS.bits,
+    "--steps",
+    String(STEPS),
+    "--batch-size",
+    String(SETTINGS.batchSize),
+    "--lambda",
+    String(SETTINGS.lambda),
+    "--mask-ratio",
+    String(SETTINGS.maskRatio),
+    "--optimizer",
+    SETTINGS.optimizer,
+    "--lr",
+    String(SETTINGS.lr),
+    "--seed",
+    String(SETTINGS.seed),
+    "--test-limit",
+    "10",
+    "--out",
+    out,
+  );
+  const lines = readFileSync(join(out, "metrics.jsonl"), "utf8").trim().split("\n").map(JSON.parse);
+  return lines.filter(({ kind }) => kind === "step");
+}
+
+async function open(browser, address) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(0);
+  page.on("pageerror", (error) => console.error(`  page: ${error.message}`));
+  page.on(
+    "console",
+    (said) => ["error", "warn"].includes(said.type()) && console.error(`  console: ${said.text()}`),
+  );
+  await page.setViewport({ width: 1200, height: 900 });
+  await page.goto(address);
+  assert.equal(await page.evaluate(() => window.saliq.ready), true);
+  return page;
+}
+
+async function shot(page, name) {
+  mkdirSync(shots, { recursive: true });
+  await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
+}
+
+// No rule of axe-core's is broken that it finds serious.
+async function accessible(page, view) {
+  await page.addScriptTag({ path: axe });
+  const { violations } = await page.evaluate(() =>
+    window.axe.run({ runOnly: ["wcag2a", "wcag2aa"] }),
+  );
+  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+  const said = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+  assert.deepEqual(said, [], `${view} is not accessible`);
+}
+
+const seconds = (from) => ((performance.now() - from) / 1000).toFixed(1);
+
+async function test(name, { program, options }, address, native_steps, folder) {
+  const problems = [];
+  const profile = mkdtempSync(join(tmpdir(), "saliq-profile-"));
+  const launch = {
+    executablePath: program,
+    headless: true,
+    userDataDir: profile,
+    protocolTimeout: 0,
+    ...options,
+  };
+  const browser = await puppeteer.launch(launch);
+  try {
+    let page = await open(browser, address);
+    const adapter = await page.evaluate(() => window.saliq.adapter);
+    assert.ok(
+      adapter,
+      `${name}: no adapter: ${await page.$eval("#no-gpu-reason", (own) => own.textContent)}`,
+    );
+    console.log(`${name} ${await browser.version()}: ${adapter.name}`);
+
+    // The first map, from the call on: models, data and pipelines are not there yet.
+    let from = performance.now();
+    const early = await page.evaluate(() =>
+      window.saliq.explain({ model: "4-2", index: 0 }).then(({ prediction }) => prediction),
+    );
+    console.log(`  first map after ${seconds(from)} s: a ${early}`);
+    assert.equal(early, 7);
+
+    if (isQuick) {
+      const { steps } = await page.evaluate((settings) => window.saliq.train(settings), {
+        ...SETTINGS,
+        steps: 2,
+      });
+      assert.equal(steps.length, 2);
+      return;
+    }
+
+    // Training: the loss falls, every line is the native program's, and frames are drawn meanwhile.
+    from = performance.now();
+    const { steps, gaps, taken } = await page.evaluate(async (settings) => {
+      const gaps = [];
+      let [last, isOver] = [performance.now(), false];
+      const frame = (now) => {
+        gaps.push(now - last);
+        last = now;
+        if (!isOver) requestAnimationFrame(frame);
+      };
+      requestAnimationFrame(frame);
+      const began = performance.now();
+      const { steps } = await window.saliq.train(settings);
+      isOver = true;
+      return { steps, gaps, taken: performance.now() - began };
+    }, SETTINGS);
+    assert.equal(steps.length, STEPS);
+    const mean = (own) => own.reduce((sum, { loss }) => sum + loss, 0) / own.length;
+    assert.ok(mean(steps.slice(-5)) < 0.8 * mean(steps.slice(0, 5)), "the loss falls");
+    let worst = 0;
+    steps.forEach((line, at) => {
+      for (const key of ["loss", "ce", "kl", "accuracy"])
+        worst = Math.max(worst, Math.abs(line[key] - native_steps[at][key]));
+    });
+    gaps.sort((a, b) => a - b);
+    const at = (share) => gaps[Math.floor(share * (gaps.length - 1))].toFixed(0);
+    console.log(
+      `  ${STEPS} steps with maps and a test in ${(taken / 1000).toFixed(1)} s;` +
+        ` lines differ by ${worst.toExponential(1)};` +
+        ` frames: median ${at(0.5)} ms, 95 % ${at(0.95)} ms, longest ${at(1)} ms`,
+    );
+    if (worst >= TOLERANCE) problems.push(`a line differs by ${worst}`);
+
+    // The exported model has the same accuracy in the native program.
+    const evaluation = await page.evaluate(() => window.saliq.evaluate());
+    const bytes = await page.evaluate(async () => Array.from(await window.saliq.modelBytes()));
+    const file = join(folder, `${name}.safetensors`);
+    writeFileSync(file, Uint8Array.from(bytes));
+    const evaluated = JSON.parse(
+      native("eval", file, "--dataset", "mnist-mini", "--json", "--quiet"),
+    );
+    console.log(
+      `  accuracy ${evaluation.accuracy}, natively ${evaluated.accuracy};` +
+        ` loss ${evaluation.loss}, ${evaluated.loss}`,
+    );
+    assert.ok(Math.abs(evaluation.accuracy - evaluated.accuracy) <= TOLERANCE);
+    assert.ok(Math.abs(evaluation.loss - evaluated.loss) <= TOLERANCE);
+    await shot(page, `${name}-learn`);
+    await accessible(page, "Learn");
+
+    // A tab that is closed loses nothing that was saved.
+    await page.close();
+    page = await open(browser, address);
+    const said = await page.$eval("#progress", (own) => own.textContent);
+    assert.match(said, new RegExp(`at step ${STEPS} of ${STEPS}`));
+    console.log(`  after closing the tab: ${said}`);
+
+    // A drawn digit: a seven, by the mouse.
+    await page.click("#tab-look");
+    await page.waitForFunction(() => document.querySelectorAll(".model .best").length === 4);
+    await page.click("#clear");
+    const box = await (await page.$("#pad")).boundingBox();
+    const stroke = async (...points) => {
+      const [start, ...rest] = points.map(([x, y]) => [box.x + x, box.y + y]);
+      await page.mouse.move(...start);
+      await page.mouse.down();
+      for (const point of rest) await page.mouse.move(...point, { steps: 6 });
+      await page.mouse.up();
+    };
+    await stroke([70, 70], [205, 70], [120, 225]);
+    await page.waitForFunction(() => document.querySelectorAll(".model .best").length === 4);
+    const drawn = await page.evaluate(async () => {
+      const image = window.saliq.drawn();
+      const answers = {};
+      for (const model of ["float", "4-4", "4-2", "2-2"]) {
+        const { map, logits, prediction } = await window.saliq.explain({ model, image });
+        answers[model] = { map: Array.from(map), logits: Array.from(logits), prediction };
+      }
+      return { image: Array.from(image), answers };
+    });
+    const picture = join(folder, "drawn.png");
+    writeFileSync(picture, png(drawn.image, 28));
+    for (const [model, answer] of Object.entries(drawn.answers)) {
+      const out = join(folder, `${name}-${model}`);
+      native(
+        "explain",
+        join(dist, "models", `${model}.safetensors`),
+        "--image",
+        picture,
+        "--method",
+        "gradient",
+        "--quiet",
+        "--out",
+        out,
+      );
+      const own = tensor(join(out, "attributions.safetensors"), "gradient");
+      const scale = largest(own);
+      const off = largest(answer.map.map((value, place) => value - own[place])) / scale;
+      console.log(
+        `  drawn digit, ${model}: a ${answer.prediction};` +
+          ` maps differ by ${off.toExponential(1)} of the largest`,
+      );
+      assert.ok(off < TOLERANCE, `${model}: maps differ by ${off}`);
+    }
+    await page.waitForFunction(() => window.saliq.isIdle());
+    await shot(page, `${name}-look`);
+    await accessible(page, "Look");
+
+    // Methods in rounds, and the check.
+    const methods = await page.evaluate(async () => {
+      const made = [];
+      for (const method of ["integrated-gradients", "grad-cam", "lrp", "smoothgrad"]) {
+        const { map } = await window.saliq.explain({ model: "4-2", index: 1, method, samples: 8 });
+        made.push([method, map.some((value) => value !== 0) && map.every(Number.isFinite)]);
+      }
+      return made;
+    });
+    assert.ok(
+      methods.every(([, isMap]) => isMap),
+      JSON.stringify(methods),
+    );
+    await page.click("#tab-check");
+    await page.waitForFunction(
+      () =>
+        document.querySelectorAll("#findings li").length > 0 &&
+        document.getElementById("translation").textContent,
+    );
+    const report = await page.evaluate(() => window.saliq.check("fn f() -> u32 { return 1.5; }"));
+    assert.equal(report.shaders[0].failed, true);
+    const languages = await page.evaluate(() =>
+      window.saliq.translate("@compute @workgroup_size(1) fn main() {}"),
+    );
+    assert.deepEqual(
+      languages.map(({ language, text }) => [language, Boolean(text)]),
+      [
+        ["SPIR-V", true],
+        ["MSL", true],
+        ["HLSL", true],
+        ["GLSL", true],
+      ],
+    );
+    await shot(page, `${name}-check`);
+    await accessible(page, "Check");
+
+    // A lost device: the run goes on from its last state.
+    const resumed = await page.evaluate(() =>
+      window.saliq.trainWithLoss({ steps: 12, batchSize: 4, seed: 1, lr: 0.01 }),
+    );
+    assert.deepEqual(
+      resumed.map(({ step }) => step),
+      Array.from({ length: 12 }, (_, at) => at + 1),
+    );
+    console.log("  a run whose device was lost goes on to its end");
+
+    await page.click("#tab-about");
+    await shot(page, `${name}-about`);
+    await accessible(page, "About");
+    await page.close();
+
+    // Narrow and dark; without WebGPU.
+    page = await open(browser, `${address}?no-webgpu`);
+    await page.setViewport({ width: 360, height: 740 });
+    await shot(page, `${name}-no-webgpu`);
+    await accessible(page, "the page without WebGPU");
+    if (name !== "firefox")
+      await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
+    await page.goto(`${address}#look`);
+    await page.reload();
+    await page.waitForFunction(() => document.querySelectorAll(".model .best").length === 4);
+    await page.waitForFunction(() => window.saliq.isIdle());
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(overflow <= 0, `the page is ${overflow} pixels too wide at 360`);
+    await shot(page, `${name}-look-narrow-dark`);
+    await accessible(page, "Look, dark");
+    assert.deepEqual(problems, []);
+  } finally {
+    await browser.close();
+    rmSync(profile, { recursive: true, force: true });
+  }
+}
+
+if (!existsSync(join(dist, "index.html"))) throw new Error("web/dist is not there: make web");
+if (!saliq && !isQuick)
+  throw new Error("the native program is not there: cargo build, or SALIQ=…");
+const wanted = (process.env.BROWSERS ?? "chromium,firefox").split(",");
+const installed = wanted.filter((name) => BROWSERS[name].program);
+wanted
+  .filter((name) => !installed.includes(name))
+  .forEach((name) => console.log(`left out: ${name} is not installed`));
+const folder = mkdtempSync(join(tmpdir(), "saliq-web-"));
+const server = await serve();
+let failed = 0;
+try {
+  const steps = isQuick || !installed.length ? [] : expected(folder);
+  for (const name of installed) {
+    try {
+      await test(name, BROWSERS[name], `http://127.0.0.1:${server.address().port}/`, steps, folder);
+      console.log(`${name}: ok`);
+    } catch (error) {
+      failed++;
+      console.error(`${name}: FAILED\n${error.stack}`);
+    }
+  }
+} finally {
+  server.close();
+  rmSync(folder, { recursive: true, force: true });
+}
+process.exit(failed ? 1 : 0);
