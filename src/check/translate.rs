@@ -270,7 +270,11 @@ impl Check<'_> {
         // What is valid with the features that all backends have needs no look at each of them.
         let shared = validator(shared_capabilities()).validate(&module);
         let is_portable = shared.is_ok();
-        let info = match shared.or_else(|_| validator(Capabilities::all()).validate(&module)) {
+        let valid = match shared {
+            Err(_) => validator(Capabilities::all()).validate(&module),
+            shared => shared,
+        };
+        let info = match valid {
             Ok(info) => info,
             Err(error) => {
                 let message = plain_words(&chain(error.as_inner()));

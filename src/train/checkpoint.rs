@@ -18,6 +18,9 @@ use crate::{
     sgt::MaskingProgress,
 };
 
+/// Entries of a file by key.
+type Metadata = [(&'static str, String); 2];
+
 const KEY: &str = "saliq-checkpoint";
 const CHECKSUM: &str = "sha256";
 /// Newest first.
@@ -92,7 +95,8 @@ impl Checkpoint {
         TensorFile::to_bytes(&tensors, &metadata)
     }
 
-    fn content(&self) -> Result<(Vec<Tensor>, [(&'static str, String); 2])> {
+    /// Its tensors, and its metadata by key.
+    fn content(&self) -> Result<(Vec<Tensor>, Metadata)> {
         let mut tensors =
             vec![Tensor::f32("parameters", &[self.parameters.len()], self.parameters.clone())];
         for (index, state) in self.states.iter().enumerate() {

@@ -81,6 +81,13 @@ pub(super) fn finite(value: f64) -> String {
     float(value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32)
 }
 
+/// An array of constants, which is not empty.
+pub(super) fn array(declaration: &str, values: Vec<String>) -> String {
+    let lines: Vec<String> =
+        values.chunks(16).map(|line| format!("    {},\n", line.join(", "))).collect();
+    format!("static const {declaration}[{}] = {{\n{}}};\n", values.len(), lines.concat())
+}
+
 /// Names in C, each given once.
 #[derive(Default)]
 pub(super) struct Names(BTreeSet<String>);

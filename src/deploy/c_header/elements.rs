@@ -4,7 +4,7 @@
 use super::{
     code::{Code, float, place},
     ending::PlainEnding,
-    layout::{Number, Stored},
+    stored::{Number, Stored},
 };
 use crate::config::ActivationFunction;
 
@@ -136,7 +136,8 @@ pub(super) fn concatenation(first: &Stored, second: &Stored, to: &Stored) -> Str
     let shape = to.shape;
     let mut code = Code::default();
     code.line(format!(
-        "static inline void @prefix@_@name@(const {kind} *first, const {kind} *second, {kind} *to) {{"
+        "static inline void @prefix@_@name@(const {kind} *first, const {kind} *second, \
+         {kind} *to) {{"
     ));
     code.count("y", shape.height, 1);
     code.count("x", shape.width, 1);

@@ -6,9 +6,9 @@
 //! counted without any image.
 
 use super::{
-    Rescale,
     code::{finite, float},
-    layout::{Number, Stored, window_of},
+    options::Rescale,
+    stored::{Number, Stored, window_of},
 };
 use crate::deploy::{IntegerStep, StepWeights, WeightedStep};
 
@@ -204,10 +204,10 @@ impl Ending {
             None => format!("offsets[{channel}]"),
             Some([_, columns]) => {
                 let count = columns.iter().max().map_or(1, |&last| u32::from(last) + 1);
-                format!(
-                    "offsets[((uint32_t)rows[{y}] * {count} + (uint32_t)columns[{x}]) * {} + {channel}]",
-                    self.channels
-                )
+                {
+                    let place = format!("(uint32_t)rows[{y}] * {count} + (uint32_t)columns[{x}]");
+                    format!("offsets[({place}) * {} + {channel}]", self.channels)
+                }
             }
         };
         let multiplier = format!("multipliers[{channel}]");

@@ -5,50 +5,26 @@ mod code;
 mod elements;
 mod ending;
 mod layout;
+mod options;
+mod packing;
 mod pools;
 mod steps;
+mod stored;
 mod weighted;
 
 use std::{collections::BTreeSet, fmt::Write};
 
 pub use ending::Edges;
 pub(super) use layout::joined_pool;
+pub use options::{COptions, PixelOrder, Rescale};
 pub(super) use steps::{step_count, stored_levels};
 
+use code::array;
 use layout::Layout;
 use steps::Program;
 
 use super::{DeployableModel, IntegerPlan, IntegerStep, StepOperation};
 use crate::{Error, Result, config::ActivationFunction};
-
-/// The order of an image's bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PixelOrder {
-    /// [channel][row][column].
-    #[default]
-    Chw,
-    /// [row][column][channel].
-    Hwc,
-}
-
-/// How the sums of a quantized layer become levels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rescale {
-    /// By floats: the levels of the integer engine.
-    #[default]
-    Float,
-    /// By a multiplier of 32 bits, an offset and a shift; levels can differ at the edge between two.
-    Integer,
-}
-
-/// What a header can be asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct COptions {
-    /// Of the bytes that the header reads.
-    pub pixels: PixelOrder,
-    /// Of quantized layers.
-    pub rescale: Rescale,
-}
 
 /// A header, and what it costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,13 +176,6 @@ fn escaped(text: &str) -> String {
         }
     }
     literal
-}
-
-/// An array of constants, which is not empty.
-fn array(declaration: &str, values: Vec<String>) -> String {
-    let lines: Vec<String> =
-        values.chunks(16).map(|line| format!("    {},\n", line.join(", "))).collect();
-    format!("static const {declaration}[{}] = {{\n{}}};\n", values.len(), lines.concat())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{
     code::{Code, float, index, place},
-    layout::{Number, Stored},
+    stored::{Number, Stored},
 };
 use crate::config::{AveragePool, MaxPool, Window};
 
@@ -43,7 +43,8 @@ impl Axis {
             names.0 = first.to_string();
         }
         code.line(format!(
-            "const uint32_t {end} = {begin} + {kernel} < {beyond} ? {kernel} : {beyond} - ({begin});"
+            "const uint32_t {end} = {begin} + {kernel} < {beyond} ? {kernel} : \
+             {beyond} - ({begin});"
         ));
         names
     }

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::{
-    COptions, array,
-    code::{Functions, Names, float},
+    code::{Functions, Names, array, float},
     elements,
     ending::{Edges, Ending, PlainEnding, Table},
-    layout::{Layout, Number, Place, Stored, Unit, window_of},
+    layout::{Layout, Unit},
+    options::{COptions, Rescale},
+    packing::unpack,
     pools,
-    weighted::{Loops, unpack},
+    stored::{Number, Place, Stored, window_of},
+    weighted::Loops,
 };
 use crate::{
     config::{Shape, Window},
@@ -185,7 +187,7 @@ impl Program {
                 program.parts.insert(part);
             }
         }
-        if options.rescale == super::Rescale::Integer {
+        if options.rescale == Rescale::Integer {
             program.parts.insert("fixed");
         }
         program

@@ -327,15 +327,16 @@ pub(super) fn network(mut layers: Vec<Made>, last: usize, input: Shape) -> Falli
     Ok(Finished { network, parameters, quantization })
 }
 
+/// Takes the suffix, the shape and the values of a parameter.
+type Adding<'a> = dyn FnMut(&str, Vec<usize>, Vec<f32>) + 'a;
+
 impl Step {
     /// The layer's settings; its parameters are added to `all`.
     fn finish(self, name: &str, all: &mut Vec<NamedParameter>) -> LayerKind {
         let mut add = |suffix: &str, shape: Vec<usize>, values: Vec<f32>| {
             all.push(NamedParameter { name: format!("{name}.{suffix}"), shape, values });
         };
-        let norm = |own: BatchNorm,
-                    parameters: [Vec<f32>; 4],
-                    add: &mut dyn FnMut(&str, Vec<usize>, Vec<f32>)| {
+        let norm = |own: BatchNorm, parameters: [Vec<f32>; 4], add: &mut Adding<'_>| {
             let suffixes = ["weight", "bias", "running_mean", "running_var"];
             for (suffix, values) in suffixes.into_iter().zip(parameters) {
                 add(suffix, vec![values.len()], values);
