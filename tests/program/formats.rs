@@ -889,7 +889,7 @@ fn a_header_that_computes_something_else_is_not_written() {
     let model = random_model(digits(), "4,4", QuantizationConfig::default(), 3);
     Model::save(&path, &model.config, &model.graph.layout, &model.parameters).unwrap();
     let script = "#!/bin/sh\n\
-                  sed -i 's/ x = sum \\* scales\\[out\\];/ x = sum * scales[out] * 1.02f;/' \
+                  sed -i 's/ product = x \\* multiplier,/ product = x * multiplier * 1.02f,/' \
                   model.h\nexec cc \"$@\"\n";
     std::fs::write(&compiler, script).unwrap();
     std::fs::set_permissions(&compiler, std::fs::Permissions::from_mode(0o755)).unwrap();
