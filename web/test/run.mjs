@@ -43,13 +43,13 @@ const STEPS = Number(process.env.STEPS ?? 40);
 const SETTINGS = {
   dataset: "mnist-mini",
   steps: STEPS,
-  batchSize: 16,
+  batchSize: 8,
   bits: "4,2",
   sgt: true,
   lambda: 1,
   maskRatio: 0.5,
   optimizer: "momentum",
-  lr: 0.003,
+  lr: 0.01,
   seed: 3,
 };
 
@@ -69,6 +69,12 @@ const BROWSERS = {
       "/usr/bin/chromium-browser",
       "/usr/bin/google-chrome",
     ),
+    driver: first(
+      process.env.CHROMIUM_DRIVER,
+      "/usr/lib/chromium/vk_swiftshader_icd.json",
+      "/usr/lib/chromium-browser/vk_swiftshader_icd.json",
+      "/opt/google/chrome/vk_swiftshader_icd.json",
+    ),
     options: {
       args: [
         "--no-sandbox",
@@ -84,6 +90,7 @@ const BROWSERS = {
   },
   firefox: {
     program: first(process.env.FIREFOX, "/usr/bin/firefox-esr", "/usr/bin/firefox"),
+    driver: LAVAPIPE,
     options: {
       browser: "firefox",
       extraPrefsFirefox: {
@@ -122,8 +129,9 @@ function serve() {
   return new Promise((done) => server.listen(0, "127.0.0.1", () => done(server)));
 }
 
-const native = (...args) =>
+const native = (args, env = {}) =>
   execFileSync(saliq, args, {
+    env: { ...process.env, ...env },
     encoding: "utf8",
     maxBuffer: 1 << 28,
     stdio: ["ignore", "pipe", "inherit"],
@@ -174,37 +182,19 @@ function tensor(file, name) {
 
 const largest = (values) => Math.max(...Array.from(values, Math.abs));
 
-// The native program's numbers, which all browsers are compared with.
-function expected(folder) {
-  const out = join(folder, "native");
-  native(
-    "train",
-    "--quiet",
-    "--dataset",
-    "mnist-mini",
-    "--bits",
-    SETTINGS.bits,
-    "--steps",
-    String(STEPS),
-    "--batch-size",
-    String(SETTINGS.batchSize),
-    "--lambda",
-    String(SETTINGS.lambda),
-    "--mask-ratio",
-    String(SETTINGS.maskRatio),
-    "--optimizer",
-    SETTINGS.optimizer,
-    "--lr",
-    String(SETTINGS.lr),
-    "--seed",
-    String(SETTINGS.seed),
-    "--test-limit",
-    "10",
-    "--out",
-    out,
-  );
-  const lines = readFileSync(join(out, "metrics.jsonl"), "utf8").trim().split("\n").map(JSON.parse);
-  return lines.filter(({ kind }) => kind === "step");
+// The steps of the native program on the browser's driver: others round elsewhere, and from one
+// quantizer's level that is another on, runs go different ways. `driver` is the driver's file.
+function expected(folder, name, driver) {
+  const out = join(folder, `native-${name}`);
+  const args = [
+    ["train", "--quiet", "--dataset", "mnist-mini", "--bits", SETTINGS.bits],
+    ["--steps", STEPS, "--batch-size", SETTINGS.batchSize, "--lambda", SETTINGS.lambda],
+    ["--mask-ratio", SETTINGS.maskRatio, "--optimizer", SETTINGS.optimizer],
+    ["--lr", SETTINGS.lr, "--seed", SETTINGS.seed, "--test-limit", 10, "--out", out],
+  ];
+  native(args.flat().map(String), { VK_ICD_FILENAMES: driver, SALIQ_PIPELINE_CACHE: "off" });
+  const lines = readFileSync(join(out, "metrics.jsonl"), "utf8").trim().split("\n");
+  return lines.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "step");
 }
 
 async function open(browser, address) {
@@ -294,7 +284,8 @@ async function test(name, { program, options }, address, native_steps, folder) {
     }, SETTINGS);
     assert.equal(steps.length, STEPS);
     const mean = (own) => own.reduce((sum, { loss }) => sum + loss, 0) / own.length;
-    assert.ok(mean(steps.slice(-5)) < 0.8 * mean(steps.slice(0, 5)), "the loss falls");
+    if (STEPS >= 40)
+      assert.ok(mean(steps.slice(-5)) < 0.8 * mean(steps.slice(0, 5)), "the loss falls");
     let worst = 0;
     steps.forEach((line, at) => {
       for (const key of ["loss", "ce", "kl", "accuracy"])
@@ -311,11 +302,17 @@ async function test(name, { program, options }, address, native_steps, folder) {
 
     // The exported model has the same accuracy in the native program.
     const evaluation = await page.evaluate(() => window.saliq.evaluate());
-    const bytes = await page.evaluate(async () => Array.from(await window.saliq.modelBytes()));
+    const text = await page.evaluate(async () => {
+      const bytes = await window.saliq.modelBytes();
+      const pieces = [];
+      for (let at = 0; at < bytes.length; at += 32768)
+        pieces.push(String.fromCharCode(...bytes.subarray(at, at + 32768)));
+      return btoa(pieces.join(""));
+    });
     const file = join(folder, `${name}.safetensors`);
-    writeFileSync(file, Uint8Array.from(bytes));
+    writeFileSync(file, Buffer.from(text, "base64"));
     const evaluated = JSON.parse(
-      native("eval", file, "--dataset", "mnist-mini", "--json", "--quiet"),
+      native(["eval", file, "--dataset", "mnist-mini", "--json", "--quiet"]),
     );
     console.log(
       `  accuracy ${evaluation.accuracy}, natively ${evaluated.accuracy};` +
@@ -330,7 +327,7 @@ async function test(name, { program, options }, address, native_steps, folder) {
     await page.close();
     page = await open(browser, address);
     const said = await page.$eval("#progress", (own) => own.textContent);
-    assert.match(said, new RegExp(`at step ${STEPS} of ${STEPS}`));
+    assert.match(said, new RegExp(`^Step ${STEPS} of ${STEPS}: `));
     console.log(`  after closing the tab: ${said}`);
 
     // A drawn digit: a seven, by the mouse.
@@ -360,7 +357,7 @@ async function test(name, { program, options }, address, native_steps, folder) {
     writeFileSync(picture, png(drawn.image, 28));
     for (const [model, answer] of Object.entries(drawn.answers)) {
       const out = join(folder, `${name}-${model}`);
-      native(
+      native([
         "explain",
         join(dist, "models", `${model}.safetensors`),
         "--image",
@@ -370,7 +367,7 @@ async function test(name, { program, options }, address, native_steps, folder) {
         "--quiet",
         "--out",
         out,
-      );
+      ]);
       const own = tensor(join(out, "attributions.safetensors"), "gradient");
       const scale = largest(own);
       const off = largest(answer.map.map((value, place) => value - own[place])) / scale;
@@ -469,9 +466,11 @@ const folder = mkdtempSync(join(tmpdir(), "saliq-web-"));
 const server = await serve();
 let failed = 0;
 try {
-  const steps = isQuick || !installed.length ? [] : expected(folder);
   for (const name of installed) {
     try {
+      const { driver } = BROWSERS[name];
+      if (!driver) throw new Error("the driver's file was not found");
+      const steps = isQuick ? [] : expected(folder, name, driver);
       await test(name, BROWSERS[name], `http://127.0.0.1:${server.address().port}/`, steps, folder);
       console.log(`${name}: ok`);
     } catch (error) {
