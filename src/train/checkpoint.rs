@@ -23,6 +23,9 @@ const CHECKSUM: &str = "sha256";
 /// Newest first.
 const FILES: [&str; 2] = ["checkpoint.safetensors", "checkpoint.1.safetensors"];
 
+/// What is in a checkpoint's file: tensors and metadata.
+type Content = (Vec<Tensor>, [(&'static str, String); 2]);
+
 /// The progress of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progressed {
@@ -92,7 +95,7 @@ impl Checkpoint {
         TensorFile::to_bytes(&tensors, &metadata)
     }
 
-    fn content(&self) -> Result<(Vec<Tensor>, [(&'static str, String); 2])> {
+    fn content(&self) -> Result<Content> {
         let mut tensors =
             vec![Tensor::f32("parameters", &[self.parameters.len()], self.parameters.clone())];
         for (index, state) in self.states.iter().enumerate() {
