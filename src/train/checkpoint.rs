@@ -18,13 +18,13 @@ use crate::{
     sgt::MaskingProgress,
 };
 
-/// Entries of a file by key.
-type Metadata = [(&'static str, String); 2];
-
 const KEY: &str = "saliq-checkpoint";
 const CHECKSUM: &str = "sha256";
 /// Newest first.
 const FILES: [&str; 2] = ["checkpoint.safetensors", "checkpoint.1.safetensors"];
+
+/// What is in a checkpoint's file: tensors and metadata.
+type Content = (Vec<Tensor>, [(&'static str, String); 2]);
 
 /// The progress of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,8 +95,7 @@ impl Checkpoint {
         TensorFile::to_bytes(&tensors, &metadata)
     }
 
-    /// Its tensors, and its metadata by key.
-    fn content(&self) -> Result<(Vec<Tensor>, Metadata)> {
+    fn content(&self) -> Result<Content> {
         let mut tensors =
             vec![Tensor::f32("parameters", &[self.parameters.len()], self.parameters.clone())];
         for (index, state) in self.states.iter().enumerate() {

@@ -43,15 +43,18 @@ const STEPS = Number(process.env.STEPS ?? 40);
 const SETTINGS = {
   dataset: "mnist-mini",
   steps: STEPS,
-  batchSize: 16,
   bits: "4,2",
   sgt: true,
   lambda: 1,
   maskRatio: 0.5,
   optimizer: "momentum",
-  lr: 0.003,
   seed: 3,
 };
+
+// Batches and rates for which the page and the program make the same sums in the same order: their
+// tiles are not the same, and a quantized run parts from another one by a single rounding.
+const ON_SWIFTSHADER = { ...SETTINGS, batchSize: 8, lr: 0.01 };
+const ON_LAVAPIPE = { ...SETTINGS, batchSize: 16, lr: 0.003 };
 
 const first = (...paths) => paths.find((path) => path && existsSync(path));
 const LAVAPIPE = first(
@@ -69,6 +72,13 @@ const BROWSERS = {
       "/usr/bin/chromium-browser",
       "/usr/bin/google-chrome",
     ),
+    driver: first(
+      process.env.CHROMIUM_DRIVER,
+      "/usr/lib/chromium/vk_swiftshader_icd.json",
+      "/usr/lib/chromium-browser/vk_swiftshader_icd.json",
+      "/opt/google/chrome/vk_swiftshader_icd.json",
+    ),
+    settings: ON_SWIFTSHADER,
     options: {
       args: [
         "--no-sandbox",
@@ -84,6 +94,8 @@ const BROWSERS = {
   },
   firefox: {
     program: first(process.env.FIREFOX, "/usr/bin/firefox-esr", "/usr/bin/firefox"),
+    driver: LAVAPIPE,
+    settings: ON_LAVAPIPE,
     options: {
       browser: "firefox",
       extraPrefsFirefox: {
@@ -122,8 +134,9 @@ function serve() {
   return new Promise((done) => server.listen(0, "127.0.0.1", () => done(server)));
 }
 
-const native = (...args) =>
+const native = (args, env = {}) =>
   execFileSync(saliq, args, {
+    env: { ...process.env, ...env },
     encoding: "utf8",
     maxBuffer: 1 << 28,
     stdio: ["ignore", "pipe", "inherit"],
@@ -174,37 +187,19 @@ function tensor(file, name) {
 
 const largest = (values) => Math.max(...Array.from(values, Math.abs));
 
-// The native program's numbers, which all browsers are compared with.
-function expected(folder) {
-  const out = join(folder, "native");
-  native(
-    "train",
-    "--quiet",
-    "--dataset",
-    "mnist-mini",
-    "--bits",
-    SETTINGS.bits,
-    "--steps",
-    String(STEPS),
-    "--batch-size",
-    String(SETTINGS.batchSize),
-    "--lambda",
-    String(SETTINGS.lambda),
-    "--mask-ratio",
-    String(SETTINGS.maskRatio),
-    "--optimizer",
-    SETTINGS.optimizer,
-    "--lr",
-    String(SETTINGS.lr),
-    "--seed",
-    String(SETTINGS.seed),
-    "--test-limit",
-    "10",
-    "--out",
-    out,
-  );
-  const lines = readFileSync(join(out, "metrics.jsonl"), "utf8").trim().split("\n").map(JSON.parse);
-  return lines.filter(({ kind }) => kind === "step");
+// The steps of the native program on the browser's driver: others round elsewhere, and from one
+// quantizer's level that is another on, runs go different ways. `driver` is the driver's file.
+function expected(folder, name, { driver, settings }) {
+  const out = join(folder, `native-${name}`);
+  const args = [
+    ["train", "--quiet", "--dataset", "mnist-mini", "--bits", settings.bits],
+    ["--steps", STEPS, "--batch-size", settings.batchSize, "--lambda", settings.lambda],
+    ["--mask-ratio", settings.maskRatio, "--optimizer", settings.optimizer],
+    ["--lr", settings.lr, "--seed", settings.seed, "--test-limit", 10, "--out", out],
+  ];
+  native(args.flat().map(String), { VK_ICD_FILENAMES: driver, SALIQ_PIPELINE_CACHE: "off" });
+  const lines = readFileSync(join(out, "metrics.jsonl"), "utf8").trim().split("\n");
+  return lines.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "step");
 }
 
 async function open(browser, address) {
@@ -239,7 +234,7 @@ async function accessible(page, view) {
 
 const seconds = (from) => ((performance.now() - from) / 1000).toFixed(1);
 
-async function test(name, { program, options }, address, native_steps, folder) {
+async function test(name, { program, options, settings }, address, native_steps, folder) {
   const problems = [];
   const profile = mkdtempSync(join(tmpdir(), "saliq-profile-"));
   const launch = {
@@ -268,8 +263,8 @@ async function test(name, { program, options }, address, native_steps, folder) {
     assert.equal(early, 7);
 
     if (isQuick) {
-      const { steps } = await page.evaluate((settings) => window.saliq.train(settings), {
-        ...SETTINGS,
+      const { steps } = await page.evaluate((own) => window.saliq.train(own), {
+        ...settings,
         steps: 2,
       });
       assert.equal(steps.length, 2);
@@ -291,10 +286,11 @@ async function test(name, { program, options }, address, native_steps, folder) {
       const { steps } = await window.saliq.train(settings);
       isOver = true;
       return { steps, gaps, taken: performance.now() - began };
-    }, SETTINGS);
+    }, settings);
     assert.equal(steps.length, STEPS);
     const mean = (own) => own.reduce((sum, { loss }) => sum + loss, 0) / own.length;
-    assert.ok(mean(steps.slice(-5)) < 0.8 * mean(steps.slice(0, 5)), "the loss falls");
+    if (STEPS >= 40)
+      assert.ok(mean(steps.slice(-5)) < 0.8 * mean(steps.slice(0, 5)), "the loss falls");
     let worst = 0;
     steps.forEach((line, at) => {
       for (const key of ["loss", "ce", "kl", "accuracy"])
@@ -311,11 +307,17 @@ async function test(name, { program, options }, address, native_steps, folder) {
 
     // The exported model has the same accuracy in the native program.
     const evaluation = await page.evaluate(() => window.saliq.evaluate());
-    const bytes = await page.evaluate(async () => Array.from(await window.saliq.modelBytes()));
+    const text = await page.evaluate(async () => {
+      const bytes = await window.saliq.modelBytes();
+      const pieces = [];
+      for (let at = 0; at < bytes.length; at += 32768)
+        pieces.push(String.fromCharCode(...bytes.subarray(at, at + 32768)));
+      return btoa(pieces.join(""));
+    });
     const file = join(folder, `${name}.safetensors`);
-    writeFileSync(file, Uint8Array.from(bytes));
+    writeFileSync(file, Buffer.from(text, "base64"));
     const evaluated = JSON.parse(
-      native("eval", file, "--dataset", "mnist-mini", "--json", "--quiet"),
+      native(["eval", file, "--dataset", "mnist-mini", "--json", "--quiet"]),
     );
     console.log(
       `  accuracy ${evaluation.accuracy}, natively ${evaluated.accuracy};` +
@@ -330,7 +332,7 @@ async function test(name, { program, options }, address, native_steps, folder) {
     await page.close();
     page = await open(browser, address);
     const said = await page.$eval("#progress", (own) => own.textContent);
-    assert.match(said, new RegExp(`at step ${STEPS} of ${STEPS}`));
+    assert.match(said, new RegExp(`^Step ${STEPS} of ${STEPS}: `));
     console.log(`  after closing the tab: ${said}`);
 
     // A drawn digit: a seven, by the mouse.
@@ -360,7 +362,7 @@ async function test(name, { program, options }, address, native_steps, folder) {
     writeFileSync(picture, png(drawn.image, 28));
     for (const [model, answer] of Object.entries(drawn.answers)) {
       const out = join(folder, `${name}-${model}`);
-      native(
+      native([
         "explain",
         join(dist, "models", `${model}.safetensors`),
         "--image",
@@ -370,7 +372,7 @@ async function test(name, { program, options }, address, native_steps, folder) {
         "--quiet",
         "--out",
         out,
-      );
+      ]);
       const own = tensor(join(out, "attributions.safetensors"), "gradient");
       const scale = largest(own);
       const off = largest(answer.map.map((value, place) => value - own[place])) / scale;
@@ -469,9 +471,10 @@ const folder = mkdtempSync(join(tmpdir(), "saliq-web-"));
 const server = await serve();
 let failed = 0;
 try {
-  const steps = isQuick || !installed.length ? [] : expected(folder);
   for (const name of installed) {
     try {
+      if (!BROWSERS[name].driver) throw new Error("the driver's file was not found");
+      const steps = isQuick ? [] : expected(folder, name, BROWSERS[name]);
       await test(name, BROWSERS[name], `http://127.0.0.1:${server.address().port}/`, steps, folder);
       console.log(`${name}: ok`);
     } catch (error) {

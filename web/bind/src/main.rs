@@ -13,11 +13,9 @@ fn main() -> ExitCode {
         }
     };
     let [input, out]: [String; 2] = [input, out];
-    let made = Bindgen::new()
-        .input_path(input)
-        .out_name("saliq")
-        .web(true)
-        .and_then(|own| own.typescript(false).remove_producers_section(true).remove_name_section(true).generate(out));
+    let made = Bindgen::new().input_path(input).out_name("saliq").web(true).and_then(|own| {
+        own.typescript(false).remove_producers_section(true).remove_name_section(true).generate(out)
+    });
     match made {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
