@@ -459,7 +459,7 @@ impl<'a> Loops<'a> {
         let group = if groups > 1 { "group" } else { "" };
         // The last block of a group may overlap the one in front.
         let mut first = block.to_string();
-        if self.made % channels != 0 && !block.is_empty() {
+        if !self.made.is_multiple_of(channels) && !block.is_empty() {
             let last = self.made - channels;
             code.line(format!("const uint32_t first = block < {last} ? block : {last};"));
             first = "first".into();
@@ -492,7 +492,7 @@ impl<'a> Loops<'a> {
         let columns = if self.pooled { 1 } else { pixels };
         code.count("y", height, 1);
         let mut x = if width > columns { "x" } else { "" };
-        if width % columns != 0 && !x.is_empty() {
+        if !width.is_multiple_of(columns) && !x.is_empty() {
             code.count("at", width, columns);
             let last = width - columns;
             code.line(format!("const uint32_t x = at < {last} ? at : {last};"));

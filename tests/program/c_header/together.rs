@@ -114,7 +114,7 @@ fn all_widths_and_orders_of_pixels_have_the_scores_of_exact_arithmetic() {
     let mut expected: Vec<(String, Vec<f64>)> = Vec::new();
     // Whether a network calls functions of the library, which have bits of their own on 32 bits.
     let mut calls_library = Vec::new();
-    for number in 0..NETWORKS.len() {
+    for (number, (name, _)) in NETWORKS.into_iter().enumerate() {
         let turn = number + 1;
         let model = model(number, turn);
         let plan = IntegerPlan::new(&model);
@@ -147,7 +147,7 @@ fn all_widths_and_orders_of_pixels_have_the_scores_of_exact_arithmetic() {
                  \x20       printf(\"%.9g\\n\", (double)scores[0]);\n    }}\n",
             plan.input.elements()
         );
-        let what = format!("{} {}", NETWORKS[number].0, quantizations()[turn % 8].0);
+        let what = format!("{name} {}", quantizations()[turn % 8].0);
         let scores = integer_network(&plan, &images).pop().unwrap();
         expected.push((what, scores));
     }
