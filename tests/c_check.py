@@ -76,7 +76,7 @@ def main() -> None:
     wrong = within & (gaps > 1e-4)
     print(f"{len(images)} images: {int((classes != others).sum())} predictions differ")
     print(f"{int(within.sum())} images with logits within 1e-4, the largest {differences[within].max(initial=0):.1e}")
-    print(f"{int((~within).sum())} images with other logits, of levels at an edge: within {differences.max():.1e}")
+    print(f"{int((~within).sum())} images with other logits, within {differences.max():.1e}")
     if wrong.any():
         raise SystemExit(f"images {np.flatnonzero(wrong)[:10]} differ")
 

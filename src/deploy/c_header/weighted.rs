@@ -491,7 +491,7 @@ impl<'a> Loops<'a> {
         let columns = if self.pooled { 1 } else { pixels };
         code.count("y", height, 1);
         let mut x = if width > columns { "x" } else { "" };
-        if width % columns != 0 && !x.is_empty() {
+        if !width.is_multiple_of(columns) && !x.is_empty() {
             code.count("at", width, columns);
             let last = width - columns;
             code.line(format!("const uint32_t x = at < {last} ? at : {last};"));
