@@ -495,7 +495,8 @@ fn unknown_names_are_answered_with_a_suggestion() {
         ("fashion_mnist", "did you mean fashion-mnist?"),
         ("fashionmnist", "did you mean fashion-mnist?"),
         ("mnist-min", "did you mean mnist-mini?"),
-        ("cifar100", "(known: mnist, fashion-mnist, mnist-mini, fashion-mini)"),
+        ("cifar100", "it is called `cifar-100` here; `saliq data fetch cifar-100` gets it"),
+        ("svhn", "(known: mnist, fashion-mnist, mnist-mini, fashion-mini, cifar-10, cifar-100, "),
         ("", "unknown data set ''"),
         ("no/such/folder", "no such folder"),
         ("Cargo.toml", "is a file"),
@@ -506,7 +507,7 @@ fn unknown_names_are_answered_with_a_suggestion() {
         let text = error.to_string();
         assert!(text.contains(part) && !text.contains('\n'), "{name}: {text}");
     }
-    assert!(!data::load("cifar100", None).unwrap_err().to_string().contains("did you mean"));
+    assert!(!data::load("svhn", None).unwrap_err().to_string().contains("did you mean"));
 }
 
 #[cfg(unix)]
@@ -526,7 +527,8 @@ fn folders_and_pipes_in_the_place_of_files_are_refused() {
 fn the_list_tells_what_there_is() {
     let list = data::list(None);
     let names: Vec<&str> = list.iter().map(|row| row.name.as_str()).collect();
-    assert_eq!(names, ["mnist", "fashion-mnist", "mnist-mini", "fashion-mini"]);
+    let first = ["mnist", "fashion-mnist", "mnist-mini", "fashion-mini", "cifar-10", "cifar-100"];
+    assert_eq!(names[..6], first);
     assert!(list.iter().all(|row| row.embedded == row.name.ends_with("-mini")));
     let mini = serde_json::to_value(&list[2]).unwrap();
     let expected = serde_json::json!({

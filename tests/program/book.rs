@@ -98,6 +98,12 @@ fn run(page: &str, folder: &Path, command: &str) {
 fn run_page(name: &str) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("small.toml"), SMALL_NETWORK).unwrap();
+    if name == "from-pytorch.md" {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/from_pytorch");
+        for file in ["resnet.onnx", "lenet5.safetensors", "mobilenet.onnx"] {
+            fs::copy(models.join(file), folder.path().join(file)).unwrap();
+        }
+    }
     let page = read(&docs().join(name));
     for block in blocks(&page, "toml").iter().filter(|block| block.starts_with("# grid.toml")) {
         let cut = block.replace("500", "64").replace("[sweep]", "test-limit = 20\n[sweep]");
@@ -130,6 +136,7 @@ pages! {
     explain: "book/explain.md",
     judge: "book/judge.md",
     deploy: "book/deploy.md",
+    from_pytorch: "from-pytorch.md",
     sweeps: "sweeps.md",
     logs: "logs.md",
     scripting: "scripting.md",
