@@ -139,6 +139,19 @@ impl<'a> ModelFlags<'a> {
             log::warn!("{}: {}", model.path.display(), phrased(&said));
         }
         self.assumed.borrow_mut().extend(remark.as_ref().map(phrased));
+        if let Some(size) = self.reading.image_size {
+            let taken = own.network.input;
+            if (size.height, size.width) != (taken.height, taken.width) {
+                return Err(Error::Usage(format!(
+                    "--image-size {},{}: {} takes images of {}×{}",
+                    size.height,
+                    size.width,
+                    model.path.display(),
+                    taken.height,
+                    taken.width
+                )));
+            }
+        }
         Ok(model)
     }
 

@@ -2,8 +2,9 @@
 //! mnist-in-csv have them.
 
 use std::{
+    cell::Cell,
     collections::BTreeSet,
-    io::{BufRead, BufReader, Cursor, Read},
+    io::{self, BufRead, Cursor, Read},
     path::{Path, PathBuf},
 };
 
@@ -26,6 +27,28 @@ const MAX_COLUMNS: usize = 1 << 20;
 
 /// Bytes by which the format is judged.
 const MAX_HEAD: u64 = 1 << 16;
+
+/// Largest number of bytes of a line, which is held in memory whole: 16 a value.
+const MAX_LINE: u64 = 16 * MAX_COLUMNS as u64;
+
+/// Input that fails where a record takes more than [`MAX_LINE`] bytes.
+struct BoundedLines<'a, R> {
+    input: R,
+    /// Bytes since the last record; a buffer in front of the records may be ahead.
+    taken: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for BoundedLines<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.taken.set(self.taken.get() + count as u64);
+        if self.taken.get() > MAX_LINE {
+            let text = format!("a line has more than {} MiB", MAX_LINE >> 20);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(count)
+    }
+}
 
 /// The files of a set: training (or all) images, and test images.
 #[derive(Clone, Debug)]
@@ -178,11 +201,12 @@ fn parse_rows(path: &Path, input: impl BufRead) -> Result<Rows> {
             )));
         }
     }
+    let taken = Cell::new(0);
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .trim(Trim::All)
-        .from_reader(BufReader::new(Cursor::new(head).chain(content)));
+        .from_reader(BoundedLines { input: Cursor::new(head).chain(content), taken: &taken });
     let mut rows = Rows {
         name: path.display().to_string(),
         labels: Vec::new(),
@@ -198,6 +222,7 @@ fn parse_rows(path: &Path, input: impl BufRead) -> Result<Rows> {
         if !more {
             break;
         }
+        taken.set(0);
         let line = record.position().map_or(0, csv::Position::line);
         if record.len() > MAX_COLUMNS {
             return Err(wrong(format!("line {line} has more than {MAX_COLUMNS} values")));

@@ -157,6 +157,13 @@ fn mask(
     if let Some([rows, columns]) = expected.filter(|expected| *expected != [height, width]) {
         return Err(format!("is {height}×{width}, its picture {rows}×{columns}"));
     }
+    // All of such a mask would be inside.
+    if decoded.is_transparent && values.iter().all(|value| *value == values[0]) {
+        return Err(
+            "has its shape in the transparency, which is not read; paint it white on black"
+                .to_string(),
+        );
+    }
     let highest = u16::from(values.iter().copied().max().unwrap_or(0));
     let inside = |value: u8| if highest > 0 && 2 * u16::from(value) >= highest { 255 } else { 0 };
     let values = values.into_iter().map(inside).collect();

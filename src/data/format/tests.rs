@@ -477,6 +477,11 @@ fn text_has_a_label_and_pixels_a_line() {
     let wide = [0xfe, 0xff, 0, b'1', 0, b',', 0, b'2'];
     let error = data::parse(FileFormat::Csv, Path::new("x.csv"), &wide).unwrap_err();
     assert!(error.to_string().contains("UTF-16; save it in UTF-8"), "{error}");
+    // A line is held whole: it ends, or the reading does.
+    for endless in [vec![b'0'; 17 << 20], [&b"\""[..], &vec![b'\n'; 17 << 20]].concat()] {
+        let error = data::parse(FileFormat::Csv, Path::new("x.csv"), &endless).unwrap_err();
+        assert!(error.to_string().contains("a line has more than 16 MiB"), "{error}");
+    }
 }
 
 #[test]
