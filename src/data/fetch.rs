@@ -35,7 +35,7 @@ const SLOWEST: u64 = 16 << 10;
 /// A gzip file may be longer than its content by this (random data, headers).
 const GZIP_OVERHEAD: u64 = 64 << 10;
 
-/// Progress of [`fetch()`], for progress bars.
+/// Progress of a download, for progress bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress<'a> {

@@ -25,8 +25,8 @@ use crate::{Result, batch::ResidentData, config::PixelNormalization, gpu::Gpu, m
 /// normalised with `normalization`, with quantized weights and float activations.
 ///
 /// # Errors
-/// [`Error::Settings`] for signed PACT instead of the ReLU, because a trained network cannot work
-/// without its ReLU; [`Error::NonFinite`] for activations that are not finite; errors of the
+/// [`crate::Error::Settings`] for signed PACT instead of the ReLU, because a trained network cannot work
+/// without its ReLU; [`crate::Error::NonFinite`] for activations that are not finite; errors of the
 /// device.
 pub async fn quantize(
     gpu: &Gpu,

@@ -34,9 +34,9 @@ pub enum ExportInput {
 /// The order of the bytes of an image that a C header reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportPixels {
-    /// [channel][row][column].
+    /// `[channel][row][column]`.
     Chw,
-    /// [row][column][channel], as most cameras give them.
+    /// `[row][column][channel]`, as most cameras give them.
     Hwc,
 }
 

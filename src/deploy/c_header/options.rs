@@ -3,10 +3,10 @@
 /// The order of an image's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PixelOrder {
-    /// [channel][row][column].
+    /// `[channel][row][column]`.
     #[default]
     Chw,
-    /// [row][column][channel].
+    /// `[row][column][channel]`.
     Hwc,
 }
 
