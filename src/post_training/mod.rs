@@ -25,9 +25,9 @@ use crate::{Result, batch::ResidentData, config::PixelNormalization, gpu::Gpu, m
 /// normalised with `normalization`, with quantized weights and float activations.
 ///
 /// # Errors
-/// [`crate::Error::Settings`] for signed PACT instead of the ReLU, because a trained network cannot work
-/// without its ReLU; [`crate::Error::NonFinite`] for activations that are not finite; errors of the
-/// device.
+/// [`crate::Error::Settings`] for signed PACT instead of the ReLU, because a trained network cannot
+/// work without its ReLU; [`crate::Error::NonFinite`] for activations that are not finite; errors
+/// of the device.
 pub async fn quantize(
     gpu: &Gpu,
     model: &Model,
