@@ -32,7 +32,7 @@ const MAP_SIDES = [1, 28, 28];
 const PIXELS = 28 * 28;
 
 // The text of a configuration file. The rest is as `train` has it.
-export function configuration(settings) {
+function configuration(settings) {
   const value = (name, own) => (TEXTS.includes(name) ? JSON.stringify(String(own)) : String(own));
   const number = (name, text) =>
     ["lambda", "maskRatio", "lr"].includes(name) && /^\d+$/.test(text) ? `${text}.0` : text;

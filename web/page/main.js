@@ -12,14 +12,7 @@ const options = new URLSearchParams(location.search);
 
 const gpu = new Client("gpu-worker.js");
 const checker = new Client("check-worker.js");
-const shown = Promise.withResolvers ? Promise.withResolvers() : deferred();
 let opened;
-
-function deferred() {
-  const made = {};
-  made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
-  return made;
-}
 
 // Opens the GPU, again after it was lost: `?limits=default` asks for no more than every browser
 // grants.
@@ -100,14 +93,14 @@ async function start() {
   route();
 }
 
-start()
+const ready = start()
   .catch((error) => without(error.message))
-  .finally(() => shown.resolve(true));
+  .then(() => true);
 route();
 
 // For tests, and for the console.
 window.saliq = {
-  ready: shown.promise,
+  ready,
   get adapter() {
     return opened?.adapter;
   },

@@ -1,7 +1,7 @@
 // Maps and pictures: colours, ranks, masks, and canvases that say their values.
 
 // Blue below 0, white at 0, red above: strength from 0 to 1.
-export function color(value) {
+function color(value) {
   const strength = Math.min(1, Math.abs(value));
   const fade = Math.round(255 * (1 - strength));
   const half = Math.round(255 - 110 * strength);
@@ -9,7 +9,7 @@ export function color(value) {
 }
 
 // What counts as full strength: the value that 1 % of the pixels exceed.
-export function scaleOf(map) {
+function scaleOf(map) {
   const sorted = Float32Array.from(map, Math.abs).sort();
   return sorted[Math.floor(0.99 * (sorted.length - 1))] || sorted[sorted.length - 1] || 1;
 }
@@ -47,7 +47,7 @@ export function drawPicture(canvas, pixels, shape) {
 }
 
 // Positions from the lowest value to the highest; ties in the order of the pixels.
-export function ranking(values) {
+function ranking(values) {
   return Uint32Array.from(values.keys()).sort((a, b) => values[a] - values[b] || a - b);
 }
 
