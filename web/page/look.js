@@ -1,8 +1,7 @@
 // Looking: what networks say of an image, and why.
 
+import { arrow, element, make } from "./dom.js";
 import { drawMap, drawPicture, inspect, masked, plane, rankCorrelation } from "./maps.js";
-
-const element = (id) => document.getElementById(id);
 
 const BUILT_IN = [
   ["float", "float"],
@@ -118,11 +117,9 @@ export class Look {
     });
     pad.addEventListener("pointerup", () => (from = undefined));
     pad.addEventListener("keydown", (event) => {
-      const [right, down] =
-        { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] }[
-          event.key
-        ] ?? [];
-      if (right !== undefined) {
+      const moved = arrow(event);
+      if (moved) {
+        const [down, right] = moved;
         const within = (place) => Math.min(PAD - BLOCK, Math.max(BLOCK, place));
         cursor.x = within(cursor.x + BLOCK * right);
         cursor.y = within(cursor.y + BLOCK * down);
@@ -151,7 +148,7 @@ export class Look {
 
   drawOnPad(pixels) {
     this.isDrawn = false;
-    const small = document.createElement("canvas");
+    const small = make("canvas");
     drawPicture(small, pixels, SHAPE);
     this.ink.imageSmoothingEnabled = false;
     this.ink.drawImage(small, 0, 0, PAD, PAD);
@@ -165,8 +162,7 @@ export class Look {
       throw new Error(`${file.name}: not a picture that this browser reads`);
     });
     input.value = "";
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = SIDE;
+    const canvas = make("canvas", { width: SIDE, height: SIDE });
     const context = canvas.getContext("2d");
     context.imageSmoothingQuality = "high";
     context.fillStyle = "#fff";
@@ -190,9 +186,8 @@ export class Look {
     const set = element("gallery-set").value;
     const images = Array.from({ length: SHOWN }, (_, at) => this.gpu.call("image", set, at));
     const buttons = (await Promise.all(images)).map(({ pixels, name, shape }, at) => {
-      const [button, canvas] = [document.createElement("button"), document.createElement("canvas")];
+      const [button, canvas] = [make("button", { type: "button" }), make("canvas")];
       drawPicture(canvas, pixels, shape);
-      button.type = "button";
       button.setAttribute("aria-label", `Test image ${at}: ${name}`);
       button.append(canvas);
       button.addEventListener("click", () => this.guarded(() => this.take(at)));
@@ -319,7 +314,6 @@ export class Look {
 class Panel {
   constructor(id, title) {
     Object.assign(this, { id, title });
-    const make = (name, members = {}) => Object.assign(document.createElement(name), members);
     this.root = make("article", { className: "card model" });
     this.root.setAttribute("aria-label", `Network ${title}`);
     this.verdict = make("p", { textContent: "…" });
@@ -377,12 +371,12 @@ class Panel {
     this.verdict.textContent = `${name(said.prediction)}, ${(100 * said.probability).toFixed(1)} %`;
     this.bars.replaceChildren(
       ...exponents.slice(0, 10).map((own, at) => {
-        const item = document.createElement("li");
-        const [label, bar, text] = [0, 1, 2].map(() => document.createElement("span"));
-        label.textContent = name(at);
-        bar.className = "bar";
-        bar.style.width = `${(100 * own) / sum}%`;
-        text.textContent = `${((100 * own) / sum).toFixed(1)} %`;
+        const item = make("li");
+        const percent = (100 * own) / sum;
+        const label = make("span", { textContent: name(at) });
+        const bar = make("span", { className: "bar" });
+        bar.style.width = `${percent}%`;
+        const text = make("span", { textContent: `${percent.toFixed(1)} %` });
         if (at === said.prediction) item.className = "best";
         item.append(label, bar, text);
         return item;

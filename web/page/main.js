@@ -1,13 +1,13 @@
 // The page: views, the GPU, and what tests call.
 
 import { Client } from "./client.js";
+import { arrow, element, make } from "./dom.js";
 import { Learn } from "./learn.js";
 import { Look } from "./look.js";
 import { Check } from "./check.js";
 import * as store from "./store.js";
 
 const VIEWS = ["learn", "look", "check", "about"];
-const element = (id) => document.getElementById(id);
 const options = new URLSearchParams(location.search);
 
 const gpu = new Client("gpu-worker.js");
@@ -51,7 +51,7 @@ for (const view of VIEWS) {
   element(`tab-${view}`).addEventListener("click", () => (location.hash = view));
 }
 document.querySelector("header [role=tablist]").addEventListener("keydown", (event) => {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const step = arrow(event)?.[1];
   if (!step) return;
   const at = VIEWS.findIndex((view) => element(`tab-${view}`) === document.activeElement);
   const next = VIEWS[(at + step + VIEWS.length) % VIEWS.length];
@@ -82,11 +82,10 @@ async function start() {
   const software = adapter.isSoftware ? ", a software driver: slow" : "";
   element("adapter").textContent = `Running on ${adapter.name}${software}.`;
   element("limits").replaceChildren(
-    ...Object.entries(adapter.limits).flatMap(([name, value]) => {
-      const [term, text] = [document.createElement("dt"), document.createElement("dd")];
-      [term.textContent, text.textContent] = [name, value.toLocaleString("en")];
-      return [term, text];
-    }),
+    ...Object.entries(adapter.limits).flatMap(([name, value]) => [
+      make("dt", { textContent: name }),
+      make("dd", { textContent: value.toLocaleString("en") }),
+    ]),
   );
   look.open(opened.methods);
   await learn.open();

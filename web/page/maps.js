@@ -1,5 +1,7 @@
 // Maps and pictures: colours, ranks, masks, and canvases that say their values.
 
+import { arrow } from "./dom.js";
+
 // Blue below 0, white at 0, red above: strength from 0 to 1.
 function color(value) {
   const strength = Math.min(1, Math.abs(value));
@@ -114,10 +116,9 @@ export function inspect(canvas, output, describe) {
   });
   canvas.addEventListener("pointerleave", () => (output.textContent = ""));
   canvas.addEventListener("keydown", (event) => {
-    const [down, right] =
-      { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ??
-      [];
-    if (down === undefined) return;
+    const moved = arrow(event);
+    if (!moved) return;
+    const [down, right] = moved;
     event.preventDefault();
     row = Math.min(canvas.height - 1, Math.max(0, row + down));
     column = Math.min(canvas.width - 1, Math.max(0, column + right));
