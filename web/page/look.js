@@ -62,7 +62,7 @@ export class Look {
     this.started ??= this.guarded(async () => {
       for (const [id, title] of BUILT_IN) this.panel(id, title);
       await this.gallery();
-      await this.take(0);
+      this.take(0);
     });
     if (this.pixels) this.update();
   }
@@ -185,20 +185,20 @@ export class Look {
   async gallery() {
     const set = element("gallery-set").value;
     const images = Array.from({ length: SHOWN }, (_, at) => this.gpu.call("image", set, at));
-    const buttons = (await Promise.all(images)).map(({ pixels, name, shape }, at) => {
+    this.images = await Promise.all(images);
+    const buttons = this.images.map(({ pixels, name, shape }, at) => {
       const [button, canvas] = [make("button", { type: "button" }), make("canvas")];
       drawPicture(canvas, pixels, shape);
       button.setAttribute("aria-label", `Test image ${at}: ${name}`);
       button.append(canvas);
-      button.addEventListener("click", () => this.guarded(() => this.take(at)));
+      button.addEventListener("click", () => this.take(at));
       return button;
     });
     element("gallery").replaceChildren(...buttons);
   }
 
-  async take(index) {
-    const set = element("gallery-set").value;
-    const { pixels, name } = await this.gpu.call("image", set, index);
+  take(index) {
+    const { pixels, name } = this.images[index];
     this.drawOnPad(pixels);
     this.setImage(pixels, `test image ${index}: ${name}`);
   }
