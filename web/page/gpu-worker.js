@@ -49,7 +49,6 @@ serve({
   runModel: () => engine.run_model(),
   runCheckpoint: () => engine.run_checkpoint(),
   lose: () => engine.lose(),
-  endRun: () => engine.end_run(),
   async builtInModel(id) {
     const key = `model ${id}`;
     if (!loaded.has(key)) {
