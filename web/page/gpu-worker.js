@@ -69,7 +69,10 @@ serve({
     return loaded.get(key);
   },
   addModel: (id, name, content, normalize) => json(engine.add_model(id, name, content, normalize)),
-  removeModel: (id) => engine.remove_model(id),
+  removeModel(id) {
+    loaded.delete(`model ${id}`);
+    engine.remove_model(id);
+  },
   explain: (id, pixels, method, target, samples) =>
     engine.explain(id, pixels, method, target, samples),
   async evaluate(id, set) {

@@ -224,8 +224,8 @@ export class Look {
     const bytes = new Uint8Array(await file.arrayBuffer());
     input.value = "";
     const normalize = element("normalize").value.trim() || undefined;
-    this.ownFile = ["own", file.name, bytes, normalize];
-    const about = await this.gpu.call("ownModel", ...this.ownFile);
+    const ownFile = ["own", file.name, bytes, normalize];
+    const about = await this.gpu.call("ownModel", ...ownFile);
     if (about.shape.join() !== SHAPE.join()) {
       this.gpu.call("removeModel", "own");
       throw new Error(
@@ -233,6 +233,7 @@ export class Look {
           ` here they are ${SHAPE.join(" × ")}`,
       );
     }
+    this.ownFile = ownFile;
     this.panel("own", file.name);
     if (about.remarks.length) element("input-name").textContent = about.remarks.join(" ");
     this.update();
