@@ -7,11 +7,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs::{self, File},
-    io::Read,
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use super::{
     cache,
@@ -28,7 +27,7 @@ use crate::{
         parallel::{self, Progress},
         pixels,
     },
-    digest::hex,
+    digest::hex_of,
     error::phrase,
 };
 
@@ -558,18 +557,11 @@ fn sum(path: &Path) -> String {
         if length > MAX_FILE {
             return Err("is too large".into());
         }
-        let mut file = File::open(path).map_err(|error| error.to_string())?;
-        let mut hash = Sha256::new();
-        // Most pictures fit.
-        let mut buffer = vec![0; (length as usize + 1).min(1 << 20)];
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => return Ok(hex(&hash.finalize())),
-                Ok(length) => hash.update(&buffer[..length]),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.to_string()),
-            }
-        }
+        // Most pictures fit into the buffer.
+        File::open(path)
+            .and_then(|file| hex_of::<Sha256>(file, (length as usize + 1).min(1 << 20)))
+            .map(|(sum, _)| sum)
+            .map_err(|error| error.to_string())
     };
     read().unwrap_or_else(|reason| reason)
 }
