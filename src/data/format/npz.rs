@@ -10,10 +10,7 @@ use std::{
 
 use zip::{CompressionMethod, ZipArchive, result::ZipError};
 
-use super::{
-    array::{self, Array},
-    names, npy,
-};
+use super::{array::Array, named_arrays, names, npy};
 use crate::{
     Error, Result,
     data::{content::Content, read::open},
@@ -80,5 +77,5 @@ fn read_from(path: &Path, input: impl Read + Seek) -> Result<Content> {
         })?;
         npy::parse(name, input, length).map_err(wrong)
     };
-    array::content(&names, "", read, wrong)
+    named_arrays::content(&names, "", read, wrong)
 }
