@@ -18,11 +18,11 @@ use saliq::{
     data::{self, Dataset, Split},
     gpu::{Gpu, GpuOptions},
     model::Model,
-    post_training::{ActivationPass, ActivationRanges, Calibration, WeightRanges},
+    post_training::{Calibration, WeightRanges},
     search::{
         Assignment, Budget, Candidates, Costs, Measured, Objective, Oracle, Outcome, Probe, Rule,
-        SearchSettings, Sensitivities, Sensitivity, Space, Unit, Watcher, fisher, frontier,
-        hypervolume, sensitivities,
+        SearchSettings, Sensitivities, Sensitivity, Space, Unit, Watcher, activation_ranges,
+        fisher, frontier, hypervolume, sensitivities,
     },
     train::{Observer, Start, Trainer},
 };
@@ -152,17 +152,7 @@ fn measure(gpu: &Gpu, model: &Model, dataset: &Dataset, file: &Path) -> Result<(
         write(row("float", "32", &both))?;
     }
     if !has("slot,".into()) {
-        let quantization = space.activations(8);
-        let graph = saliq::graph::Graph::new(&space.network, &quantization)?;
-        let pass = ActivationPass {
-            network: &space.network,
-            quantization: &quantization,
-            layout: &graph.layout,
-            parameters: &graph.layout.gather_network(&model.graph.layout, &model.parameters)?,
-            normalization,
-            live: None,
-        };
-        let activations = pollster::block_on(ActivationRanges::observe(gpu, &pass, &few))?;
+        let activations = activation_ranges(gpu, &space, model, (&few, normalization))?;
         let ranges = (&weights, &activations);
         let images = (&train, normalization);
         let by_fisher =
@@ -309,7 +299,7 @@ fn judge(files: &[String]) -> Result<()> {
                         let mut oracle = Lookup { all: &truth.all };
                         let mut two = [0; 2];
                         two[unit] = limit;
-                        let table = (&truth.table, 10);
+                        let table = &truth.table;
                         let chosen =
                             frontier(&space, &settings, table, two, &mut oracle, &mut Quiet)?;
                         for (rule, at, _, own) in chosen {

@@ -34,7 +34,9 @@ pub use costs::{Budget, Costs, Term, Unit};
 #[cfg(feature = "cli")]
 pub use figure::frontier_charts;
 pub use fisher::fisher;
-pub use frontier::{Found, Point, Rule, Watcher, check_budget, frontier, search};
+pub use frontier::{
+    Found, Point, Rule, Watcher, activation_ranges, check_budget, frontier, search,
+};
 pub use hypervolume::{Outcome, hypervolume};
 pub use oracle::{Candidates, Oracle};
 pub use plan::{Plan, PlannedLayer};
