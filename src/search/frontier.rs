@@ -164,9 +164,11 @@ impl<'a> Fronts<'a> {
         (0..count).map(at).collect()
     }
 
-    /// As the function [`frontier`].
+    /// As the function [`frontier`]; the search at the limit of a unit of that number is `chosen`
+    /// already.
     fn frontier(
         &self,
+        chosen: Option<(usize, &Choice)>,
         limits: [u64; 2],
         oracle: &mut dyn Oracle,
         watcher: &mut dyn Watcher,
@@ -178,11 +180,14 @@ impl<'a> Fronts<'a> {
             let mut levels = vec![limits[unit]];
             levels.extend(self.levels(unit));
             for (number, &limit) in levels.iter().enumerate() {
-                let choice = self.choose(unit, limit, oracle)?.map(|choice| choice.assignment);
+                let choice = match chosen {
+                    Some((own, choice)) if (own, 0) == (unit, number) => Some(choice.clone()),
+                    _ => self.choose(unit, limit, oracle)?,
+                };
                 let best = |front: &Front| Some(front.within(limit).next()?.assignment.clone());
                 let costs = &self.costs[unit];
                 let rules = [
-                    (Rule::Search, choice),
+                    (Rule::Search, choice.map(|choice| choice.assignment)),
                     (Rule::Uniform, uniform(costs, limit)),
                     (Rule::Loss, best(&self.loss[unit])),
                     (Rule::Fisher, best(&self.fisher[unit])),
@@ -214,7 +219,7 @@ pub fn frontier(
     oracle: &mut dyn Oracle,
     watcher: &mut dyn Watcher,
 ) -> Result<Vec<(Rule, Unit, u64, Assignment)>> {
-    Fronts::new(space, settings, table)?.frontier(limits, oracle, watcher)
+    Fronts::new(space, settings, table)?.frontier(None, limits, oracle, watcher)
 }
 
 /// Searches the bits of the float `model`: `train` are the images of the search, `test` those that
@@ -274,12 +279,12 @@ pub fn search(
     })?;
     let mut limits = fronts.costs.each_ref().map(|costs| costs.of(&chosen.assignment));
     limits[index] = limit;
-    let mut bits = fronts.frontier(limits, &mut oracle, watcher)?;
-    // The point at the budget is the chosen one, which begins the list.
+    let mut bits = fronts.frontier(Some((index, &chosen)), limits, &mut oracle, watcher)?;
+    // The chosen bits begin the list.
     let own = bits.iter().position(|(rule, at, ..)| (*rule, *at) == (Rule::Search, unit));
     if let Some(own) = own {
         let point = bits.remove(own);
-        bits.insert(0, (point.0, point.1, point.2, chosen.assignment.clone()));
+        bits.insert(0, point);
     }
     let quantized = oracle.model(&chosen.assignment)?;
     let test_probe = pollster::block_on(Probe::new(gpu, model, (test, normalization), maps))?;
@@ -378,6 +383,10 @@ mod tests {
         fn measure(&mut self, assignment: &[usize]) -> Result<Measured> {
             let alignment = assignment.iter().sum::<usize>() as f64 / 20.0;
             Ok(Measured { accuracy: 0.9, alignment, ..Measured::default() })
+        }
+
+        fn float(&self) -> Measured {
+            Measured { accuracy: 1.0, alignment: 1.0, ..Measured::default() }
         }
     }
 

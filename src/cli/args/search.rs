@@ -105,7 +105,7 @@ pub struct SearchArgs {
     #[arg(
         long,
         value_name = "N",
-        default_value = "8",
+        default_value = "12",
         value_parser = clap::value_parser!(u32).range(1..=10_000),
         help_heading = "Search"
     )]
