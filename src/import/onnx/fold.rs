@@ -573,18 +573,8 @@ fn dequantize(node: Node<'_>, inputs: &Inputs<'_>) -> Fallible<Constant> {
     let (from, scale) = (inputs.get(0)?, inputs.get(1)?);
     let at = scale_places(node, &from.shape, scale)?;
     let (scales, zeros) = (scale.floats()?, zero_points(inputs, scale)?);
-    let of = |(element, &level): (usize, &i64)| {
-        let own = at(element);
-        level.saturating_sub(zeros[own]) as f32 * scales[own]
-    };
-    let values = from.integers()?.iter().enumerate().map(of).collect();
-    let is_known = zeros.iter().all(|zero| *zero == zeros[0])
-        && (scales.len() == 1 || node.integer("axis", 1)? == 0);
-    let levels = from
-        .range
-        .filter(|_| is_known)
-        .map(|range| Levels { range: range.map(|end| end - zeros[0]), scales: scales.to_vec() });
-    Ok(Constant { levels, ..Constant::real(from.shape.clone(), values) })
+    let is_of_rows = scales.len() == 1 || node.integer("axis", 1)? == 0;
+    floats_of(from, at, (scales, &zeros), is_of_rows)
 }
 
 /// The floats that the levels `from` stand for, by a scale and a zero point for all of them, or
@@ -605,16 +595,33 @@ pub(super) fn dequantized(
         return Err("a scale of its weights is no number above 0".into());
     }
     let stride: usize = from.shape.iter().skip(axis + 1).product();
+    let at = |element: usize| element / stride.max(1) % size.max(1);
+    floats_of(from, at, (scales, zeros), scales.len() == 1 || axis == 0)
+}
+
+/// The floats that the levels `from` stand for; `at` is the slice of an element, which has a scale
+/// and a zero point, or the only ones. They keep their levels where all zero points are the same
+/// and `is_of_rows`: there is one scale, or one a slice along the first axis.
+fn floats_of(
+    from: &Constant,
+    at: impl Fn(usize) -> usize,
+    (scales, zeros): (&[f32], &[i64]),
+    is_of_rows: bool,
+) -> Fallible<Constant> {
     let of = |(element, &level): (usize, &i64)| {
-        let slice = element / stride.max(1) % size.max(1);
+        let slice = at(element);
         level.saturating_sub(zeros[slice % zeros.len()]) as f32 * scales[slice % scales.len()]
     };
     let values = from.integers()?.iter().enumerate().map(of).collect();
-    let is_known = zeros.iter().all(|zero| *zero == zeros[0]) && (scales.len() == 1 || axis == 0);
-    let levels = from.range.filter(|_| is_known).map(|range| Levels {
-        range: range.map(|end| end.saturating_sub(zeros[0])),
-        scales: scales.to_vec(),
-    });
+    let levels = match (zeros, from.range) {
+        (&[first, ..], Some(range))
+            if is_of_rows && !scales.is_empty() && zeros.iter().all(|&zero| zero == first) =>
+        {
+            let range = range.map(|end| end.saturating_sub(first));
+            Some(Levels { range, scales: scales.to_vec() })
+        }
+        _ => None,
+    };
     Ok(Constant { levels, ..Constant::real(from.shape.clone(), values) })
 }
 

@@ -253,7 +253,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Adds a layer without parameters.
-    pub(super) fn plain(
+    fn plain(
         &mut self,
         name: String,
         kind: LayerKind,
@@ -344,20 +344,16 @@ impl<'a> Lowering<'a> {
 
     /// Scale and zero point of `node`, and the range of its levels.
     fn scale(&self, node: Node<'a>) -> Fallible<(f32, i64, [i64; 2])> {
-        self.scale_at(node, [1, 2])
+        self.scale_at(node, 1)
     }
 
-    /// As [`Self::scale`], at inputs `places`.
-    pub(super) fn scale_at(
-        &self,
-        node: Node<'a>,
-        places: [usize; 2],
-    ) -> Fallible<(f32, i64, [i64; 2])> {
-        let scale = self.constant(node, places[0])?.scalar()?;
+    /// As [`Self::scale`], where the scale is input `place` and the zero point is the next.
+    pub(super) fn scale_at(&self, node: Node<'a>, place: usize) -> Fallible<(f32, i64, [i64; 2])> {
+        let scale = self.constant(node, place)?.scalar()?;
         if !scale.is_normal() || scale <= 0.0 {
             return Err(format!("its scale is {scale}"));
         }
-        let Some(zero) = self.optional(node, places[1])? else {
+        let Some(zero) = self.optional(node, place + 1)? else {
             return Ok((scale, 0, [0, 255]));
         };
         match (zero.integers()?, zero.range) {
@@ -397,7 +393,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// `of` rounded to `grid`, by a layer called `name` where that takes one.
-    pub(super) fn on_grid(&mut self, of: Live, grid: Grid, name: String) -> Fallible<Live> {
+    fn on_grid(&mut self, of: Live, grid: Grid, name: String) -> Fallible<Live> {
         // What is on these levels already is rounded once more: those at the ends have no gradient.
         if let Some(source) = of.source
             && !of.is_shared
@@ -460,23 +456,15 @@ impl<'a> Lowering<'a> {
 
     /// What `node`, an operator that takes maxima or moves values, makes of levels: some of them.
     fn moved_levels(&mut self, node: Node<'a>, operator: &str, own: Quantized) -> Fallible<Value> {
-        let of = match operator {
-            "MaxPool" => {
-                let live = self.floats_of(node.needed(0)?, own.clone())?.in_order()?;
-                self.max_pool_of(node, live)?
-            }
-            _ => {
-                let live = own.of.clone();
-                match self.relaid_of(node, operator, live)? {
-                    Value::Live(live) => {
-                        let is_on_grid = own.is_on_grid;
-                        return Ok(Value::Quantized(Quantized { of: live, is_on_grid, ..own }));
-                    }
-                    other => return Ok(other),
-                }
-            }
-        };
-        Ok(Value::Quantized(Quantized { of, is_on_grid: true, ..own }))
+        if operator == "MaxPool" {
+            let live = self.floats_of(node.needed(0)?, own.clone())?.in_order()?;
+            let of = self.max_pool_of(node, live)?;
+            return Ok(Value::Quantized(Quantized { of, is_on_grid: true, ..own }));
+        }
+        Ok(match self.relaid_of(node, operator, own.of.clone())? {
+            Value::Live(of) => Value::Quantized(Quantized { of, ..own }),
+            other => other,
+        })
     }
 
     /// `own` as floats on its levels.
@@ -512,12 +500,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// `own` with the axes that `node` gives it.
-    pub(super) fn relaid_of(
-        &mut self,
-        node: Node<'a>,
-        operator: &str,
-        own: Live,
-    ) -> Fallible<Value> {
+    fn relaid_of(&mut self, node: Node<'a>, operator: &str, own: Live) -> Fallible<Value> {
         if operator == "Transpose" {
             let order = node.integers("perm").ok_or("it has no perm")?;
             let layout = own.layout.transposed(order)?;
@@ -976,7 +959,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// The maxima of the windows of `node` over `own`.
-    pub(super) fn max_pool_of(&mut self, node: Node<'a>, own: Live) -> Fallible<Live> {
+    fn max_pool_of(&mut self, node: Node<'a>, own: Live) -> Fallible<Live> {
         if own.pads != [0; 4] && !own.source.is_some_and(|own| self.layers[own].is_positive()) {
             return Err("a Pad with 0 in front of it is supported behind Relu only".into());
         }
@@ -1000,7 +983,6 @@ impl<'a> Lowering<'a> {
 
     /// The means of the windows of `node` over `own`.
     pub(super) fn average_pool_of(&mut self, node: Node<'a>, own: Live) -> Fallible<Live> {
-        let own = own.in_order()?;
         let name = layer_name(node, None);
         let mut counts_padding = node.integer("count_include_pad", 0)? != 0;
         let kernel = Self::kernel(node)?;
@@ -1021,8 +1003,8 @@ impl<'a> Lowering<'a> {
             self.weighted(name, kind, (shape, weight), (None, None), &own)?
         } else {
             return Err(
-                "means over these windows are not supported; those with dilations of 1 and \
-                        pads of at most a window on both sides together are"
+                "means over these windows are not supported; those with dilations of 1 and pads \
+                 of at most a window on both sides together are"
                     .into(),
             );
         };
@@ -1070,7 +1052,7 @@ impl<'a> Lowering<'a> {
 }
 
 /// Whether `small`, the same or a number a channel, is broadcast to `large` channel by channel.
-pub(super) fn aligns(large: &Live, small: &Live) -> bool {
+fn aligns(large: &Live, small: &Live) -> bool {
     if small.shape == large.shape {
         return small.layout == large.layout;
     }

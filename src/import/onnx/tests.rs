@@ -534,6 +534,19 @@ fn levels_come_in_as_quantized_layers() {
     assert_close(&found[4][..16], &second);
 }
 
+/// As many levels, scales and zero points as no rows have: none.
+#[test]
+fn weights_of_no_levels_are_refused() {
+    let mut graph = Graph::new(&[2, 4, 4]);
+    graph.tensor("levels", &[0, 2, 1, 1], DataType::Int8, Vec::new());
+    graph.floats("scales", &[0], &[]);
+    graph.tensor("zeros", &[0], DataType::Int8, Vec::new());
+    let inputs = ["levels", "scales", "zeros"];
+    graph.node("DequantizeLinear", "weight", &inputs, &[integer("axis", 0)]);
+    graph.then("Conv", "conv", &["weight"], &[]);
+    assert!(graph.refusal().contains("conv"), "{}", graph.refusal());
+}
+
 #[test]
 fn large_and_recurring_sums_are_short() {
     let mut graph = Graph::new(&[1, 4, 4]);
