@@ -5,11 +5,12 @@
 use std::rc::Rc;
 
 use super::{
-    Fallible,
+    Fallible, arithmetic, axes,
     constant::Constant,
-    fold,
+    fold, levels,
     lowering::{Lowering, layer_name},
     node::Node,
+    pools, products,
     value::{Live, Quantized, Value},
 };
 use crate::config::ActivationFunction;
@@ -25,7 +26,7 @@ pub(super) fn node<'a>(on: &mut Lowering<'a>, node: Node<'a>) -> Option<Fallible
         "QLinearAdd" | "QLinearMul" => integers_of_two(on, node, operator),
         "QLinearGlobalAveragePool" => integer_mean(on, node),
         "QLinearAveragePool" => floats_at(on, node, 0).and_then(|own| {
-            let made = on.average_pool_of(node, own.in_order()?)?;
+            let made = pools::average_pool_of(on, node, own.in_order()?)?;
             levels(on, node, made, 3)
         }),
         "QLinearLeakyRelu" | "QLinearSigmoid" => integer_function(on, node, operator),
@@ -45,16 +46,16 @@ fn floats_at<'a>(on: &mut Lowering<'a>, node: Node<'a>, place: usize) -> Fallibl
     let Value::Quantized(own) = on.raw(name)? else {
         return Err(format!("its input {} are no levels of the images", place + 1));
     };
-    let (scale, zero, _) = on.scale_at(node, place + 1)?;
+    let (scale, zero, _) = levels::scale_at(on, node, place + 1)?;
     if (scale, zero) != (own.scale, own.zero) {
         return Err("its scale or zero point is not that of what it reads".into());
     }
-    on.floats_of(name, own)
+    levels::floats_of(on, name, own)
 }
 
 /// `of` as levels, whose scale is input `place` of `node` and whose zero point is the next.
 fn levels<'a>(on: &mut Lowering<'a>, node: Node<'a>, of: Live, place: usize) -> Fallible<Value> {
-    let (scale, zero, range) = on.scale_at(node, place)?;
+    let (scale, zero, range) = levels::scale_at(on, node, place)?;
     Ok(Value::Quantized(Quantized { of, scale, zero, range, is_on_grid: false }))
 }
 
@@ -96,7 +97,7 @@ fn integer_conv<'a>(on: &mut Lowering<'a>, node: Node<'a>) -> Fallible<Value> {
     let outputs = weight.shape.first().copied().unwrap_or(0);
     let bias = integer_bias(on, node, 8, &scales, outputs)?;
     let name = layer_name(node, None);
-    let made = on.conv_of(node, own, &weight, (name, bias))?;
+    let made = products::conv_of(on, node, own, &weight, (name, bias))?;
     levels(on, node, made, 6)
 }
 
@@ -124,7 +125,7 @@ fn integer_product<'a>(
     };
     let bias = bias.map(|own| own.into_iter().map(|value| value * alpha).collect());
     let name = layer_name(node, None);
-    let made = on.linear(name, &own, &weight, (is_transposed, alpha), bias)?;
+    let made = products::linear(on, name, &own, &weight, (is_transposed, alpha), bias)?;
     match node.input(place) {
         Some(_) => levels(on, node, made, place),
         None => Ok(Value::Live(made)),
@@ -136,8 +137,8 @@ fn integers_of_two<'a>(on: &mut Lowering<'a>, node: Node<'a>, operator: &str) ->
     let second = floats_at(on, node, 3)?.unpadded()?;
     let name = layer_name(node, None);
     let made = match operator {
-        "QLinearAdd" => on.add(name, &[first, second])?,
-        _ => on.product(name, &first, &second)?,
+        "QLinearAdd" => arithmetic::add(on, name, &[first, second])?,
+        _ => arithmetic::product(on, name, &first, &second)?,
     };
     levels(on, node, made, 6)
 }
@@ -147,7 +148,7 @@ fn integer_mean<'a>(on: &mut Lowering<'a>, node: Node<'a>) -> Fallible<Value> {
         return Err("channels_last is not supported".into());
     }
     let own = floats_at(on, node, 0)?.unpadded()?.in_order()?;
-    let made = on.pool_plane(node, &own, false)?;
+    let made = pools::pool_plane(on, node, &own, false)?;
     levels(on, node, made, 3)
 }
 
@@ -166,6 +167,6 @@ fn integer_concat<'a>(on: &mut Lowering<'a>, node: Node<'a>) -> Fallible<Value> 
     for first in (2..node.0.input.len()).step_by(3) {
         parts.push(floats_at(on, node, first)?.unpadded()?);
     }
-    let made = on.concat_of(node, &parts)?;
+    let made = axes::concat_of(on, node, &parts)?;
     levels(on, node, made, 0)
 }

@@ -160,7 +160,6 @@ impl Window {
     pub(super) fn is_uniform(&self, input: Shape, counts_padding: bool) -> bool {
         let whole = Window { is_ceil: false, ..*self };
         (counts_padding || self.sides == [0; 4])
-            && self.dilation == [1; 2]
             && self.counts(input).is_some_and(|counts| whole.counts(input) == Some(counts))
     }
 }
