@@ -48,8 +48,8 @@ use saliq::{
         max_pool::{max_pool, output_shape},
         max_pool_gradient::max_pool_gradient,
         multiply::multiply,
-        prelu::prelu,
-        prelu_gradient::prelu_gradient,
+        prelu::{prelu, slope_of},
+        prelu_gradient::{prelu_gradient, rescaled},
         prelu_slope_gradient::prelu_slope_gradient,
         prepare_weights::{arrange, level, level_range, position, quantize},
         product_sum::product_sum,
@@ -1678,12 +1678,35 @@ fn learned_slopes_and_what_comes_back_through_them() {
                 rule,
                 storage,
             });
-            let found = read(&values, size);
-            let (first, last) = (images.first, images.first + images.count);
-            let elements = packed_elements(shape);
-            let inside = unpack(&found[first * elements..last * elements], shape);
-            assert_close(&format!("{what}, {rule:?}"), &inside, expected, GRADIENT);
+            let found = images.of(&read(&values, size));
+            assert_close(&format!("{what}, {rule:?}"), &unpack(&found, shape), expected, GRADIENT);
         }
+        // Baselines that are the same, or far away on either side of 0.
+        let base: Vec<f64> = own
+            .iter()
+            .enumerate()
+            .map(|(at, x)| if at % 3 == 0 { *x } else { x - 1.5 * x.signum() })
+            .collect();
+        let end = images.first + images.count;
+        let twins = [&x[..end * shape.elements() as usize], &base].concat();
+        let values = upload(&pack(&gradient, shape));
+        launch(&PreluGradient {
+            images: images.range(&record),
+            state: (&upload(&pack(&twins, shape))).into(),
+            gradient: (&values).into(),
+            parameters: (&parameters).into(),
+            shape: sizes,
+            rule: PreluRule::Rescale,
+            storage,
+        });
+        let expected: Vec<f64> = (0..own.len())
+            .map(|at| {
+                let slope = slopes[slope_of(count, pixels, at)];
+                rescaled(own[at], base[at], slope) * from[at]
+            })
+            .collect();
+        let found = images.of(&read(&values, size));
+        assert_close(&format!("{what}, rescale"), &unpack(&found, shape), &expected, GRADIENT);
         let sums = untouched(count + 3);
         launch(&PreluSlopeGradient {
             images: images.range(&record),
