@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What `make test-all` runs after `make test` and `make soak`: all parts, or those that are named.
 #   adapters  the tests of DEVICE_TESTS on every other adapter that `saliq devices` lists
+#   gpu       every stage of benches/gpu.sh with small sizes
 #   python    PyTorch and ONNX Runtime on files that saliq writes, with $PYTHON's packages [python3]
 #   module    the Python module, its notebook and docs/scripting.md, with $PYTHON's packages
 #   book      the book in docs/book, with mdbook
@@ -38,6 +39,10 @@ part_adapters() {
         SALIQ_ADAPTER=$index "$cargo" test --locked --test library --test program -- \
             $(printf '%s:: ' ${DEVICE_TESTS:?}) || return 1
     done
+}
+
+part_gpu() {
+    "$cargo" test --locked --test program -- --ignored gpu_stages::
 }
 
 # Both models of docs/python.md, in little time; errors end the part.
@@ -108,7 +113,7 @@ part_web() {
     "${MAKE:-make}" web-test
 }
 
-[ $# -gt 0 ] || set -- adapters python module book fuzz deny web
+[ $# -gt 0 ] || set -- adapters gpu python module book fuzz deny web
 failed=
 for part in "$@"; do
     declare -F "part_$part" >/dev/null || { echo "error: there is no part $part" >&2; exit 2; }

@@ -6,8 +6,10 @@ use saliq::check::{
 };
 use std::path::{Path, PathBuf};
 
+use crate::support::root;
+
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check").join(name)
+    root().join("tests/check").join(name)
 }
 
 fn report_of(name: &str) -> ShaderReport {
