@@ -4,7 +4,7 @@ use saliq::check::{
     Outcome, ShaderReport, ShaderSource, check, check_paths, own_kernels_of_matrices, to_spirv,
     verdict, write_spirv, write_spirv_of_paths,
 };
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::support::root;
 
