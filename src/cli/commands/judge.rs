@@ -7,6 +7,7 @@ use std::{
 
 use serde::Serialize;
 
+pub(super) use crate::report::csv_field;
 use crate::{
     Error, Result,
     cli::{
@@ -199,11 +200,3 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     write_atomically(path, text.as_bytes())
 }
 
-/// A field of a CSV line (RFC 4180).
-pub(super) fn csv_field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.into()
-    }
-}
