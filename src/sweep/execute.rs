@@ -4,16 +4,16 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     plan::{PlannedRun, SweepPlan},
-    result::{FAILURE_FILE, RunResult},
+    result::RunResult,
 };
 use crate::{
     Error, Result,
     config::{PartialRunConfig, RunConfig},
     data::Dataset,
-    files::write_atomically,
     gpu::Gpu,
     metrics::Cost,
     model::ModelFile,
+    study::execute::Executed,
     train::{EpochLine, Observer, Outcome, RunFolder, Start, Trainer},
 };
 
@@ -49,17 +49,6 @@ pub trait Watcher {
     fn interrupted(&self) -> Option<i32>;
 }
 
-/// The number of runs by outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Executed {
-    /// Runs made by this call.
-    pub made: usize,
-    /// Runs that had a result already.
-    pub skipped: usize,
-    /// Runs that failed.
-    pub failed: usize,
-}
-
 /// Makes the runs `part` of `plan` in the folder `root`. A failed run does not end the sweep.
 ///
 /// # Errors
@@ -82,20 +71,11 @@ pub async fn execute(
             return Err(Error::Interrupted { signal });
         }
         watcher.begin(run, position + 1, part.len());
-        match make(gpu, &folder, run, &plan.datasets[run.dataset], watcher).await {
-            Ok(result) => {
-                result.write(&folder)?;
-                let _ = std::fs::remove_file(folder.join(FAILURE_FILE));
-                watcher.end(run, Ok(&result));
-                executed.made += 1;
-            }
-            Err(error @ (Error::Interrupted { .. } | Error::DeviceLost(_))) => return Err(error),
-            Err(error) => {
-                write_atomically(&folder.join(FAILURE_FILE), error.to_string().as_bytes())?;
-                watcher.end(run, Err(&error));
-                executed.failed += 1;
-            }
+        let outcome = make(gpu, &folder, run, &plan.datasets[run.dataset], watcher).await;
+        if let Ok(result) = &outcome {
+            result.write(&folder)?;
         }
+        watcher.end(run, executed.count(&folder, outcome)?.as_ref());
     }
     Ok(executed)
 }
