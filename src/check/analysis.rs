@@ -18,11 +18,18 @@ pub(super) struct Analysis {
     pub features: BTreeSet<String>,
 }
 
-/// The text for naga, which refuses some of what the specification has; as it is, if it does not
-/// parse.
-pub(super) fn text_for_naga(wgsl: &str) -> String {
-    let Ok(module) = syntax::parse(wgsl) else { return wgsl.into() };
-    naga_text(wgsl, &semantics::resolve(&module)).text
+/// The module that naga reads of WGSL text, which needs no analysis unless naga refuses what the
+/// specification has.
+///
+/// # Errors
+/// The parser's words.
+pub(super) fn module_of(wgsl: &str) -> Result<naga::Module, String> {
+    let parse =
+        |text: &str| naga::front::wgsl::parse_str(text).map_err(|error| error.message().to_owned());
+    parse(wgsl).or_else(|said| match syntax::parse(wgsl) {
+        Ok(module) => parse(&naga_text(wgsl, &semantics::resolve(&module)).text),
+        Err(_) => Err(said),
+    })
 }
 
 /// Applies all rules to WGSL text.

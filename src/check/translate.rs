@@ -1,7 +1,7 @@
 //! Uses naga to parse, validate for each backend, resolve overrides, and write.
 
 use super::{
-    analysis::{analyse, text_for_naga},
+    analysis::{analyse, module_of},
     diagnostic::{Diagnostic, Platform, Severity},
     guard, limits, mistranslations,
     naga_text::gap,
@@ -81,7 +81,7 @@ fn shared_capabilities() -> Capabilities {
         .fold(Capabilities::all(), |shared, backend| shared & backend.capabilities())
 }
 
-fn validator(capabilities: Capabilities) -> Validator {
+pub(super) fn validator(capabilities: Capabilities) -> Validator {
     Validator::new(ValidationFlags::all(), capabilities)
 }
 
@@ -322,7 +322,7 @@ impl Check<'_> {
         }
         // Sizes are known now.
         let resolved_info = |resolved: &Resolved<'_>| match resolved {
-            Ok((Cow::Owned(module), _)) => {
+            Ok((Cow::Owned(module), _)) if is_portable => {
                 validator(shared_capabilities()).validate_resolved_overrides(module).ok()
             }
             _ => None,
@@ -773,10 +773,7 @@ fn skip_translations(report: &mut ShaderReport, reason: &str) {
 /// SPIR-V words of all entry points.
 pub(super) fn spirv_words(source: &ShaderSource) -> Result<Vec<u32>, String> {
     guard::bounded_depth(&source.wgsl)?;
-    // Most texts need no analysis.
-    let parsed = naga::front::wgsl::parse_str(&source.wgsl)
-        .or_else(|_| naga::front::wgsl::parse_str(&text_for_naga(&source.wgsl)));
-    let module = parsed.map_err(|error| error.message().to_owned())?;
+    let module = module_of(&source.wgsl)?;
     if module.entry_points.is_empty() {
         return Err("it has no entry point".to_owned());
     }

@@ -3,14 +3,13 @@
 use naga::{
     Module,
     back::{self, PipelineConstants},
-    valid::{ValidationFlags, Validator},
 };
 
 use super::{
-    analysis::text_for_naga,
+    analysis::module_of,
     guard, limits,
     tools::Written,
-    translate::{Backend, Target, Unwritten, chain, write},
+    translate::{Backend, Target, Unwritten, chain, validator, write},
 };
 
 /// A shader in the language of a backend.
@@ -29,9 +28,7 @@ pub struct Translation {
 /// The parser's words for a shader that it refuses.
 pub fn translations(wgsl: &str) -> Result<Vec<Translation>, String> {
     guard::bounded_depth(wgsl)?;
-    let parsed = naga::front::wgsl::parse_str(wgsl)
-        .or_else(|_| naga::front::wgsl::parse_str(&text_for_naga(wgsl)));
-    let module = parsed.map_err(|error| error.message().to_owned())?;
+    let module = module_of(wgsl)?;
     let languages = [
         ("SPIR-V", Backend::Spirv),
         ("MSL", Backend::Msl),
@@ -43,8 +40,9 @@ pub fn translations(wgsl: &str) -> Result<Vec<Translation>, String> {
 }
 
 fn translated(backend: Backend, module: &Module) -> Result<String, String> {
-    let validator = || Validator::new(ValidationFlags::all(), backend.capabilities());
-    let info = validator().validate(module).map_err(|error| chain(error.as_inner()))?;
+    let info = validator(backend.capabilities())
+        .validate(module)
+        .map_err(|error| chain(error.as_inner()))?;
     // GLSL has one entry point a file.
     let entries = module.entry_points.iter().map(|one| Some((one.stage, one.name.clone())));
     let targets: Vec<Target> = match backend {

@@ -75,9 +75,12 @@ mod tests {
         assert_eq!(names, (0..).zip(expected).collect::<Vec<_>>());
     }
 
-    /// The numbers are those that naga, which wgpu translates with, reads.
+    /// The numbers are those that naga, which wgpu translates with, reads. Kernels that need tiles
+    /// or a feature to be linked are left to wgpu, which compares numbers with its layout whenever
+    /// buffers are bound.
     #[test]
     fn buffers_are_those_that_naga_reflects() {
+        let mut compared = 0;
         for name in kernel_names() {
             let Ok(linked) = link(name, &Specialization::new()) else { continue };
             let Ok(module) = naga::front::wgsl::parse_str(&linked.wgsl) else { continue };
@@ -90,6 +93,8 @@ mod tests {
             reflected.sort_by_key(|own| own.binding);
             assert_eq!(linked.bindings, reflected, "{name}");
             assert!(!reflected.is_empty(), "{name}");
+            compared += 1;
         }
+        assert!(compared >= 34, "{compared} of {}", kernel_names().len());
     }
 }
