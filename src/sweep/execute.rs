@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
+    epochs::{figures_of, finite},
     plan::{PlannedRun, SweepPlan},
     result::RunResult,
 };
@@ -63,7 +64,7 @@ pub async fn execute(
     let mut executed = Executed::default();
     for (position, &index) in part.iter().enumerate() {
         let (run, folder) = (&plan.runs[index], plan.folder(root, index));
-        if RunResult::read(&folder, &run.digest).is_some() {
+        if plan.result(root, index).is_some() {
             executed.skipped += 1;
             continue;
         }
@@ -129,21 +130,7 @@ fn metrics(
     .into_iter()
     .map(|(name, value)| (name.to_string(), value))
     .collect();
-    let Some(last) = epochs.last() else { return Ok(metrics) };
-    let best = epochs.iter().filter_map(|line| line.validation_accuracy).reduce(f64::max);
-    let figures = [
-        ("train_loss", Some(last.train_loss)),
-        ("train_ce", Some(last.train_ce)),
-        ("train_kl", Some(last.train_kl)),
-        ("train_distill", last.train_distill),
-        ("train_align", last.train_align),
-        ("train_accuracy", Some(last.train_accuracy)),
-        ("validation_accuracy", last.validation_accuracy),
-        ("validation_loss", last.validation_loss),
-        ("best_validation_accuracy", best),
-        ("images_per_second", Some(last.images_per_second)),
-    ];
-    let figures = figures.into_iter().filter_map(|(name, value)| Some((name.into(), value?)));
-    metrics.extend(figures.filter(|(_, value)| value.is_finite()));
+    let ce = epochs.last().map(|last| last.train_ce);
+    metrics.extend(finite(figures_of(epochs).chain([("train_ce", ce)])));
     Ok(metrics)
 }

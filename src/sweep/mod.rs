@@ -2,6 +2,7 @@
 //! those of a part, and puts them into tables and figures.
 
 mod axis;
+mod epochs;
 mod estimate;
 mod execute;
 mod figures;
@@ -12,7 +13,7 @@ mod plan;
 mod result;
 mod table;
 
-pub use axis::{Axis, text_of};
+pub use axis::Axis;
 pub use estimate::expected_seconds;
 pub use execute::{Watcher, execute};
 pub use figures::{Figure, write_figures};

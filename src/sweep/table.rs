@@ -9,10 +9,9 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    axis::text_of,
     groups::{Group, Point, groups},
     plan::SweepPlan,
-    result::{RunResult, RunState},
+    result::RunState,
 };
 use crate::{
     Error, Result,
@@ -59,7 +58,7 @@ impl SweepSummary {
         let runs: Vec<SummaryRun> = (0..plan.runs.len())
             .map(|index| {
                 let (run, folder) = (&plan.runs[index], plan.folder(root, index));
-                let result = RunResult::read(&folder, &run.digest);
+                let result = plan.result(root, index);
                 let failure = read_bounded(&folder.join(FAILURE_FILE), 1 << 16).ok();
                 let state = match (&result, &failure) {
                     (Some(_), _) => RunState::Done,
@@ -71,11 +70,7 @@ impl SweepSummary {
                 SummaryRun {
                     folder: run.folder.clone(),
                     state,
-                    settings: run
-                        .point
-                        .iter()
-                        .map(|(key, value)| (key.clone(), text_of(value)))
-                        .collect(),
+                    settings: run.settings_as_text(),
                     steps: run.steps,
                     images: result.as_ref().map_or(0, |result| result.images),
                     metrics: result.map_or_else(BTreeMap::new, |result| result.metrics),

@@ -25,7 +25,7 @@ use crate::{
     study::shard::Shard,
     sweep::{
         PlannedRun, RunResult, RunState, SweepFile, SweepPlan, SweepSummary, Watcher, execute,
-        expected_seconds, summary_table, text_of, write_figures, write_tables,
+        expected_seconds, summary_table, write_figures, write_tables,
     },
     train::{Observer, Outcome, Start},
 };
@@ -53,10 +53,7 @@ pub fn run(args: &SweepArgs, global: &GlobalArgs) -> Result<()> {
     }
     let shard = part(args.shard, ["sweep", "it all"], &output);
     let mine = plan.part(shard);
-    let is_open = |index: &usize| {
-        let run = &plan.runs[*index];
-        RunResult::read(&plan.folder(&args.out, *index), &run.digest).is_none()
-    };
+    let is_open = |index: &usize| plan.result(&args.out, *index).is_none();
     let open: Vec<usize> = mine.iter().copied().filter(is_open).collect();
     if args.plan {
         return show(args, global, &plan, (&mine, &open, shard));
@@ -173,7 +170,7 @@ fn show(
         let place = open.iter().position(|own| *own == index);
         PlanRow {
             folder: run.folder.clone(),
-            settings: run.point.iter().map(|(key, value)| (key.clone(), text_of(value))).collect(),
+            settings: run.settings_as_text(),
             steps: run.steps,
             finished: place.is_none(),
             seconds: place.map_or(0.0, |place| seconds[place]),
