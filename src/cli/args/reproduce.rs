@@ -100,7 +100,6 @@ impl ReproduceArgs {
             .clone()
             .unwrap_or_else(|| PathBuf::from("runs").join(format!("reproduce-{name}")))
     }
-
 }
 
 /// `saliq report`.

@@ -199,4 +199,3 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     text.push('\n');
     write_atomically(path, text.as_bytes())
 }
-
