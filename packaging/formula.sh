@@ -17,6 +17,12 @@ source_of() {
         "$home" "$version" "$file" "$sum"
 }
 
+# In variables of their own: a failure in the text below would not end the script.
+mac_arm=$(source_of aarch64-apple-darwin)
+mac_intel=$(source_of x86_64-apple-darwin)
+linux_arm=$(source_of aarch64-unknown-linux-gnu)
+linux_intel=$(source_of x86_64-unknown-linux-gnu)
+
 cat <<RUBY
 class Saliq < Formula
   desc "Saliency guided training and quantization of small CNNs on any GPU"
@@ -26,19 +32,19 @@ class Saliq < Formula
 
   on_macos do
     on_arm do
-$(source_of aarch64-apple-darwin)
+$mac_arm
     end
     on_intel do
-$(source_of x86_64-apple-darwin)
+$mac_intel
     end
   end
 
   on_linux do
     on_arm do
-$(source_of aarch64-unknown-linux-gnu)
+$linux_arm
     end
     on_intel do
-$(source_of x86_64-unknown-linux-gnu)
+$linux_intel
     end
   end
 

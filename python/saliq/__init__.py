@@ -118,20 +118,16 @@ def explain(
 ) -> dict[str, np.ndarray]:
     """Attribution maps of a model, [N, C, H, W] for each method, with logits and predictions.
 
-    `images` is [N, C, H, W]: uint8 pixels, or floats from 0 to 1, which are rounded to pixels.
-    Without images, `count=8` or `indices="0,5,7-20"` takes them from the model's data set.
+    `images` is [N, C, H, W]: uint8 pixels, or floats from 0 to 1. Their `labels` are -1 where they
+    are not given. Without images, `count=8` or `indices="0,5,7-20"` takes them from the data set.
     """
     with tempfile.TemporaryDirectory() as folder:
         if images is not None:
-            pixels = np.asarray(images)
-            if pixels.dtype != np.uint8:
-                pixels = np.clip(np.rint(pixels * 255.0), 0, 255).astype(np.uint8)
-            pixels = pixels.transpose(0, 2, 3, 1)  # as Keras has them
-            classes = np.zeros(len(pixels), np.int64) if labels is None else np.asarray(labels)
-            # A data set has training images, of two classes at least; none of them is shown.
-            part = {"x_train": pixels[[0, 0]], "y_train": np.arange(2)}
-            np.savez(f"{folder}/images.npz", x_test=pixels, y_test=classes, **part)
-            settings = {"dataset": f"{folder}/images.npz", "count": len(pixels), **settings}
+            settings["array"] = f"{folder}/images.npy"
+            np.save(settings["array"], images)
+        if labels is not None:
+            settings["labels"] = f"{folder}/labels.npy"
+            np.save(settings["labels"], labels)
         run("explain", model, **settings, method=method, out=f"{folder}/maps")
         return read_tensors(f"{folder}/maps/attributions.safetensors")
 

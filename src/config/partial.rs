@@ -115,11 +115,15 @@ settings! {
         /// Exchange rows and columns of every image (EMNIST's files are transposed) [default:
         /// false]
         transpose: bool as switch("true|false"),
-        /// Train on the first N images only
+        /// Train on the first N images only; where the images are in the order of their classes, on
+        /// N images of all classes alike, chosen by --seed
         train_limit: i64 = whole("N"),
         /// Test on the first N images only
         test_limit: i64 = whole("N"),
         /// Share of the training set, its end, that is held out for validation [default: 0]
+        ///
+        /// Where the images are in the order of their classes, it is that of every class alike,
+        /// chosen by --seed.
         validation_share: f64 = real("SHARE"),
         /// Stop after N epochs without a better accuracy (or, at the same, a lower loss) on the
         /// validation images, which --validation-share holds out [default: never]

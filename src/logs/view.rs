@@ -71,27 +71,20 @@ impl RunView {
         let mut bytes = Vec::new();
         file.take(MOST).read_to_end(&mut bytes).map_err(problem)?;
         let text = String::from_utf8_lossy(&bytes);
-        // The first line may be cut, and the last one may be on its way.
-        let values =
-            text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let (mut steps, mut epochs) = (Vec::new(), Vec::new());
-        for value in values {
-            match value["kind"].as_str() {
-                Some("step") => steps.extend(serde_json::from_value::<StepLine>(value).ok()),
-                Some("epoch") => epochs.extend(serde_json::from_value::<EpochLine>(value).ok()),
-                _ => {}
-            }
+        let (mut steps, mut epochs): (Vec<StepLine>, Vec<EpochLine>) = (Vec::new(), Vec::new());
+        for line in text.lines() {
+            // The first line may be cut, and the last one may be on its way.
+            let _ = RunFolder::read_line(line, &mut steps, &mut epochs);
         }
         let modified = metadata.modified().ok();
         let model = fs::metadata(folder.join(MODEL_FILE)).and_then(|model| model.modified()).ok();
         let since = modified.and_then(|at| SystemTime::now().duration_since(at).ok());
         let losses = match steps.len() {
-            0 => epochs.iter().map(|line: &EpochLine| line.train_loss).collect(),
+            0 => epochs.iter().map(|line| line.train_loss).collect(),
             _ => steps.iter().map(|line| line.loss).collect(),
         };
         let maps = NewestMaps::read(folder);
-        let last_step: Option<StepLine> = steps.pop();
-        let last_epoch: Option<EpochLine> = epochs.pop();
+        let (last_step, last_epoch) = (steps.pop(), epochs.pop());
         let taken = [last_step.as_ref().map(|line| line.step), last_epoch.as_ref().map(|l| l.step)];
         Ok(RunView {
             folder: folder.into(),

@@ -26,4 +26,6 @@ pub use html::{Block, Report, Section};
 pub use picture::{Ground, Picture, parse_picture, read_picture};
 pub use quantizers::{QuantizerTrace, quantizer_charts};
 pub use table::{ResultRow, Table, result_table, result_terms};
-pub(crate) use table::{bytes, counted, fixed, markdown_text, plus_minus, signed, thousands};
+pub(crate) use table::{
+    bytes, counted, csv_field, fixed, markdown_text, plus_minus, signed, thousands,
+};

@@ -96,6 +96,15 @@ impl Table {
         out
     }
 
+    /// Lines of comma-separated values, without final newline.
+    pub fn to_csv(&self) -> String {
+        let line = |cells: &Vec<String>| {
+            cells.iter().map(|cell| csv_field(cell)).collect::<Vec<_>>().join(",")
+        };
+        let lines = std::iter::once(&self.headers).chain(&self.rows).map(line);
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     /// An HTML `<table>`, escaped, inside a `<div class="table">` that may scroll sideways.
     pub fn to_html(&self) -> Markup {
         let class = |index: usize| self.is_numeric(index).then_some("number");
@@ -278,6 +287,15 @@ pub(crate) fn plus_minus(value: f64, digits: usize) -> String {
     format!("{sign}{text}")
 }
 
+/// A field of a CSV line (RFC 4180).
+pub(crate) fn csv_field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.into()
+    }
+}
+
 /// `1 model`, `3 models`.
 pub(crate) fn counted(count: usize, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
@@ -338,6 +356,12 @@ fn duration(seconds: f32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_of_csv_are_quoted_where_they_must_be() {
+        let table = Table::new(["run", "bits, seed"], [["a", "4,2"], ["say \"b\"", "–"]]);
+        assert_eq!(table.to_csv(), "run,\"bits, seed\"\na,\"4,2\"\n\"say \"\"b\"\"\",–");
+    }
 
     #[test]
     fn units() {

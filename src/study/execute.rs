@@ -15,6 +15,7 @@ use crate::{
     Error, Result,
     config::{PartialRunConfig, RunConfig, resolve},
     data::Dataset,
+    files::write_atomically,
     gpu::Gpu,
     model::MODEL_FILE,
     train::{DataLocation, Start, Trainer},
@@ -29,6 +30,28 @@ pub struct Executed {
     pub skipped: usize,
     /// Runs that failed.
     pub failed: usize,
+}
+
+impl Executed {
+    /// Counts a run by its outcome. The reason of a failure is written into its `folder`.
+    ///
+    /// # Errors
+    /// Outcomes that end all runs: [`Error::Interrupted`] and [`Error::DeviceLost`]; [`Error::Io`].
+    pub fn count<T>(&mut self, folder: &Path, outcome: Result<T>) -> Result<Result<T>> {
+        let reason = folder.join(FAILURE_FILE);
+        match &outcome {
+            Ok(_) => {
+                let _ = std::fs::remove_file(reason);
+                self.made += 1;
+            }
+            Err(Error::Interrupted { .. } | Error::DeviceLost(_)) => return outcome.map(Ok),
+            Err(error) => {
+                write_atomically(&reason, error.to_string().as_bytes())?;
+                self.failed += 1;
+            }
+        }
+        Ok(outcome)
+    }
 }
 
 /// Makes every model of `shard` that has no result in the study's folder `root`. A failed run does
@@ -57,24 +80,13 @@ pub async fn execute(
             return Err(Error::Interrupted { signal });
         }
         watcher.begin(run, position + 1, mine.len());
-        match make(gpu, root, plan, index, datasets, watcher).await {
-            Ok((result, timing)) => {
-                timing.write(&folder)?;
-                result.write(&folder)?;
-                let _ = std::fs::remove_file(folder.join(FAILURE_FILE));
-                watcher.end(run, Ok(&result));
-                executed.made += 1;
-            }
-            Err(error @ (Error::Interrupted { .. } | Error::DeviceLost(_))) => return Err(error),
-            Err(error) => {
-                crate::files::write_atomically(
-                    &folder.join(FAILURE_FILE),
-                    error.to_string().as_bytes(),
-                )?;
-                watcher.end(run, Err(&error));
-                executed.failed += 1;
-            }
+        let outcome = make(gpu, root, plan, index, datasets, watcher).await;
+        if let Ok((result, timing)) = &outcome {
+            timing.write(&folder)?;
+            result.write(&folder)?;
         }
+        let outcome = executed.count(&folder, outcome)?;
+        watcher.end(run, outcome.as_ref().map(|(result, _)| result));
     }
     Ok(executed)
 }

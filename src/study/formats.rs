@@ -6,7 +6,7 @@ use super::{figures::Figure, summary::Summary};
 use crate::{
     judgement::Interval,
     plain, plain_lines,
-    report::{Block, Section, markdown_text},
+    report::{Block, Section, csv_field, markdown_text},
 };
 
 /// The report as Markdown, with links to the figures' files.
@@ -153,8 +153,7 @@ fn curve<'a>(
         .map(|(&(share, mean), &(_, low, high))| (share, Interval { mean, low, high }))
 }
 
-/// Quotes a field so that any text stays on its line.
+/// Any text as a field that stays on its line.
 fn field(text: &str) -> String {
-    let text = plain(text);
-    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    csv_field(&plain(text))
 }

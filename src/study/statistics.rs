@@ -25,7 +25,7 @@ pub fn within(interval: Interval, quantity: Quantity) -> Interval {
 
 /// An interval of width 0 would claim that the mean is known exactly, which a sample cannot show.
 /// Only the mean is kept.
-fn informative(interval: Interval) -> Interval {
+pub fn informative(interval: Interval) -> Interval {
     if interval.low == interval.high { Interval::unknown(interval.mean) } else { interval }
 }
 

@@ -43,7 +43,7 @@ impl Axis {
 }
 
 /// A value as text, as it is compared and shown: lists as on the command line, `4,2`.
-pub fn text_of(value: &Value) -> String {
+pub(super) fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(values) => values.iter().map(text_of).collect::<Vec<_>>().join(","),

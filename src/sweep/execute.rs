@@ -3,17 +3,18 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
+    epochs::{figures_of, finite},
     plan::{PlannedRun, SweepPlan},
-    result::{FAILURE_FILE, RunResult},
+    result::RunResult,
 };
 use crate::{
     Error, Result,
     config::{PartialRunConfig, RunConfig},
     data::Dataset,
-    files::write_atomically,
     gpu::Gpu,
     metrics::Cost,
     model::ModelFile,
+    study::execute::Executed,
     train::{EpochLine, Observer, Outcome, RunFolder, Start, Trainer},
 };
 
@@ -49,17 +50,6 @@ pub trait Watcher {
     fn interrupted(&self) -> Option<i32>;
 }
 
-/// The number of runs by outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Executed {
-    /// Runs made by this call.
-    pub made: usize,
-    /// Runs that had a result already.
-    pub skipped: usize,
-    /// Runs that failed.
-    pub failed: usize,
-}
-
 /// Makes the runs `part` of `plan` in the folder `root`. A failed run does not end the sweep.
 ///
 /// # Errors
@@ -74,7 +64,7 @@ pub async fn execute(
     let mut executed = Executed::default();
     for (position, &index) in part.iter().enumerate() {
         let (run, folder) = (&plan.runs[index], plan.folder(root, index));
-        if RunResult::read(&folder, &run.digest).is_some() {
+        if plan.result(root, index).is_some() {
             executed.skipped += 1;
             continue;
         }
@@ -82,20 +72,11 @@ pub async fn execute(
             return Err(Error::Interrupted { signal });
         }
         watcher.begin(run, position + 1, part.len());
-        match make(gpu, &folder, run, &plan.datasets[run.dataset], watcher).await {
-            Ok(result) => {
-                result.write(&folder)?;
-                let _ = std::fs::remove_file(folder.join(FAILURE_FILE));
-                watcher.end(run, Ok(&result));
-                executed.made += 1;
-            }
-            Err(error @ (Error::Interrupted { .. } | Error::DeviceLost(_))) => return Err(error),
-            Err(error) => {
-                write_atomically(&folder.join(FAILURE_FILE), error.to_string().as_bytes())?;
-                watcher.end(run, Err(&error));
-                executed.failed += 1;
-            }
+        let outcome = make(gpu, &folder, run, &plan.datasets[run.dataset], watcher).await;
+        if let Ok(result) = &outcome {
+            result.write(&folder)?;
         }
+        watcher.end(run, executed.count(&folder, outcome)?.as_ref());
     }
     Ok(executed)
 }
@@ -149,21 +130,7 @@ fn metrics(
     .into_iter()
     .map(|(name, value)| (name.to_string(), value))
     .collect();
-    let Some(last) = epochs.last() else { return Ok(metrics) };
-    let best = epochs.iter().filter_map(|line| line.validation_accuracy).reduce(f64::max);
-    let figures = [
-        ("train_loss", Some(last.train_loss)),
-        ("train_ce", Some(last.train_ce)),
-        ("train_kl", Some(last.train_kl)),
-        ("train_distill", last.train_distill),
-        ("train_align", last.train_align),
-        ("train_accuracy", Some(last.train_accuracy)),
-        ("validation_accuracy", last.validation_accuracy),
-        ("validation_loss", last.validation_loss),
-        ("best_validation_accuracy", best),
-        ("images_per_second", Some(last.images_per_second)),
-    ];
-    let figures = figures.into_iter().filter_map(|(name, value)| Some((name.into(), value?)));
-    metrics.extend(figures.filter(|(_, value)| value.is_finite()));
+    let ce = epochs.last().map(|last| last.train_ce);
+    metrics.extend(finite(figures_of(epochs).chain([("train_ce", ce)])));
     Ok(metrics)
 }

@@ -81,10 +81,10 @@ impl SweepFile {
             tables(table.remove("exclude"), "exclude")?,
             tables(table.remove("include"), "include")?,
         );
-        let order = order_of_keys(text);
+        let lines = lines_of_keys(text);
         let mut axes = Vec::new();
         for (key, value) in sweep {
-            let line = order.get(&key).map_or(String::new(), |line| format!(":{line}"));
+            let line = lines.get(&key).map_or(String::new(), |line| format!(":{line}"));
             let said = |reason: String| {
                 Error::Usage(plain(&format!("{origin}{line}: [sweep] {key}: {reason}")))
             };
@@ -93,23 +93,18 @@ impl SweepFile {
             }
             let axis = Axis::new(&key, value).map_err(said)?;
             for value in &axis.values {
-                settings_of(&[(key.clone(), value.clone())], &format!("{origin}{line}: [sweep]"))?;
+                let one = Table::from_iter([(key.clone(), value.clone())]);
+                settings_of(one, &format!("{origin}{line}: [sweep]"))?;
             }
             axes.push(axis);
         }
-        axes.sort_by_key(|axis| order.get(&axis.key).copied().unwrap_or(usize::MAX));
-        for (name, entries) in [("exclude", &exclude), ("include", &include)] {
-            for entry in entries.iter() {
-                let swept = |key: &&String| axes.iter().all(|axis| axis.key != **key);
-                if let Some(key) = entry.keys().find(swept).filter(|_| name == "exclude") {
-                    return Err(usage(format!("[[exclude]] {key}: is no key of [sweep]")));
-                }
-                let values: Combination =
-                    entry.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-                if name == "include" {
-                    settings_of(&values, &format!("{origin}: [[include]]"))?;
-                }
-            }
+        axes.sort_by_key(|axis| lines.get(&axis.key).copied().unwrap_or(usize::MAX));
+        let is_unknown = |key: &&String| axes.iter().all(|axis| axis.key != **key);
+        if let Some(key) = exclude.iter().flat_map(Table::keys).find(is_unknown) {
+            return Err(usage(format!("[[exclude]] {key}: is no key of [sweep]")));
+        }
+        for entry in &include {
+            settings_of(entry.clone(), &format!("{origin}: [[include]]"))?;
         }
         let file = SweepFile { origin: origin.into(), fixed, axes, exclude, include };
         let count = file
@@ -138,10 +133,7 @@ impl SweepFile {
             crossed = crossed.iter().flat_map(with).collect();
         }
         crossed.retain(|combination| !self.exclude.iter().any(|entry| matches(entry, combination)));
-        let included = self.include.iter().map(|entry| {
-            entry.iter().map(|(key, value)| (key.clone(), value.clone())).collect::<Combination>()
-        });
-        crossed.extend(included);
+        crossed.extend(self.include.iter().map(|entry| entry.clone().into_iter().collect()));
         crossed
     }
 
@@ -150,7 +142,8 @@ impl SweepFile {
     /// # Errors
     /// As [`Self::read`].
     pub(super) fn settings(&self, combination: &Combination) -> Result<PartialRunConfig> {
-        let own = settings_of(combination, &format!("{}: [sweep]", self.origin))?;
+        let table = combination.iter().cloned().collect();
+        let own = settings_of(table, &format!("{}: [sweep]", self.origin))?;
         let mut merged = own.clone().over(self.fixed.clone());
         merged.out = None;
         own.check_against(&merged)?;
@@ -160,8 +153,7 @@ impl SweepFile {
 }
 
 /// Settings as if they stood in a file.
-fn settings_of(values: &[(String, Value)], origin: &str) -> Result<PartialRunConfig> {
-    let table: Table = values.iter().cloned().collect();
+fn settings_of(table: Table, origin: &str) -> Result<PartialRunConfig> {
     if table.contains_key("out") {
         return Err(Error::Usage(format!(
             "{origin} out: the runs of a sweep are in the folder of the sweep"
@@ -187,18 +179,14 @@ fn matches(entry: &Table, combination: &Combination) -> bool {
         })
 }
 
-/// The line of every key of `[sweep]`, in the order of the file.
-fn order_of_keys(text: &str) -> BTreeMap<String, usize> {
+/// The line of every key of `[sweep]`.
+fn lines_of_keys(text: &str) -> BTreeMap<String, usize> {
     let Ok(table) = toml::de::DeTable::parse(text) else { return BTreeMap::new() };
     let sweep = table.get_ref().get("sweep").and_then(|sweep| sweep.get_ref().as_table());
     let line_of =
         |offset: usize| 1 + text.as_bytes()[..offset].iter().filter(|&&b| b == b'\n').count();
     let keys = sweep.into_iter().flat_map(|sweep| sweep.keys());
-    let mut places: Vec<(usize, String)> =
-        keys.map(|key| (key.span().start.min(text.len()), key.get_ref().to_string())).collect();
-    places.sort_unstable();
-    let all_lines = places.iter().map(|(start, _)| line_of(*start)).collect::<Vec<_>>();
-    places.into_iter().map(|(_, key)| key).zip(all_lines).collect()
+    keys.map(|key| (key.get_ref().to_string(), line_of(key.span().start.min(text.len())))).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,11 @@ use std::{
 use serde::Serialize;
 use toml::Value;
 
-use super::{axis::text_of, groups::Point};
+use super::{
+    axis::text_of,
+    epochs::{figures_of, finite},
+    groups::Point,
+};
 use crate::{
     Error, Result,
     files::read_bounded,
@@ -132,25 +136,13 @@ fn flatten(prefix: &str, value: &Value, found: &mut BTreeMap<String, String>) {
 
 fn figures(epochs: &[EpochLine]) -> BTreeMap<String, f64> {
     let Some(last) = epochs.last() else { return BTreeMap::new() };
-    let best = |of: fn(&EpochLine) -> Option<f64>| epochs.iter().filter_map(of).reduce(f64::max);
-    [
+    let tested = [
         ("test_accuracy", Some(last.test_accuracy)),
         ("test_loss", Some(last.test_loss)),
-        ("best_test_accuracy", best(|line| Some(line.test_accuracy))),
-        ("train_loss", Some(last.train_loss)),
-        ("train_accuracy", Some(last.train_accuracy)),
-        ("train_kl", Some(last.train_kl)),
-        ("train_align", last.train_align),
-        ("train_distill", last.train_distill),
-        ("validation_accuracy", last.validation_accuracy),
-        ("validation_loss", last.validation_loss),
-        ("best_validation_accuracy", best(|line| line.validation_accuracy)),
+        ("best_test_accuracy", epochs.iter().map(|line| line.test_accuracy).reduce(f64::max)),
         ("seconds", Some(epochs.iter().map(|line| line.seconds).sum())),
-        ("images_per_second", Some(last.images_per_second)),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name.to_string(), value.filter(|v| v.is_finite())?)))
-    .collect()
+    ];
+    finite(figures_of(epochs).chain(tested)).collect()
 }
 
 /// The keys in which runs differ. Those of networks are left out: layers have too many.

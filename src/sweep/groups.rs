@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     judgement::Interval,
     report::Quantity,
-    study::statistics::{accuracy, over_seeds, within},
+    study::statistics::{accuracy, informative, over_seeds, within},
 };
 
 /// The key over which means are taken.
@@ -73,13 +73,10 @@ pub(super) fn mean(name: &str, points: &[&Point]) -> Option<Interval> {
     let images = with.first()?.1;
     // The interval of a single share is that of its test images.
     let is_tested = name == "test_accuracy" && images > 0;
-    let interval = match is_tested {
+    Some(informative(match is_tested {
         true => accuracy(&values, images),
         false => within(over_seeds(&values), quantity_of(name)),
-    };
-    // Equal values do not show that the mean is known exactly.
-    let is_empty = interval.low == interval.high;
-    Some(if is_empty { Interval::unknown(interval.mean) } else { interval })
+    }))
 }
 
 /// The groups of `points`, in their order. Points without figures are in none.

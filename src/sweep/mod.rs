@@ -2,6 +2,7 @@
 //! those of a part, and puts them into tables and figures.
 
 mod axis;
+mod epochs;
 mod estimate;
 mod execute;
 mod figures;
@@ -12,13 +13,13 @@ mod plan;
 mod result;
 mod table;
 
-pub use axis::{Axis, text_of};
+pub use axis::Axis;
 pub use estimate::expected_seconds;
-pub use execute::{Executed, Watcher, execute};
+pub use execute::{Watcher, execute};
 pub use figures::{Figure, write_figures};
 pub use file::SweepFile;
 pub use folders::{FoundRun, differing_keys, find_runs};
 pub use groups::{Better, Group, Point, groups};
 pub use plan::{PlannedRun, SweepPlan};
-pub use result::{FAILURE_FILE, RESULT_FILE, RunResult, RunState};
+pub use result::{RunResult, RunState};
 pub use table::{SummaryRun, SweepSummary, summary_table, write_tables};

@@ -1,12 +1,16 @@
 //! The runs of a sweep, their folders and their work.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use toml::Value;
 
 use super::{
     axis::text_of,
     file::{Combination, SweepFile},
+    result::RunResult,
 };
 use crate::{
     Error, Result,
@@ -43,6 +47,13 @@ pub struct PlannedRun {
     pub dataset: usize,
 }
 
+impl PlannedRun {
+    /// Its values of the keys that are varied, as text.
+    pub fn settings_as_text(&self) -> BTreeMap<String, String> {
+        self.point.iter().map(|(key, value)| (key.clone(), text_of(value))).collect()
+    }
+}
+
 /// A sweep as a list of runs.
 #[derive(Debug)]
 pub struct SweepPlan {
@@ -67,9 +78,9 @@ impl SweepPlan {
         file: &SweepFile,
         load: &mut dyn FnMut(&PartialRunConfig) -> Result<Dataset>,
     ) -> Result<SweepPlan> {
-        let mut keys: Vec<String> = file.axes.iter().map(|axis| axis.key.clone()).collect();
+        let keys = file.axes.iter().map(|axis| axis.key.clone()).collect();
         let mut sources: Vec<Source> = Vec::new();
-        let mut plan = SweepPlan { keys: Vec::new(), runs: Vec::new(), datasets: Vec::new() };
+        let mut plan = SweepPlan { keys, runs: Vec::new(), datasets: Vec::new() };
         for combination in file.combinations() {
             let settings = file.settings(&combination)?;
             let source = (
@@ -86,8 +97,8 @@ impl SweepPlan {
                 }
             };
             for (key, _) in &combination {
-                if !keys.contains(key) {
-                    keys.push(key.clone());
+                if !plan.keys.contains(key) {
+                    plan.keys.push(key.clone());
                 }
             }
             let run = planned(combination, settings, &plan.datasets[dataset], dataset)?;
@@ -102,7 +113,6 @@ impl SweepPlan {
         if plan.runs.is_empty() {
             return Err(Error::Usage(format!("{}: [[exclude]] leaves no run", file.origin)));
         }
-        plan.keys = keys;
         Ok(plan)
     }
 
@@ -123,6 +133,11 @@ impl SweepPlan {
     /// The folder of run `index` in that of the sweep.
     pub fn folder(&self, root: &Path, index: usize) -> PathBuf {
         root.join(&self.runs[index].folder)
+    }
+
+    /// The result of run `index` in the folder of the sweep, if it is finished.
+    pub fn result(&self, root: &Path, index: usize) -> Option<RunResult> {
+        RunResult::read(&self.folder(root, index), &self.runs[index].digest)
     }
 }
 

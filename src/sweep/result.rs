@@ -7,12 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error, Result,
     files::{read_bounded, write_atomically},
+    study::result::RESULT_FILE,
 };
 
-/// Name of the file with the result.
-pub const RESULT_FILE: &str = "result.json";
-/// Name of the file with the reason why there is none.
-pub const FAILURE_FILE: &str = "failure.txt";
 /// Largest file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 

@@ -1,20 +1,23 @@
 //! The runs of a sweep with their figures: `sweep.json`, `sweep.csv`, `sweep.md` and a table for
 //! people.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde::Serialize;
 
 use super::{
-    axis::text_of,
     groups::{Group, Point, groups},
     plan::SweepPlan,
-    result::{FAILURE_FILE, RunResult, RunState},
+    result::RunState,
 };
 use crate::{
     Error, Result,
     files::{read_bounded, write_atomically},
     report::{Table, bytes, fixed},
+    study::result::FAILURE_FILE,
     train::RunFolder,
 };
 
@@ -55,7 +58,7 @@ impl SweepSummary {
         let runs: Vec<SummaryRun> = (0..plan.runs.len())
             .map(|index| {
                 let (run, folder) = (&plan.runs[index], plan.folder(root, index));
-                let result = RunResult::read(&folder, &run.digest);
+                let result = plan.result(root, index);
                 let failure = read_bounded(&folder.join(FAILURE_FILE), 1 << 16).ok();
                 let state = match (&result, &failure) {
                     (Some(_), _) => RunState::Done,
@@ -67,11 +70,7 @@ impl SweepSummary {
                 SummaryRun {
                     folder: run.folder.clone(),
                     state,
-                    settings: run
-                        .point
-                        .iter()
-                        .map(|(key, value)| (key.clone(), text_of(value)))
-                        .collect(),
+                    settings: run.settings_as_text(),
                     steps: run.steps,
                     images: result.as_ref().map_or(0, |result| result.images),
                     metrics: result.map_or_else(BTreeMap::new, |result| result.metrics),
@@ -141,30 +140,22 @@ pub fn write_tables(summary: &SweepSummary, root: &Path) -> Result<()> {
     let json =
         serde_json::to_string_pretty(summary).map_err(|error| Error::Model(error.to_string()))?;
     write_atomically(&root.join("sweep.json"), json.as_bytes())?;
-    write_atomically(&root.join("sweep.csv"), to_csv(summary).as_bytes())?;
+    write_atomically(&root.join("sweep.csv"), (full_table(summary).to_csv() + "\n").as_bytes())?;
     let table = summary_table(&summary.keys, &summary.runs).to_markdown();
     write_atomically(&root.join("sweep.md"), table.as_bytes())
 }
 
 /// A row a run: folder, state, keys, every figure that any run has.
-fn to_csv(summary: &SweepSummary) -> String {
-    let names: std::collections::BTreeSet<&String> =
-        summary.runs.iter().flat_map(|run| run.metrics.keys()).collect();
-    let quoted = |text: &str| match text.contains([',', '"', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_string(),
-    };
-    let head = ["folder", "state"].map(String::from).into_iter();
-    let head = head.chain(summary.keys.iter().cloned()).chain(names.iter().map(|n| (*n).clone()));
-    let mut text = head.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(",") + "\n";
-    for run in &summary.runs {
-        let settings = |key: &String| run.settings.get(key).cloned().unwrap_or_default();
-        let figures =
+fn full_table(summary: &SweepSummary) -> Table {
+    let names: BTreeSet<&String> = summary.runs.iter().flat_map(|run| run.metrics.keys()).collect();
+    let headers = ["folder", "state"].map(String::from).into_iter();
+    let headers = headers.chain(summary.keys.iter().cloned()).chain(names.iter().copied().cloned());
+    let rows = summary.runs.iter().map(|run| {
+        let setting = |key: &String| run.settings.get(key).cloned().unwrap_or_default();
+        let figure =
             |name: &&String| run.metrics.get(*name).map_or_else(String::new, ToString::to_string);
         let cells = [run.folder.clone(), run.state.name().to_string()].into_iter();
-        let cells = cells.chain(summary.keys.iter().map(settings)).chain(names.iter().map(figures));
-        text += &cells.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(",");
-        text.push('\n');
-    }
-    text
+        cells.chain(summary.keys.iter().map(setting)).chain(names.iter().map(figure))
+    });
+    Table::new(headers, rows)
 }

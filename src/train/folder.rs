@@ -135,13 +135,24 @@ impl RunFolder {
             let bad = |error: serde_json::Error| {
                 Error::format(&path, format!("line {}: {error}", number + 1))
             };
-            let value: serde_json::Value = serde_json::from_str(line).map_err(bad)?;
-            match value["kind"].as_str() {
-                Some("step") => steps.push(serde_json::from_value(value).map_err(bad)?),
-                Some("epoch") => epochs.push(serde_json::from_value(value).map_err(bad)?),
-                _ => {}
-            }
+            RunFolder::read_line(line, &mut steps, &mut epochs).map_err(bad)?;
         }
         Ok((steps, epochs))
+    }
+
+    /// Adds what a line of `metrics.jsonl` holds to the steps or the epochs. Lines of other kinds
+    /// are passed over.
+    pub(crate) fn read_line(
+        line: &str,
+        steps: &mut Vec<StepLine>,
+        epochs: &mut Vec<EpochLine>,
+    ) -> serde_json::Result<()> {
+        let value: serde_json::Value = serde_json::from_str(line)?;
+        match value["kind"].as_str() {
+            Some("step") => steps.push(serde_json::from_value(value)?),
+            Some("epoch") => epochs.push(serde_json::from_value(value)?),
+            _ => {}
+        }
+        Ok(())
     }
 }

@@ -7,10 +7,7 @@ use clap::Args;
 use crate::{
     Error, Result,
     config::PartialRunConfig,
-    study::{
-        preset::Preset,
-        shard::{Scheduled, Shard},
-    },
+    study::{preset::Preset, shard::Shard},
 };
 
 /// `saliq reproduce`.
@@ -102,33 +99,6 @@ impl ReproduceArgs {
             .out
             .clone()
             .unwrap_or_else(|| PathBuf::from("runs").join(format!("reproduce-{name}")))
-    }
-
-    /// The part of the study to make, and a line that says which variables of a scheduler selected
-    /// it.
-    pub fn part(&self) -> (Shard, Option<String>) {
-        if let Some(shard) = self.shard {
-            return (shard, None);
-        }
-        match Scheduled::new(|name| std::env::var(name).ok()) {
-            Some(Scheduled { shard: Some(shard), variables, .. }) => (
-                shard,
-                Some(format!(
-                    "part {shard} of the study, from {variables}; --shard none makes all of it"
-                )),
-            ),
-            Some(Scheduled { variables, lacks, .. }) => {
-                let lacks = lacks.unwrap_or("the rest");
-                (
-                    Shard::WHOLE,
-                    Some(format!(
-                        "the whole study: {variables} is set, but not {lacks}; --shard I/N makes \
-                         a part"
-                    )),
-                )
-            }
-            None => (Shard::WHOLE, None),
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use serde::Serialize;
 
+pub(super) use crate::report::csv_field;
 use crate::{
     Error, Result,
     cli::{
@@ -197,13 +198,4 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
         serde_json::to_string_pretty(value).map_err(|error| Error::Model(error.to_string()))?;
     text.push('\n');
     write_atomically(path, text.as_bytes())
-}
-
-/// A field of a CSV line (RFC 4180).
-pub(super) fn csv_field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.into()
-    }
 }

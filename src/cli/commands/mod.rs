@@ -15,6 +15,7 @@ pub mod import;
 mod judge;
 mod localize;
 pub mod networks;
+mod parts;
 pub mod quantize;
 pub mod reproduce;
 pub mod runs;

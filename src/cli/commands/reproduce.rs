@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::train::TrainingWatcher;
+use super::{
+    parts::{note_executed, part},
+    train::TrainingWatcher,
+};
 use crate::{
     Error, Result,
     cli::{
@@ -61,10 +64,7 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
     let options = PlanOptions { seeds: args.seeds, overrides: settings };
     let plan = Plan::new(args.preset, &options, &method_names(), &datasets)?;
     plan.scale_warning(&datasets).iter().for_each(|said| output.warn(&phrased(said)));
-    let (shard, said) = args.part();
-    if let Some(said) = said {
-        output.note(&said);
-    }
+    let shard = part(args.shard, ["study", "all of it"], &output);
     if shard.runs(&plan).is_empty() {
         let groups = plan.chains().len();
         let empty = Estimate { shard: shard.to_string(), ..Estimate::default() };
@@ -103,10 +103,7 @@ pub fn run(args: &ReproduceArgs, global: &GlobalArgs) -> Result<()> {
         estimate: &estimate,
     };
     let executed = pollster::block_on(execute(&gpu, &root, &plan, shard, &datasets, &mut watcher))?;
-    output.note(&format!(
-        "{} made, {} there already, {} failed",
-        executed.made, executed.skipped, executed.failed
-    ));
+    note_executed(executed, &output);
     let written = report::write(&root).and_then(|summary| finish(&summary, &root, &output));
     if executed.failed > 0 {
         let place = root.join("runs").display().to_string();

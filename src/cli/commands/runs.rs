@@ -64,7 +64,7 @@ pub fn run(args: &RunsArgs, global: &GlobalArgs) -> Result<()> {
             (TableFormat::Text, Some(_)) => best(args, &listing) + &drawn,
             (TableFormat::Text, None) => table(&listing, true).to_text(None) + &drawn,
             (TableFormat::Markdown, _) => table(&listing, true).to_markdown(),
-            (TableFormat::Csv, _) => csv(&table(&listing, false)),
+            (TableFormat::Csv, _) => table(&listing, false).to_csv(),
         }
     })
 }
@@ -169,14 +169,4 @@ fn best(args: &RunsArgs, listing: &Listing) -> String {
         listing.keys.iter().filter_map(|key| Some(format!("{key} {}", run.settings.get(key)?)));
     let settings: Vec<String> = settings.collect();
     format!("{}: {name} {value}; {}", args.folder.join(&run.folder).display(), settings.join(", "))
-}
-
-fn csv(table: &Table) -> String {
-    let quoted = |text: &String| match text.contains([',', '"', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.clone(),
-    };
-    let line = |cells: &Vec<String>| cells.iter().map(quoted).collect::<Vec<_>>().join(",");
-    let lines = std::iter::once(&table.headers).chain(&table.rows).map(line);
-    lines.collect::<Vec<_>>().join("\n")
 }

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{sbatch::sbatch, train::TrainingWatcher};
+use super::{
+    parts::{note_executed, part},
+    sbatch::sbatch,
+    train::TrainingWatcher,
+};
 use crate::{
     Error, Result,
     cli::{
@@ -18,10 +22,10 @@ use crate::{
     gpu::Gpu,
     model::ModelFile,
     report::Table,
-    study::shard::{Scheduled, Shard},
+    study::shard::Shard,
     sweep::{
         PlannedRun, RunResult, RunState, SweepFile, SweepPlan, SweepSummary, Watcher, execute,
-        expected_seconds, summary_table, text_of, write_figures, write_tables,
+        expected_seconds, summary_table, write_figures, write_tables,
     },
     train::{Observer, Outcome, Start},
 };
@@ -47,13 +51,9 @@ pub fn run(args: &SweepArgs, global: &GlobalArgs) -> Result<()> {
     if let Some(tasks) = args.sbatch {
         return output.raw(script(args, tasks.min(plan.runs.len() as u32)).trim_end());
     }
-    let (shard, said) = part(args.shard);
-    said.iter().for_each(|said| output.note(said));
+    let shard = part(args.shard, ["sweep", "it all"], &output);
     let mine = plan.part(shard);
-    let is_open = |index: &usize| {
-        let run = &plan.runs[*index];
-        RunResult::read(&plan.folder(&args.out, *index), &run.digest).is_none()
-    };
+    let is_open = |index: &usize| plan.result(&args.out, *index).is_none();
     let open: Vec<usize> = mine.iter().copied().filter(is_open).collect();
     if args.plan {
         return show(args, global, &plan, (&mine, &open, shard));
@@ -73,17 +73,13 @@ pub fn run(args: &SweepArgs, global: &GlobalArgs) -> Result<()> {
             output: &output,
             gpu: &gpu,
             training: None,
-            position: String::new(),
             after: &|| update(args, &plan).map(|_| ()),
         };
         let executed = pollster::block_on(execute(&gpu, &args.out, &plan, &mine, &mut watcher));
         // What is done counts, also after an interrupt.
         let executed = executed.inspect_err(|_| drop(update(args, &plan)))?;
         failed = executed.failed;
-        output.note(&format!(
-            "{} made, {} there already, {} failed",
-            executed.made, executed.skipped, executed.failed
-        ));
+        note_executed(executed, &output);
     }
     let summary = update(args, &plan)?;
     let written = output.result(&summary, || text(&summary, args));
@@ -127,27 +123,6 @@ fn text(summary: &SweepSummary, args: &SweepArgs) -> String {
     let out = args.out.display();
     lines.push(format!("{done} of {all} runs done; {out}/sweep.csv, {out}/sweep.json"));
     lines.join("\n")
-}
-
-/// The part to make, and a line that says which variables of a scheduler selected it.
-fn part(given: Option<Shard>) -> (Shard, Option<String>) {
-    if let Some(shard) = given {
-        return (shard, None);
-    }
-    match Scheduled::new(|name| std::env::var(name).ok()) {
-        Some(Scheduled { shard: Some(shard), variables, .. }) => (
-            shard,
-            Some(format!("part {shard} of the sweep, from {variables}; --shard none makes it all")),
-        ),
-        Some(Scheduled { variables, lacks, .. }) => {
-            let lacks = lacks.unwrap_or("the rest");
-            let said = format!(
-                "the whole sweep: {variables} is set, but not {lacks}; --shard I/N makes a part"
-            );
-            (Shard::WHOLE, Some(said))
-        }
-        None => (Shard::WHOLE, None),
-    }
 }
 
 fn script(args: &SweepArgs, tasks: u32) -> String {
@@ -195,7 +170,7 @@ fn show(
         let place = open.iter().position(|own| *own == index);
         PlanRow {
             folder: run.folder.clone(),
-            settings: run.point.iter().map(|(key, value)| (key.clone(), text_of(value))).collect(),
+            settings: run.settings_as_text(),
             steps: run.steps,
             finished: place.is_none(),
             seconds: place.map_or(0.0, |place| seconds[place]),
@@ -233,15 +208,13 @@ struct Progressing<'a> {
     output: &'a Output,
     gpu: &'a Gpu,
     training: Option<TrainingWatcher>,
-    position: String,
     /// Called after every run.
     after: &'a dyn Fn() -> Result<()>,
 }
 
 impl Watcher for Progressing<'_> {
     fn begin(&mut self, run: &PlannedRun, position: usize, count: usize) {
-        self.position = format!("[{position}/{count}] {}", run.folder);
-        self.output.note(&self.position);
+        self.output.note(&format!("[{position}/{count}] {}", run.folder));
     }
 
     fn prepare(

@@ -277,9 +277,7 @@ impl TrainingWatcher {
     pub(super) fn finish(&self) {
         self.bar.finish();
     }
-}
 
-impl TrainingWatcher {
     /// Prints a line with `--json=lines`.
     fn line(&mut self, line: &TrainLine<'_>) {
         if self.logs.is_some() {
