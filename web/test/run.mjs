@@ -5,33 +5,23 @@
 //   BROWSERS         chromium,firefox: those to use [both, as far as they are installed]
 //   CHROMIUM, FIREFOX  the browsers' programs
 //   SHOTS            a folder for screenshots [web/test/shots]
-//   ONLY             one page that starts, trains 2 steps and explains: the quick form
+//
+// `page.mjs` is the short form of `make test`.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import {
-  createReadStream,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { createServer } from "node:http";
 import { tmpdir } from "node:os";
-import { dirname, extname, join, normalize, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { deflateSync } from "node:zlib";
 import puppeteer from "puppeteer-core";
+import { BROWSERS, dist, serve } from "./browsers.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const dist = resolve(here, "../dist");
 const shots = process.env.SHOTS ?? join(here, "shots");
 const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
-const isQuick = Boolean(process.env.ONLY);
 const saliq = [process.env.SALIQ, "../target/release/saliq", "../target/debug/saliq"]
   .filter(Boolean)
   .map((path) => (path === process.env.SALIQ ? path : resolve(here, "..", path)))
@@ -53,86 +43,7 @@ const SETTINGS = {
 
 // Batches and rates for which the page and the program make the same sums in the same order: their
 // tiles are not the same, and a quantized run parts from another one by a single rounding.
-const ON_SWIFTSHADER = { ...SETTINGS, batchSize: 8, lr: 0.01 };
-const ON_LAVAPIPE = { ...SETTINGS, batchSize: 16, lr: 0.003 };
-
-const first = (...paths) => paths.find((path) => path && existsSync(path));
-const LAVAPIPE = first(
-  process.env.VK_ICD_FILENAMES,
-  "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
-  "/usr/share/vulkan/icd.d/lvp_icd.json",
-  "/usr/share/vulkan/icd.d/lvp_icd.aarch64.json",
-);
-
-const BROWSERS = {
-  chromium: {
-    program: first(
-      process.env.CHROMIUM,
-      "/usr/bin/chromium",
-      "/usr/bin/chromium-browser",
-      "/usr/bin/google-chrome",
-    ),
-    driver: first(
-      process.env.CHROMIUM_DRIVER,
-      "/usr/lib/chromium/vk_swiftshader_icd.json",
-      "/usr/lib/chromium-browser/vk_swiftshader_icd.json",
-      "/opt/google/chrome/vk_swiftshader_icd.json",
-    ),
-    settings: ON_SWIFTSHADER,
-    options: {
-      args: [
-        "--no-sandbox",
-        "--enable-unsafe-webgpu",
-        "--use-webgpu-adapter=swiftshader",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    },
-  },
-  firefox: {
-    program: first(process.env.FIREFOX, "/usr/bin/firefox-esr", "/usr/bin/firefox"),
-    driver: LAVAPIPE,
-    settings: ON_LAVAPIPE,
-    options: {
-      browser: "firefox",
-      extraPrefsFirefox: {
-        "dom.webgpu.enabled": true,
-        "dom.webgpu.workers.enabled": true,
-        "gfx.webgpu.ignore-blocklist": true,
-        "gfx.webgpu.force-enabled": true,
-        "gfx.webrender.software": true,
-      },
-      env: { ...process.env, ...(LAVAPIPE ? { VK_ICD_FILENAMES: LAVAPIPE } : {}) },
-    },
-  },
-};
-
-const TYPES = {
-  ".html": "text/html",
-  ".js": "text/javascript",
-  ".css": "text/css",
-  ".wasm": "application/wasm",
-  ".png": "image/png",
-};
-
-function serve() {
-  const server = createServer((request, response) => {
-    const path = normalize(decodeURIComponent(request.url.split("?")[0])).replace(
-      /^(\.\.[/\\])+/,
-      "",
-    );
-    let file = join(dist, path);
-    if (existsSync(file) && statSync(file).isDirectory()) file = join(file, "index.html");
-    if (!existsSync(file)) return response.writeHead(404).end();
-    const type = TYPES[extname(file)] ?? "application/octet-stream";
-    response.writeHead(200, { "content-type": type, "cache-control": "no-store" });
-    createReadStream(file).pipe(response);
-  });
-  return new Promise((done) => server.listen(0, "127.0.0.1", () => done(server)));
-}
+const OWN = { chromium: { batchSize: 8, lr: 0.01 }, firefox: { batchSize: 16, lr: 0.003 } };
 
 const native = (args, env = {}) =>
   execFileSync(saliq, args, {
@@ -232,6 +143,103 @@ async function accessible(page, view) {
   assert.deepEqual(said, [], `${view} is not accessible`);
 }
 
+const progress = (page) => page.$eval("#progress", (own) => own.textContent);
+
+// Starts a run by the form.
+async function begin(page, settings) {
+  await page.evaluate((settings) => {
+    const form = document.getElementById("settings");
+    for (const [name, own] of Object.entries(settings)) form.elements[name].value = own;
+  }, settings);
+  await page.click("#train");
+}
+
+const reaches = (page, text) =>
+  page.waitForFunction(
+    (text) => document.getElementById("progress").textContent.startsWith(text),
+    {},
+    text,
+  );
+
+// A run that is paused stands still, and goes on to the lines of one that was not; the next one
+// starts from a file.
+async function pausing(page) {
+  const own = { bits: "4,2", steps: 40, optimizer: "momentum", lr: 0.01, seed: 1 };
+  const rest = { batchSize: 4, sgt: true, lambda: 1, maskRatio: 0.5, schedule: "one-cycle" };
+  const { steps } = await page.evaluate((own) => window.saliq.train(own), { ...own, ...rest });
+  await page.click("#tab-learn");
+  await begin(page, { ...own, "batch-size": 4 });
+  await page.waitForFunction(() =>
+    /^Step [1-9]/.test(document.getElementById("progress").textContent),
+  );
+  await page.click("#pause");
+  await page.waitForFunction(() => document.getElementById("pause").textContent === "Go on");
+  const before = await progress(page);
+  await new Promise((done) => setTimeout(done, 1500));
+  assert.equal(await progress(page), before, "a paused run stands still");
+  assert.doesNotMatch(before, /^Step 40 /);
+  await page.click("#pause");
+  await reaches(page, "Step 40 of 40");
+  const loss = `loss ${steps.at(-1).loss.toFixed(3)} `;
+  assert.ok((await progress(page)).includes(loss), `${await progress(page)}: not ${loss}`);
+  console.log(`  paused at ${before.split(":")[0].toLowerCase()}, it went on to the same loss`);
+  await page.waitForFunction(() => document.getElementById("pause").disabled);
+
+  await (await page.$("#init")).uploadFile(join(dist, "models/4-2.safetensors"));
+  await page.waitForFunction(() => !document.getElementById("init-name").hidden);
+  await begin(page, { steps: 1, "batch-size": 32 });
+  await reaches(page, "Step 1 of 1");
+  const share = Number(/ accuracy ([0-9.]+) %/.exec(await progress(page))[1]);
+  assert.ok(share > 80, `a run that starts from a trained model: ${await progress(page)}`);
+}
+
+// Pictures and models of the visitor's own: what they are without the page's own files.
+async function ownFiles(page, picture, pixels, folder) {
+  const choose = async (input, path) => (await page.$(input)).uploadFile(path);
+  const isShown = (title) =>
+    page.waitForFunction(
+      (title) => document.querySelector(`[aria-label="Network ${title}"] .best`),
+      {},
+      title,
+    );
+  const explained = (model) =>
+    page.evaluate(async (model) => {
+      const image = window.saliq.drawn();
+      const { map, logits, prediction } = await window.saliq.explain({ model, image });
+      return { map: Array.from(map), logits: Array.from(logits), prediction };
+    }, model);
+  const differ = (one, other) =>
+    largest(one.map((value, place) => value - other[place])) / largest(other);
+  await choose("#picture", picture);
+  await page.waitForFunction(() =>
+    document.getElementById("input-name").textContent.includes("drawn.png"),
+  );
+  assert.deepEqual(await page.evaluate(() => Array.from(window.saliq.drawn())), pixels);
+
+  await choose("#own", join(dist, "models/2-2.safetensors"));
+  await isShown("2-2.safetensors");
+  assert.deepEqual(await explained("own"), await explained("2-2"));
+
+  const onnx = join(folder, "float.onnx");
+  const float = join(dist, "models/float.safetensors");
+  native(["export", float, "--format", "onnx", "--quiet", "--out", onnx]);
+  await choose("#own", onnx);
+  await isShown("float.onnx");
+  const [own, packed] = [await explained("own"), await explained("float")];
+  assert.equal(own.prediction, packed.prediction);
+  const off = Math.max(differ(own.logits, packed.logits), differ(own.map, packed.map));
+  assert.ok(off < TOLERANCE, `an ONNX file differs by ${off}`);
+  console.log(`  own picture and own models: the ONNX file's differ by ${off.toExponential(1)}`);
+
+  const text = join(folder, "notes.onnx");
+  writeFileSync(text, "not a model");
+  await choose("#own", text);
+  await page.waitForFunction(() => !document.getElementById("look-error").hidden);
+  const said = await page.$eval("#look-error", (own) => own.textContent);
+  assert.match(said, /notes\.onnx/);
+  await isShown("float.onnx");
+}
+
 const seconds = (from) => ((performance.now() - from) / 1000).toFixed(1);
 
 async function test(name, { program, options, settings }, address, native_steps, folder) {
@@ -261,15 +269,6 @@ async function test(name, { program, options, settings }, address, native_steps,
     );
     console.log(`  first map after ${seconds(from)} s: a ${early}`);
     assert.equal(early, 7);
-
-    if (isQuick) {
-      const { steps } = await page.evaluate((own) => window.saliq.train(own), {
-        ...settings,
-        steps: 2,
-      });
-      assert.equal(steps.length, 2);
-      return;
-    }
 
     // Training: the loss falls, every line is the native program's, and frames are drawn meanwhile.
     from = performance.now();
@@ -331,7 +330,7 @@ async function test(name, { program, options, settings }, address, native_steps,
     // A tab that is closed loses nothing that was saved.
     await page.close();
     page = await open(browser, address);
-    const said = await page.$eval("#progress", (own) => own.textContent);
+    const said = await progress(page);
     assert.match(said, new RegExp(`^Step ${STEPS} of ${STEPS}: `));
     console.log(`  after closing the tab: ${said}`);
 
@@ -385,6 +384,7 @@ async function test(name, { program, options, settings }, address, native_steps,
     await page.waitForFunction(() => window.saliq.isIdle());
     await shot(page, `${name}-look`);
     await accessible(page, "Look");
+    await ownFiles(page, picture, drawn.image, folder);
 
     // Methods in rounds, and the check.
     const methods = await page.evaluate(async () => {
@@ -432,6 +432,8 @@ async function test(name, { program, options, settings }, address, native_steps,
     );
     console.log("  a run whose device was lost goes on to its end");
 
+    await pausing(page);
+
     await page.click("#tab-about");
     await shot(page, `${name}-about`);
     await accessible(page, "About");
@@ -460,7 +462,7 @@ async function test(name, { program, options, settings }, address, native_steps,
 }
 
 if (!existsSync(join(dist, "index.html"))) throw new Error("web/dist is not there: make web");
-if (!saliq && !isQuick)
+if (!saliq)
   throw new Error("the native program is not there: cargo build, or SALIQ=…");
 const wanted = (process.env.BROWSERS ?? "chromium,firefox").split(",");
 const installed = wanted.filter((name) => BROWSERS[name].program);
@@ -474,8 +476,10 @@ try {
   for (const name of installed) {
     try {
       if (!BROWSERS[name].driver) throw new Error("the driver's file was not found");
-      const steps = isQuick ? [] : expected(folder, name, BROWSERS[name]);
-      await test(name, BROWSERS[name], `http://127.0.0.1:${server.address().port}/`, steps, folder);
+      const settings = { ...SETTINGS, ...OWN[name] };
+      const own = { ...BROWSERS[name], settings };
+      const steps = expected(folder, name, own);
+      await test(name, own, `http://127.0.0.1:${server.address().port}/`, steps, folder);
       console.log(`${name}: ok`);
     } catch (error) {
       failed++;

@@ -319,8 +319,21 @@ fn check_images(model: &Model, name: &str, shape: Shape, classes: u32) -> Result
     if shape == network.input && classes <= network.classes {
         return Ok(());
     }
+    let Shape { channels, height, width } = network.input;
+    let mut flags = Vec::new();
+    if matches!((shape.channels, channels), (1, 3) | (3, 1)) {
+        flags.push(if channels == 1 { "--color grey".into() } else { "--color rgb".into() });
+    }
+    if (shape.height, shape.width) != (height, width) {
+        flags.push(format!("--image-size {height},{width}"));
+    }
+    let hint = if flags.is_empty() {
+        String::new()
+    } else {
+        format!("; images of its shape: {}", flags.join(" "))
+    };
     Err(Error::Data(format!(
-        "{name} has images of {:?} and {classes} classes, the model takes {:?} and {}",
+        "{name} has images of {:?} and {classes} classes, the model takes {:?} and {}{hint}",
         <[u32; 3]>::from(shape),
         <[u32; 3]>::from(network.input),
         network.classes
