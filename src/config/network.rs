@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    activation::ActivationFunction,
     layer_kind::LayerKind,
     layers::{IMAGES, LayerConfig, WeightLayer},
     misfit::Misfit,
@@ -190,6 +191,20 @@ impl NetworkConfig {
     /// read.
     pub fn without(&self, is_gone: impl Fn(&LayerKind) -> bool) -> NetworkConfig {
         self.without_layers(|index| is_gone(&self.layers[index].kind))
+    }
+
+    /// Whether both make the same of the same parameters: layers of the same settings that read the
+    /// same ones, whatever they are called. Dropouts do not count, nor do activations that are
+    /// there to be quantized.
+    pub fn computes_as(&self, other: &NetworkConfig) -> bool {
+        let layers = |network: &NetworkConfig| {
+            let identity = LayerKind::Activation(ActivationFunction::Identity);
+            let own = network.without(|kind| kind.is_dropout() || *kind == identity);
+            let sources = Wiring::new(&own.layers).ok()?.sources;
+            let kinds: Vec<LayerKind> = own.layers.into_iter().map(|layer| layer.kind).collect();
+            Some((kinds, sources))
+        };
+        layers(self).is_some_and(|own| layers(other) == Some(own))
     }
 
     /// As [`Self::without`], of the layers with these numbers, counted from 0.

@@ -485,9 +485,14 @@ impl ModelFile {
         })
     }
 
-    /// The network of a file of another program.
-    pub fn foreign_network(&self) -> Option<&NetworkConfig> {
-        self.config.as_ref().filter(|_| self.is_foreign).map(|own| &own.network)
+    /// Its network, if the file says it.
+    pub fn network(&self) -> Option<&NetworkConfig> {
+        self.config.as_ref().map(|own| &own.network)
+    }
+
+    /// Whether another program wrote it.
+    pub fn is_foreign(&self) -> bool {
+        self.is_foreign
     }
 
     /// What was left out or assumed when the file was read, in a line.

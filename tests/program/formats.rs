@@ -283,6 +283,46 @@ fn levels_of_two_bits_take_two_bits() {
     }
 }
 
+/// The QOperator form: integers between the quantized activations, the same levels.
+#[test]
+fn layers_between_levels_are_on_integers() {
+    use WeightQuantizer::{Affine, Dorefa, Lsq, Symmetric};
+    for (weight_quant, bits, per_channel, pact) in [
+        (Symmetric, "w8a8", true, PactKind::Unsigned),
+        (Affine, "w8a4", false, PactKind::Unsigned),
+        (Dorefa, "w4a4", false, PactKind::Signed),
+        (Lsq, "w2a2", true, PactKind::Unsigned),
+    ] {
+        let quantization =
+            QuantizationConfig { weight_quant, per_channel, pact, ..Default::default() };
+        let model = random_model(digits(), &[bits; 4].join(","), quantization, 1);
+        let on_integers = OnnxOptions { on_integers: true, ..OnnxOptions::default() };
+        let file = bytes(&model, &on_integers);
+        let what = format!("{weight_quant:?} {bits}");
+        let onnx = ModelProto::decode(&file[..]).unwrap();
+        let count = |operator: &str| {
+            let nodes = &onnx.graph.as_ref().unwrap().node;
+            nodes.iter().filter(|node| node.op_type() == operator).count()
+        };
+        // The first layer reads the image; the logits are floats.
+        assert_eq!(["QLinearConv", "QGemm", "Conv", "Gemm"].map(count), [1, 2, 1, 0], "{what}");
+        assert_eq!(["QuantizeLinear", "DequantizeLinear"].map(count), [1, 1], "{what}");
+        assert_eq!(onnx.opset_import.len(), 2);
+        let verification = checked(&model, Written::Onnx(&file, OnnxInput::Image));
+        assert_eq!(verification.failure(), None, "{what}: {verification:?}");
+        assert_eq!((verification.compared, verification.layers.len()), (10, 3), "{what}");
+        assert!(verification.largest_difference < 1e-5, "{what}: {verification:?}");
+        // Activations on levels that are no power of two come in no other way either.
+        if pact == PactKind::Unsigned {
+            let path = std::path::Path::new("m.onnx");
+            let read = saliq::import::onnx::read(path, &file, None).unwrap();
+            let keeps_levels = read.quantization.bits.iter().any(|own| own.quantizes_weights());
+            // Levels that are not symmetric come in as floats.
+            assert!(keeps_levels || weight_quant == Affine, "{what}");
+        }
+    }
+}
+
 #[test]
 fn damaged_onnx_files_are_errors() {
     let quantization = QuantizationConfig {

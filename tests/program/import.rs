@@ -172,6 +172,21 @@ fn commands_take_files_of_other_programs() {
     let read = Model::load(&trained, &QuantizationOverrides::default()).unwrap();
     assert_eq!(read.config.normalize, model.config.normalize);
     assert!(read.graph.layout.find("block.narrow.weight").is_some());
+
+    // So does a model of our own; another network is none that it can start.
+    let (own, again) = (text(&own), at("again"));
+    let train = ["train", "--init", own, "--dataset", data, "--steps", "1", "--batch-size", "8"];
+    let train = [&train[..], &["--out", text(&again)]].concat();
+    let output = run(&train);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("its own network is trained"), "{said}");
+    let said = refused(2, &[&train[..], &["--network", "resnet-8", "--force"]].concat());
+    assert!(said.contains("another network than --network"), "{said}");
+
+    // Of pixels 0..255 as they are, the graph takes 0..1 all the same.
+    let raw = at("raw.onnx");
+    let export = ["export", own, "--normalize", "none", "--format", "onnx", "--verify", "4"];
+    succeed(&[&export[..], &["--dataset", data, "--out", text(&raw)]].concat());
 }
 
 #[test]

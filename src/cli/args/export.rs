@@ -85,6 +85,13 @@ pub struct ExportArgs {
     /// 1.32 has it)
     #[arg(long, help_heading = "ONNX")]
     pub int2: bool,
+    /// onnx: QOperator form: layers between quantized activations as QLinearConv and QGemm, on
+    /// integers, for runtimes without floats
+    ///
+    /// Biases are rounded to a multiple of the product of two scales; a level can differ at the
+    /// edge between two.
+    #[arg(long, conflicts_with_all = ["int4", "int2"], help_heading = "ONNX")]
+    pub qoperator: bool,
     /// c: order of the bytes of an image
     #[arg(long, value_enum, value_name = "ORDER", default_value = "chw", help_heading = "C")]
     pub pixels: ExportPixels,

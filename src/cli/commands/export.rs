@@ -178,6 +178,7 @@ fn check(args: &ExportArgs) -> Result<()> {
     for (flag, given) in [
         ("--int4", args.int4),
         ("--int2", args.int2),
+        ("--qoperator", args.qoperator),
         ("--input normalized", args.input != ExportInput::Image),
     ] {
         if given && !is_onnx {
@@ -226,7 +227,13 @@ fn onnx_options(model: &Model, args: &ExportArgs) -> OnnxOptions {
     if let Some(last) = epochs.last() {
         metadata.push(("test_accuracy".into(), last.test_accuracy.to_string()));
     }
-    OnnxOptions { input: onnx_input(args), four_bits: args.int4, two_bits: args.int2, metadata }
+    OnnxOptions {
+        input: onnx_input(args),
+        four_bits: args.int4,
+        two_bits: args.int2,
+        on_integers: args.qoperator,
+        metadata,
+    }
 }
 
 fn describe(exported: &Exported) -> String {

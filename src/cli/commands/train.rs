@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::{
-    Phrase, Result,
+    Error, Phrase, Result,
     cli::{
         args::{GlobalArgs, TrainArgs},
         output::Output,
@@ -13,8 +13,9 @@ use crate::{
         signals, tuning,
         words::phrased,
     },
-    config::{Normalize, PartialRunConfig, RunConfig},
+    config::{NetworkConfig, Normalize, PartialNetwork, PartialRunConfig, RunConfig},
     data::Dataset,
+    error::phrase,
     gpu::Gpu,
     graph::ParameterLayout,
     logs::RunLogs,
@@ -155,10 +156,13 @@ pub(super) fn resolve_for(
     output: &Output,
 ) -> Result<(RunConfig, Option<ModelFile>)> {
     let given = [settings.normalize.is_some(), settings.bits.is_some(), settings.dataset.is_some()];
-    let (settings, foreign) = with_own_network(settings, output)?;
+    let is_network_given = settings.network.is_some();
+    let (settings, init) = with_own_network(settings, output)?;
     let mut config = crate::config::resolve(settings, &dataset.info())?;
-    let Some(init) = &config.init else { return Ok((config, None)) };
-    let mut file = foreign.map_or_else(|| ModelFile::open(init), Ok)?;
+    let Some(mut file) = init else { return Ok((config, None)) };
+    if is_network_given {
+        check_network(&file, &config)?;
+    }
     let [asked, bits_given, dataset_given] = given;
     if !bits_given {
         file.require_bits()?;
@@ -191,23 +195,49 @@ pub(super) fn resolve_for(
     Ok((config, Some(file)))
 }
 
-/// `settings` with the network of the file to start from, if another program wrote it and they name
-/// none, and that file.
+/// `settings` with the network of the file to start from, if they name none and it has another one
+/// than the default, and that file.
 fn with_own_network(
     mut settings: PartialRunConfig,
     output: &Output,
 ) -> Result<(PartialRunConfig, Option<ModelFile>)> {
-    let Some(init) = settings.init.as_deref().filter(|_| settings.network.is_none()) else {
-        return Ok((settings, None));
-    };
+    let Some(init) = settings.init.as_deref() else { return Ok((settings, None)) };
     let file = ModelFile::open(init)?;
-    let Some(network) = file.foreign_network() else { return Ok((settings, Some(file))) };
+    let Some(own) = file.network().filter(|_| settings.network.is_none()) else {
+        return Ok((settings, Some(file)));
+    };
+    let default = NetworkConfig::table_one(own.input, own.classes, [0.0; 2]);
+    if file.is_foreign() {
+        settings.network = Some(own.clone().into());
+    } else if own.computes_as(&default) {
+        return Ok((settings, Some(file)));
+    } else if own.computes_as(&default.with_batch_norm()) {
+        if settings.batch_norm.is_some() {
+            return Ok((settings, Some(file)));
+        }
+        settings.batch_norm = Some(true);
+    } else {
+        // Images and classes are the data set's.
+        let layers = own.layers.clone();
+        settings.network = Some(PartialNetwork { layers, ..PartialNetwork::default() });
+    }
     output.note(&format!("--init {}: its own network is trained", init.display()));
     if let Some(remark) = file.remark() {
         output.note(&phrased(&remark));
     }
-    settings.network = Some(network.clone().into());
     Ok((settings, Some(file)))
+}
+
+/// Returns an error if `file` has another network than the one to be trained, which is given: what
+/// it learned is of its own.
+fn check_network(file: &ModelFile, config: &RunConfig) -> Result<()> {
+    match file.network() {
+        Some(own) if !own.computes_as(&config.network) => Err(Error::Settings(phrase!(
+            "<init>: {} has another network than <network>; leave <network> out to train its own",
+            file.path().display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Runs the training with a progress bar.

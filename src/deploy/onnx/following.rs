@@ -123,7 +123,17 @@ pub fn follow(
                     multiplied(node, inputs, [first, second], result)?
                 }
                 ("Concat", Some(all)) => joined(node, inputs, all)?,
-                _ => moved(node, inputs, result, bound, &mut gamma)?,
+                _ => {
+                    let mut bound = moved(node, inputs, result, bound, &mut gamma)?;
+                    let bias = node.input.get(1).and_then(|bias| file.moved_bias(bias));
+                    if let Some(bias) = bias {
+                        let pixels: usize = result.shape.iter().skip(2).product();
+                        for (at, reach) in bound.reach.iter_mut().enumerate() {
+                            *reach += bias[at / pixels % bias.len()];
+                        }
+                    }
+                    bound
+                }
             }
         };
         bounds.insert(node.output[0].clone(), bound);
@@ -257,6 +267,10 @@ fn moved(
                 .collect();
             with(reach, result)?
         }
+        // Levels are exact.
+        ("Clip" | "MaxPool" | "Flatten" | "Reshape", [x, ..]) if x.real().is_err() => {
+            Bound::default()
+        }
         ("MaxPool", [_]) => with(through(bound.reach.clone(), &[])?, result)?,
         ("AveragePool" | "GlobalAveragePool", [x]) => {
             // The sum of a window, and a division.
@@ -294,7 +308,6 @@ fn moved(
             let size = sizes(result.real()?);
             Bound { reach: size.iter().map(|size| DIVISION * size).collect(), size }
         }
-        ("Clip", [x, ..]) if x.real().is_err() => Bound::default(),
         // ReLU, ReLU6 and changes of the shape.
         _ => with(bound.reach.clone(), result)?,
     })

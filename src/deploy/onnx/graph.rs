@@ -1,6 +1,9 @@
 //! The graph of a model, node by node.
 
-use super::tensor::{floats, integers, range};
+use super::{
+    qoperator::qoperator,
+    tensor::{floats, integers, range},
+};
 use crate::{
     config::{ActivationFunction, Shape},
     deploy::{
@@ -33,6 +36,8 @@ pub struct OnnxOptions {
     pub four_bits: bool,
     /// Weights whose levels fit 2 bits take 2 bits (operator set 25).
     pub two_bits: bool,
+    /// Layers between quantized activations read and write levels (the QOperator form).
+    pub on_integers: bool,
     /// Named texts in the file.
     pub metadata: Vec<(String, String)>,
 }
@@ -57,6 +62,12 @@ struct Builder {
 
 /// `model` as an ONNX model.
 pub fn onnx_model(model: &DeployableModel, options: &OnnxOptions) -> ModelProto {
+    let written = on_floats(model, options);
+    if options.on_integers { qoperator(written) } else { written }
+}
+
+/// As [`onnx_model`], with QDQ and QCDQ.
+fn on_floats(model: &DeployableModel, options: &OnnxOptions) -> ModelProto {
     let name = match options.input {
         OnnxInput::Image => "image",
         OnnxInput::Normalized => "normalized_image",

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use prost::Message;
 
 use super::{
+    expansion::{Expansion, expanded},
     operators::{Window, average_pool, conv, gemm, max_pool},
     schema::{AttributeType, ModelProto, NodeProto},
     tensor::{Elements, Tensor, bad, range, read},
@@ -18,6 +19,8 @@ use crate::{Result, config::Shape, import::onnx::element_count};
 pub struct Interpreter {
     nodes: Vec<NodeProto>,
     constants: HashMap<String, Tensor>,
+    /// How far rounding moved each number of a bias at most, by the bias's name.
+    moved_biases: HashMap<String, Vec<f64>>,
     input: String,
     output: String,
 }
@@ -124,16 +127,18 @@ impl Interpreter {
         let ([input], [output]) = (&graph.input[..], &graph.output[..]) else {
             return Err(bad("more than one input or output"));
         };
-        let constants = graph
+        let mut constants = graph
             .initializer
             .iter()
             .map(|tensor| Ok((tensor.name().to_string(), read(tensor)?)))
             .collect::<Result<_>>()?;
+        let Expansion { nodes, moved_biases } = expanded(graph.node, &mut constants)?;
         Ok(Interpreter {
             input: input.name().into(),
             output: output.name().into(),
-            nodes: graph.node,
+            nodes,
             constants,
+            moved_biases,
         })
     }
 
@@ -212,6 +217,12 @@ impl Interpreter {
             return Err(bad(format!("an output of {:?}, not a row for each image", logits.shape)));
         }
         Ok(logits.real()?.to_vec())
+    }
+
+    /// How far rounding moved each number of the bias `name` at most; none where it was not
+    /// rounded.
+    pub(super) fn moved_bias(&self, name: &str) -> Option<&[f64]> {
+        self.moved_biases.get(name).map(|moved| &moved[..])
     }
 
     /// Name of the graph's input.
@@ -304,8 +315,16 @@ pub(super) fn apply(node: &NodeProto, inputs: &[&Tensor]) -> Result<Tensor> {
         ("MaxPool", [x]) => {
             let (images, input) = x.image_shape()?;
             let (window, output) = attributes.window(input, input.channels)?;
-            let values = max_pool(images, [input, output], window, x.real()?);
-            Tensor::of_images(images, output, values)
+            let pooled = |values: &[f64]| max_pool(images, [input, output], window, values);
+            match &x.elements {
+                Elements::Real(values) => Tensor::of_images(images, output, pooled(values)),
+                Elements::Whole(data_type, levels) => {
+                    let levels: Vec<f64> = levels.iter().map(|&level| level as f64).collect();
+                    let most = pooled(&levels).into_iter().map(|level| level as i64).collect();
+                    let made = Tensor::of_images(images, output, Vec::new());
+                    Tensor { elements: Elements::Whole(*data_type, most), ..made }
+                }
+            }
         }
         ("AveragePool", [x]) => {
             let (images, input) = x.image_shape()?;

@@ -8,15 +8,19 @@
 //! - Quantized activations are `QuantizeLinear` → `Clip` → `DequantizeLinear` (QCDQ) on bytes;
 //!   without the `Clip` where the byte's own ends saturate alike (QDQ). ONNX rounds half to even,
 //!   as saliq does. Biases and everything else stay in f32, as they are in training.
+//! - With [`OnnxOptions::on_integers`], layers between quantized activations are QLinearConv and
+//!   QGemm.
 //! - Batch norms are folded, dropouts gone.
 //!
 //! The file asks for no newer operator set than it needs: 13, or 21 where it has constants of 4 or
 //! 16 bits.
 
+mod expansion;
 mod following;
 mod graph;
 mod interpreter;
 mod operators;
+mod qoperator;
 mod tensor;
 
 pub use crate::import::onnx::schema;

@@ -114,6 +114,7 @@ pub fn integers(name: &str, shape: &[usize], data_type: DataType, values: &[i32]
             .map(|byte: i32| byte as u8)
             .collect(),
         DataType::Int16 => values.iter().flat_map(|&value| (value as i16).to_le_bytes()).collect(),
+        DataType::Int32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         DataType::Int64 => {
             values.iter().flat_map(|&value| i64::from(value).to_le_bytes()).collect()
         }
@@ -142,6 +143,7 @@ pub fn range(data_type: DataType) -> Option<(i64, i64)> {
         DataType::Int8 => Some((-128, 127)),
         DataType::Uint8 => Some((0, 255)),
         DataType::Int16 => Some((-32_768, 32_767)),
+        DataType::Int32 => Some((i32::MIN.into(), i32::MAX.into())),
         DataType::Int64 => Some((i64::MIN, i64::MAX)),
         _ => None,
     }
@@ -166,7 +168,7 @@ pub fn read(proto: &TensorProto) -> Result<Tensor> {
         DataType::Int4 | DataType::Uint4 => Some(count.div_ceil(2)),
         DataType::Int8 | DataType::Uint8 => Some(count),
         DataType::Int16 => count.checked_mul(2),
-        DataType::Float => count.checked_mul(4),
+        DataType::Float | DataType::Int32 => count.checked_mul(4),
         DataType::Int64 => count.checked_mul(8),
         _ => {
             return Err(bad("an element type that saliq does not write".into()));
@@ -182,6 +184,9 @@ pub fn read(proto: &TensorProto) -> Result<Tensor> {
         ),
         DataType::Int16 => whole(
             bytes.as_chunks().0.iter().map(|&value| i64::from(i16::from_le_bytes(value))).collect(),
+        ),
+        DataType::Int32 => whole(
+            bytes.as_chunks().0.iter().map(|&value| i64::from(i32::from_le_bytes(value))).collect(),
         ),
         DataType::Int64 => {
             whole(bytes.as_chunks().0.iter().map(|&value| i64::from_le_bytes(value)).collect())
@@ -219,6 +224,7 @@ mod tests {
             (DataType::Int8, vec![-128, 127, -1]),
             (DataType::Uint8, vec![0, 255, 128]),
             (DataType::Int16, vec![-32_768, 32_767, -255]),
+            (DataType::Int32, vec![i32::MIN, i32::MAX, -255]),
             (DataType::Int64, vec![-1, 7]),
         ] {
             let found = read(&integers("x", &[values.len()], data_type, &values)).unwrap();
