@@ -2,13 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How often the host touched the device; tests hold the training step to it.
+/// How often the host touched the device; tests hold the training step, an evaluation and an
+/// explanation to it.
 #[derive(Debug, Default)]
 pub struct Counters {
     submissions: AtomicU64,
     maps: AtomicU64,
     writes: AtomicU64,
     copies: AtomicU64,
+    pipelines: AtomicU64,
+    dispatches: AtomicU64,
 }
 
 impl Counters {
@@ -16,6 +19,19 @@ impl Counters {
     pub fn snapshot(&self) -> [u64; 4] {
         [&self.submissions, &self.maps, &self.writes, &self.copies]
             .map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// Pipelines created and dispatches encoded so far.
+    pub fn work(&self) -> [u64; 2] {
+        [&self.pipelines, &self.dispatches].map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn count_pipeline(&self) {
+        self.pipelines.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_dispatches(&self, count: u64) {
+        self.dispatches.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(super) fn count_submission(&self) {

@@ -105,6 +105,7 @@ impl Kernel {
         let numbers = numbers(self.name, &linked.bindings, self.names())?;
         let inner = create_pipeline(device, self.name, &linked, &self.specialization);
         device.check().map_err(|error| self.refused(error))?;
+        device.counters.count_pipeline();
         let layout = inner.get_bind_group_layout(0);
         Ok(self.pipeline.get_or_init(|| Pipeline { inner, layout, numbers }))
     }

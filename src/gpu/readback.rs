@@ -42,10 +42,21 @@ impl Staging {
     /// # Errors
     /// As [`Self::start`].
     pub fn gather(device: &Device, ranges: &[(&Buffer, u64, u64)]) -> Result<Staging> {
+        Staging::gather_behind(device, device.encoder(), ranges)
+    }
+
+    /// As [`Self::gather`], behind the commands of `encoder`, in the submission that it becomes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn gather_behind(
+        device: &Device,
+        mut encoder: wgpu::CommandEncoder,
+        ranges: &[(&Buffer, u64, u64)],
+    ) -> Result<Staging> {
         let padded = |bytes: u64| bytes.next_multiple_of(4);
         let size = ranges.iter().map(|&(_, _, bytes)| padded(bytes)).sum();
         let buffer = Staging::buffer(device, size)?;
-        let mut encoder = device.encoder();
         let (mut place, mut pieces) = (0, Vec::<Range<usize>>::new());
         for &(source, offset, bytes) in ranges {
             encoder.copy_buffer_to_buffer(&source.inner, offset, &buffer, place, padded(bytes));

@@ -166,6 +166,7 @@ impl Recording {
     /// As [`Self::prepare`], for a list that was not prepared.
     pub fn encode(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         self.prepare(gpu)?;
+        gpu.counters.count_dispatches(self.kernels().count() as u64);
         self.encode_prepared(encoder)
     }
 

@@ -6,10 +6,11 @@ use crate::{
     Error, Result,
     batch::{Batch, GatherOptions, ResidentData},
     config::PixelNormalization,
-    gpu::{Buffer, Gpu, Recording},
+    gpu::{Buffer, Gpu, Recording, Staging},
     kernels::ImageRange,
     layout::StepRecord,
     nn::Network,
+    pipelines,
     sgt::record_classification_by,
 };
 
@@ -230,24 +231,33 @@ impl Evaluator {
         class_names: &[String],
         progress: &mut dyn FnMut(u64),
     ) -> Result<Evaluation> {
+        if !cfg!(target_family = "wasm") {
+            pipelines::prepare(gpu, &[&self.weights, &self.part])?;
+        }
         self.batch.write_table(gpu, &self.table);
-        self.weights.submit(gpu)?;
-        for record in &self.table {
+        // The weights are in the first part's submission, and what is read back in the last one's:
+        // few images are one submission.
+        let mut encoder = gpu.encoder();
+        self.weights.encode(gpu, &mut encoder)?;
+        for (index, record) in self.table.iter().enumerate() {
+            if index > 0 {
+                gpu.submit(std::mem::replace(&mut encoder, gpu.encoder()))?;
+            }
             self.data.stage(gpu, std::slice::from_ref(record), false);
-            self.part.submit(gpu)?;
+            self.part.encode(gpu, &mut encoder)?;
             progress(u64::from(record.position + record.count));
         }
-        let rows: Vec<[f32; 4]> = gpu.read(&self.output, 0, u64::from(self.count)).await?;
-        let labels: Vec<u32> = gpu.read(&self.data.labels, 0, u64::from(self.count)).await?;
+        let count = u64::from(self.count);
+        let ranges = [(&self.output, 0, 16 * count), (&self.data.labels, 0, 4 * count)];
+        let words: Vec<u32> = Staging::gather_behind(gpu, encoder, &ranges)?.finish(gpu).await?;
+        let (rows, labels) = words.split_at(4 * self.count as usize);
         let predictions = rows
-            .iter()
+            .chunks_exact(4)
             .zip(labels)
-            .map(|(&[loss, class, probability, label_probability], label)| Prediction {
-                class: class as u32,
-                label,
-                probability,
-                label_probability,
-                loss,
+            .map(|(row, &label)| {
+                let [loss, class, probability, label_probability] =
+                    [0, 1, 2, 3].map(|column| f32::from_bits(row[column]));
+                Prediction { class: class as u32, label, probability, label_probability, loss }
             })
             .collect();
         Evaluation::new(predictions, self.classes, class_names)

@@ -8,8 +8,9 @@ use crate::{
     Result,
     batch::{Batch, GatherOptions, ResidentData},
     config::{MaskFill, MaskRank, NetworkConfig, PixelNormalization},
-    gpu::{Gpu, Recording},
+    gpu::{Gpu, Recording, Staging},
     layout::{StepRecord, from_nchw, groups, padded, to_nchw},
+    pipelines,
     sgt::Masking,
 };
 
@@ -138,18 +139,27 @@ pub async fn explain_data(
     let class_stride = u64::from(padded(network.config.classes));
     let logits = gpu.buffer("logits of the set", u64::from(most) * class_stride * 4)?;
     let predicted = gpu.buffer("predicted classes", u64::from(most) * 4)?;
-    let labels: Vec<u32> = gpu.read(&data.labels, 0, u64::from(data.count)).await?;
     let per_image = u64::from(shape.pixels() * groups(shape.channels)) * 4;
+    let (mut labels, classes) = (Vec::new(), network.config.classes as usize);
     let mut result = Attributions::default();
     let mut done = 0;
     for (index, &method) in options.methods.iter().enumerate() {
         let explainer = Explainer::new(gpu, network, method, &options.settings, most)?;
         let recorded = explainer.record(gpu, &images, &maps)?;
         let classify = explainer.record_logits(gpu, &images, &logits, &predicted)?;
+        // At once instead of one after the other, where there are threads; no more than will run.
+        if !cfg!(target_family = "wasm") {
+            let first = (index == 0).then(|| classify.kernels());
+            let own = recorded.kernels().chain(gather.kernels()).chain(mask.kernels());
+            let kernels: Vec<_> = own.chain(first.into_iter().flatten()).cloned().collect();
+            pipelines::create(gpu, &kernels)?;
+        }
         let (mut of_method, mut masked) = (Vec::new(), Vec::new());
         for record in &groups_of_images {
             batch.write_table(gpu, std::slice::from_ref(record));
-            gather.submit(gpu)?;
+            // Two submissions: the host writes the classes to explain between them.
+            let mut encoder = gpu.encoder();
+            gather.encode(gpu, &mut encoder)?;
             let range = record.position as usize..(record.position + record.count) as usize;
             let numbers: Vec<u32> = match options.numbers.get(range.clone()) {
                 Some(numbers) => numbers.to_vec(),
@@ -159,18 +169,29 @@ pub async fn explain_data(
             if let Some(own) = options.values.get(range.start * size..range.end * size)
                 && !own.is_empty()
             {
+                gpu.submit(std::mem::replace(&mut encoder, gpu.encoder()))?;
                 gpu.write(&images.pixels, 0, &from_nchw(own, shape));
             }
             gpu.write(&images.numbers, 0, &numbers);
             let count = u64::from(record.count);
             if index == 0 {
-                classify.run(gpu, record.count, &mut |_| {})?;
-                let rows: Vec<f32> = gpu.read(&logits, 0, count * class_stride).await?;
-                let classes = network.config.classes as usize;
-                result.logits.extend(
-                    rows.chunks_exact(class_stride as usize).flat_map(|row| &row[..classes]),
-                );
-                result.predictions.extend(gpu.read::<u32>(&predicted, 0, count).await?);
+                let before = classify.encode(gpu, encoder, record.count, &mut |_| {})?;
+                let ranges = [
+                    (&logits, 0, 4 * count * class_stride),
+                    (&predicted, 0, 4 * count),
+                    (&data.labels, 4 * u64::from(record.position), 4 * count),
+                ];
+                let words: Vec<u32> =
+                    Staging::gather_behind(gpu, before, &ranges)?.finish(gpu).await?;
+                let (rows, rest) = words.split_at((count * class_stride) as usize);
+                let (own_predictions, own_labels) = rest.split_at(range.len());
+                let rows = rows.chunks_exact(class_stride as usize);
+                result
+                    .logits
+                    .extend(rows.flat_map(|row| &row[..classes]).map(|&word| f32::from_bits(word)));
+                result.predictions.extend(own_predictions);
+                labels.extend_from_slice(own_labels);
+                encoder = gpu.encoder();
             }
             let classes = match options.target {
                 Target::Label => labels[range].to_vec(),
@@ -178,13 +199,18 @@ pub async fn explain_data(
                 Target::Class(class) => vec![class; range.len()],
             };
             gpu.write(&images.classes, 0, &classes);
-            recorded.run(gpu, record.count, &mut |samples| progress(done + samples))?;
+            let mut encoder = recorded.encode(gpu, encoder, record.count, &mut |samples| {
+                progress(done + samples);
+            })?;
             done += count * u64::from(explainer.samples());
-            mask.submit(gpu)?;
-            of_method.extend(to_nchw(&gpu.read::<f32>(&maps, 0, count * per_image).await?, shape));
-            let noisy =
-                gpu.read::<f32>(&images.pixels, count * per_image, count * per_image).await?;
-            let values = to_nchw(&noisy, shape).into_iter().enumerate();
+            mask.encode(gpu, &mut encoder)?;
+            let bytes = 4 * count * per_image;
+            let ranges = [(&maps, 0, bytes), (&images.pixels, bytes, bytes)];
+            let values: Vec<f32> =
+                Staging::gather_behind(gpu, encoder, &ranges)?.finish(gpu).await?;
+            let (own_maps, noisy) = values.split_at((count * per_image) as usize);
+            of_method.extend(to_nchw(own_maps, shape));
+            let values = to_nchw(noisy, shape).into_iter().enumerate();
             masked.extend(values.map(|(at, value)| {
                 normalization.pixel(value, shape.channel_of(at)).clamp(0.0, 1.0)
             }));
@@ -192,7 +218,6 @@ pub async fn explain_data(
         result.maps.push(of_method);
         result.masked.push(masked);
     }
-    let classes = network.config.classes as usize;
     result.probabilities = result
         .logits
         .chunks_exact(classes)

@@ -1,6 +1,8 @@
 //! Attributions of images in GPU memory. A method is a recording that processes the samples of all
 //! images, one chunk at a time.
 
+use std::sync::Arc;
+
 use super::{
     Baseline, Method, MethodOptions, Output,
     applicability::check_applicable,
@@ -12,7 +14,7 @@ use crate::{
     Error, Result, Shortage,
     batch::Batch,
     config::{NetworkConfig, QuantizationConfig, Shape},
-    gpu::{Binding, Buffer, Gpu, Launcher, Recording},
+    gpu::{Binding, Buffer, Gpu, Kernel, Launcher, Recording},
     kernels::{
         AccumulateGradients, AccumulateScores, ChannelMaskedImages, ChannelMeans, ChannelRanges,
         ClassScore, CollectLogits, CopyChannels, GradCam, GradCamPlusPlusWeights, GradientSum,
@@ -708,6 +710,21 @@ impl Recorded<'_> {
     /// # Errors
     /// As [`crate::gpu::Device::submit`].
     pub fn run(&self, gpu: &Gpu, count: u32, progress: &mut dyn FnMut(u64)) -> Result<()> {
+        gpu.submit(self.encode(gpu, gpu.encoder(), count, progress)?)
+    }
+
+    /// As [`Self::run`], behind the commands of `encoder`. What is returned has the last chunk and
+    /// is not submitted yet: few samples are one submission, with what comes before and after them.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn encode(
+        &self,
+        gpu: &Gpu,
+        mut encoder: wgpu::CommandEncoder,
+        count: u32,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<wgpu::CommandEncoder> {
         gpu.write(&self.range, 0, &[ImagesRange { first: 0, count, batch: count, accumulate: 0 }]);
         let (explainer, samples) = (self.explainer, u64::from(self.samples));
         let total = u64::from(count) * samples;
@@ -724,13 +741,17 @@ impl Recorded<'_> {
         };
         if total > 0 && self.chunk.commands().is_empty() {
             explainer.batch.write_table(gpu, &[record(0)]);
-            self.prepare.submit(gpu)?;
+            self.prepare.encode(gpu, &mut encoder)?;
             progress(total);
-            return Ok(());
+            return Ok(encoder);
         }
-        self.prepare.submit(gpu)?;
+        self.prepare.encode(gpu, &mut encoder)?;
         let mut from = 0;
         while from < total {
+            // A table must not be written before the chunks of the one before are submitted.
+            if from > 0 {
+                gpu.submit(std::mem::replace(&mut encoder, gpu.encoder()))?;
+            }
             let left = (total - from).div_ceil(u64::from(explainer.slots)).min(TABLE_ENTRIES);
             let table: Vec<StepRecord> =
                 (0..left).map(|chunk| record(from + chunk * u64::from(explainer.slots))).collect();
@@ -739,13 +760,21 @@ impl Recorded<'_> {
                 let images: Vec<StepRecord> = table.iter().map(images_of).collect();
                 touched.write_table(gpu, &images);
             }
-            for entry in &table {
-                self.chunk.submit(gpu)?;
+            for (index, entry) in table.iter().enumerate() {
+                if index > 0 {
+                    gpu.submit(std::mem::replace(&mut encoder, gpu.encoder()))?;
+                }
+                self.chunk.encode(gpu, &mut encoder)?;
                 from += u64::from(entry.count);
                 progress(from);
             }
         }
-        Ok(())
+        Ok(encoder)
+    }
+
+    /// The kernels of what runs.
+    pub fn kernels(&self) -> impl Iterator<Item = &Arc<Kernel>> {
+        self.prepare.kernels().chain(self.chunk.kernels())
     }
 
     /// The dispatches of a chunk, for benchmarks.

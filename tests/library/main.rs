@@ -21,6 +21,7 @@ mod core_kernels;
 mod core_networks;
 mod deploy;
 mod goldens;
+mod host_calls;
 mod integer_kernels;
 mod integer_networks;
 mod judgement_goldens;
