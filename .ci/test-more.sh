@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # What `make test-all` runs after `make test` and `make soak`: all parts, or those that are named.
 #   adapters  the tests of DEVICE_TESTS on every other adapter that `saliq devices` lists
+#   gpu       every stage of benches/gpu.sh with small sizes
+#   matrices  convolution_cooperative in 1,000 random shapes on an adapter with cooperative matrices;
+#             SALIQ_MATRIX_DRIVER names a program that starts another on such a driver
 #   python    PyTorch and ONNX Runtime on files that saliq writes, with $PYTHON's packages [python3]
 #   module    the Python module, its notebook and docs/scripting.md, with $PYTHON's packages
 #   book      the book in docs/book, with mdbook
@@ -38,6 +41,24 @@ part_adapters() {
         SALIQ_ADAPTER=$index "$cargo" test --locked --test library --test program -- \
             $(printf '%s:: ' ${DEVICE_TESTS:?}) || return 1
     done
+}
+
+part_gpu() {
+    "$cargo" test --locked --test program -- --ignored gpu_stages::
+}
+
+# The test programs are started by $SALIQ_MATRIX_DRIVER, such as a script that sets VK_DRIVER_FILES.
+part_matrices() {
+    local features tests
+    # shellcheck disable=SC2086 # a program with arguments
+    features=$(${SALIQ_MATRIX_DRIVER:-} "$saliq" devices --json) || return 1
+    grep -q '"cooperative-matrix"' <<<"$features" ||
+        { lacks "no adapter has cooperative matrices (SALIQ_MATRIX_DRIVER)"; return; }
+    tests=$("$cargo" test --locked --no-run --test library 2>&1 |
+        sed -n 's/.*Executable.*(\(.*\))/\1/p')
+    # shellcheck disable=SC2086
+    SALIQ_MATRIX_SHAPES=1000 ${SALIQ_MATRIX_DRIVER:-} "$tests" --nocapture --test-threads 1 \
+        core_kernels::products_of_levels core_kernels::matrices
 }
 
 # Both models of docs/python.md, in little time; errors end the part.
@@ -108,7 +129,7 @@ part_web() {
     "${MAKE:-make}" web-test
 }
 
-[ $# -gt 0 ] || set -- adapters python module book fuzz deny web
+[ $# -gt 0 ] || set -- adapters gpu matrices python module book fuzz deny web
 failed=
 for part in "$@"; do
     declare -F "part_$part" >/dev/null || { echo "error: there is no part $part" >&2; exit 2; }

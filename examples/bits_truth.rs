@@ -1,12 +1,12 @@
 //! How good is the search of bits? Measures all assignments of {1, 2, 4, 8} bits to the four layers
 //! of the network of Table I (256), and compares what `saliq::search` chooses at every budget with
 //! the best of them: `bits_truth measure MODEL DATASET FILE.csv`, then
-//! `bits_truth judge FILE.csv…`. `bits_truth halved DATASET SEED FILE.csv` trains a float network
-//! itself, on images of half the size, which takes a sixth of the time. An unfinished file is
-//! continued. In a file with 64 assignments the last layer has 8 bits. `docs/results/bits.md` has
-//! results.
+//! `bits_truth judge [CANDIDATES] FILE.csv…` with a file a seed. `bits_truth halved DATASET SEED
+//! FILE.csv` trains a float network itself, on images of half the size, which takes a sixth of the
+//! time. An unfinished file is continued. In a file with 64 assignments the last layer has 8 bits.
+//! `docs/results/bits.md` has results.
 
-use std::{collections::HashMap, fs, io::Write, path::Path};
+use std::{collections::BTreeMap, fs, io::Write, path::Path};
 
 use saliq::{
     Error, Result,
@@ -18,11 +18,11 @@ use saliq::{
     data::{self, Dataset, Split},
     gpu::{Gpu, GpuOptions},
     model::Model,
-    post_training::{ActivationPass, ActivationRanges, Calibration, WeightRanges},
+    post_training::{Calibration, WeightRanges},
     search::{
         Assignment, Budget, Candidates, Costs, Measured, Objective, Oracle, Outcome, Probe, Rule,
-        SearchSettings, Sensitivities, Sensitivity, Space, Unit, Watcher, fisher, frontier,
-        hypervolume, sensitivities,
+        SearchSettings, Sensitivities, Sensitivity, Space, Unit, Watcher, activation_ranges,
+        fisher, frontier, hypervolume, sensitivities,
     },
     train::{Observer, Start, Trainer},
 };
@@ -48,7 +48,7 @@ fn settings() -> SearchSettings {
         images: SEARCH[0],
         map_images: SEARCH[1],
         calibration_images: CALIBRATION,
-        candidates: 8,
+        candidates: 12,
         levels: 0,
         random: 20,
         seed: 0,
@@ -152,17 +152,7 @@ fn measure(gpu: &Gpu, model: &Model, dataset: &Dataset, file: &Path) -> Result<(
         write(row("float", "32", &both))?;
     }
     if !has("slot,".into()) {
-        let quantization = space.activations(8);
-        let graph = saliq::graph::Graph::new(&space.network, &quantization)?;
-        let pass = ActivationPass {
-            network: &space.network,
-            quantization: &quantization,
-            layout: &graph.layout,
-            parameters: &graph.layout.gather_network(&model.graph.layout, &model.parameters)?,
-            normalization,
-            live: None,
-        };
-        let activations = pollster::block_on(ActivationRanges::observe(gpu, &pass, &few))?;
+        let activations = activation_ranges(gpu, &space, model, (&few, normalization))?;
         let ranges = (&weights, &activations);
         let images = (&train, normalization);
         let by_fisher =
@@ -188,9 +178,10 @@ fn measure(gpu: &Gpu, model: &Model, dataset: &Dataset, file: &Path) -> Result<(
         calibration,
         data: (&few, normalization),
         probe,
-        known: HashMap::new(),
+        known: BTreeMap::new(),
     });
-    for number in 0..WIDTHS.len().pow(SLOTS as u32) {
+    // The last layer's 8 bits first: these 64 can be judged without the others.
+    for number in (0..WIDTHS.len().pow(SLOTS as u32)).rev() {
         if has(format!("bits,{number},")) {
             continue;
         }
@@ -255,9 +246,7 @@ fn read(file: &str) -> Truth {
 }
 
 /// Looks measurements up.
-struct Lookup<'a> {
-    all: &'a [Option<[Measured; 2]>],
-}
+struct Lookup<'a>(&'a Truth);
 
 fn number_of(own: &[usize]) -> usize {
     own.iter().rev().fold(0, |number, &width| number * WIDTHS.len() + width)
@@ -266,7 +255,11 @@ fn number_of(own: &[usize]) -> usize {
 impl Oracle for Lookup<'_> {
     fn measure(&mut self, own: &[usize]) -> Result<Measured> {
         let nothing = Measured { accuracy: -1.0, alignment: -1.0, ..Measured::default() };
-        Ok(self.all[number_of(own)].map_or(nothing, |own| own[0]))
+        Ok(self.0.all[number_of(own)].map_or(nothing, |own| own[0]))
+    }
+
+    fn float(&self) -> Measured {
+        self.0.float[0]
     }
 }
 
@@ -277,95 +270,219 @@ impl Watcher for Quiet {
     }
 }
 
-fn judge(files: &[String]) -> Result<()> {
-    println!(
-        "| file | images | unit | bits by | regret of accuracy, mean (largest) | regret of \
-              correlation, mean (largest) | hypervolume |"
-    );
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
-    for file in files {
-        let truth = read(file);
-        let space = space(&table_one(truth.size))?;
-        let costs = [Costs::new(&space, Unit::BitOps)?, Costs::new(&space, Unit::Bytes)?];
-        let name = Path::new(file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let [own, test] = truth.float.map(|own| own.accuracy);
-        eprintln!("{name}: float {own} on the images of the search, {test} on the test images");
-        for (unit, costs) in costs.iter().enumerate() {
-            let cost_of: Vec<u64> = (0..256).map(|number| costs.of(&assignment(number))).collect();
-            let known: Vec<usize> =
-                (0..256).filter(|&number| truth.all[number].is_some()).collect();
-            let mut limits: Vec<u64> = known.iter().map(|&number| cost_of[number]).collect();
-            limits.sort_unstable();
-            limits.dedup();
-            let (least, most) = (limits[0] as f64, limits[limits.len() - 1] as f64);
-            for images in 0..2 {
-                let of = |number: usize| truth.all[number].map(|own| own[images]);
-                let mut lines: Vec<(String, Vec<usize>)> = Vec::new();
-                let objectives = [Objective::Accuracy, Objective::Explanation, Objective::Both];
-                for objective in objectives {
-                    let mut by_rule: HashMap<&str, Vec<usize>> = HashMap::new();
-                    for &limit in &limits {
-                        let settings = SearchSettings { objective, random: 0, ..settings() };
-                        let mut oracle = Lookup { all: &truth.all };
-                        let mut two = [0; 2];
-                        two[unit] = limit;
-                        let table = (&truth.table, 10);
-                        let chosen =
-                            frontier(&space, &settings, table, two, &mut oracle, &mut Quiet)?;
-                        for (rule, at, _, own) in chosen {
-                            if at == Unit::ALL[unit] {
-                                by_rule.entry(rule.name()).or_default().push(number_of(&own));
-                            }
+const OBJECTIVES: [Objective; 3] = [Objective::Accuracy, Objective::Explanation, Objective::Both];
+const GOALS: [f64; 2] = [0.2, 0.02];
+
+/// All assignments of a file that are known, with the cost in one unit.
+struct Judge<'a> {
+    truth: &'a Truth,
+    unit: usize,
+    costs: Vec<u64>,
+    known: Vec<usize>,
+    /// The costs at which the best assignment can change.
+    limits: Vec<u64>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(truth: &'a Truth, unit: usize) -> Result<Judge<'a>> {
+        let costs = Costs::new(&space(&table_one(truth.size))?, Unit::ALL[unit])?;
+        let costs: Vec<u64> = (0..256).map(|number| costs.of(&assignment(number))).collect();
+        let known: Vec<usize> = (0..256).filter(|&number| truth.all[number].is_some()).collect();
+        let mut limits: Vec<u64> = known.iter().map(|&number| costs[number]).collect();
+        limits.sort_unstable();
+        limits.dedup();
+        Ok(Judge { truth, unit, costs, known, limits })
+    }
+
+    fn of(&self, number: usize, images: usize) -> Measured {
+        self.truth.all[number].map_or_else(Measured::default, |own| own[images])
+    }
+
+    fn within(&self, limit: u64) -> impl Iterator<Item = usize> {
+        self.known.iter().copied().filter(move |&number| self.costs[number] <= limit)
+    }
+
+    /// What each rule chooses at each limit. Random assignments are rules of their own.
+    fn chosen(&self, candidates: usize) -> Result<BTreeMap<String, Vec<usize>>> {
+        let mut lines: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let space = space(&table_one(self.truth.size))?;
+        for objective in OBJECTIVES {
+            let name = format!("{objective:?}").to_lowercase();
+            for &limit in &self.limits {
+                let mut two = [0; 2];
+                two[self.unit] = limit;
+                let own = SearchSettings { objective, candidates, ..settings() };
+                let mut oracle = Lookup(self.truth);
+                let table = &self.truth.table;
+                let points = frontier(&space, &own, table, two, &mut oracle, &mut Quiet)?;
+                let mut draw = 0;
+                for (rule, _, _, own) in
+                    points.into_iter().filter(|(_, unit, ..)| *unit == Unit::ALL[self.unit])
+                {
+                    let label = match rule {
+                        Rule::Search => format!("search, {name}"),
+                        // The baselines have no objective.
+                        _ if objective != Objective::Both => continue,
+                        Rule::Random => {
+                            draw += 1;
+                            format!("random {draw}")
                         }
-                    }
-                    let label = format!("search, {objective:?}").to_lowercase();
-                    lines.push((label, by_rule.remove(Rule::Search.name()).unwrap_or_default()));
-                    if objective == Objective::Both {
-                        for rule in [Rule::Uniform, Rule::Loss, Rule::Fisher] {
-                            let own = by_rule.remove(rule.name()).unwrap_or_default();
-                            lines.push((rule.name().into(), own));
-                        }
-                    }
+                        _ => rule.name().into(),
+                    };
+                    lines.entry(label).or_default().push(number_of(&own));
                 }
-                for (label, chosen) in lines {
-                    if chosen.len() != limits.len() || chosen.iter().any(|&own| of(own).is_none()) {
-                        continue;
-                    }
-                    let (mut accuracy, mut alignment) = (Vec::new(), Vec::new());
-                    for (&limit, &number) in limits.iter().zip(&chosen) {
-                        let feasible = known.iter().filter(|&&other| cost_of[other] <= limit);
-                        let feasible: Vec<Measured> = feasible.filter_map(|&own| of(own)).collect();
-                        let chosen = of(number).unwrap_or_default();
-                        let best = |value: fn(&Measured) -> f64| {
-                            let values = feasible.iter().map(value);
-                            values.fold(f64::NEG_INFINITY, f64::max) - value(&chosen)
-                        };
-                        accuracy.push(100.0 * best(|own| own.accuracy));
-                        alignment.push(best(|own| own.alignment));
-                    }
-                    let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len().max(1) as f64;
-                    let largest = |v: &[f64]| v.iter().copied().fold(0.0, f64::max);
-                    let outcomes: Vec<Outcome> = chosen
-                        .iter()
-                        .filter_map(|&number| {
-                            let Measured { accuracy, alignment, .. } = of(number)?;
-                            Some(Outcome { cost: cost_of[number] as f64, accuracy, alignment })
-                        })
-                        .collect();
-                    println!(
-                        "| {name} | {} | {} | {label} | {:.2} ({:.2}) | {:.4} ({:.4}) | {:.4} |",
-                        ["search", "test"][images],
-                        Unit::ALL[unit].name(),
-                        mean(&accuracy),
-                        largest(&accuracy),
-                        mean(&alignment),
-                        largest(&alignment),
-                        hypervolume(&outcomes, (least, most)),
-                    );
-                }
+                let score = |number: usize| objective.score(&self.of(number, 0));
+                let best = self.within(limit).max_by(|&a, &b| score(a).total_cmp(&score(b)));
+                lines.entry(format!("all measured, {name}")).or_default().extend(best);
             }
         }
+        let is_whole = |own: &Vec<usize>| {
+            own.len() == self.limits.len() && own.iter().all(|own| self.truth.all[*own].is_some())
+        };
+        lines.retain(|_, own| is_whole(own));
+        Ok(lines)
     }
+
+    /// Regret of accuracy in points, mean and largest; of correlation, likewise; hypervolume.
+    fn judged(&self, chosen: &[usize], images: usize) -> [f64; 5] {
+        let (mut accuracy, mut alignment) = (Vec::new(), Vec::new());
+        for (&limit, &number) in self.limits.iter().zip(chosen) {
+            let best = |value: fn(&Measured) -> f64| {
+                let values = self.within(limit).map(|own| value(&self.of(own, images)));
+                values.fold(f64::NEG_INFINITY, f64::max) - value(&self.of(number, images))
+            };
+            accuracy.push(100.0 * best(|own| own.accuracy));
+            alignment.push(best(|own| own.alignment));
+        }
+        let largest = |v: &[f64]| v.iter().copied().fold(0.0, f64::max);
+        let volume = self.volume(chosen, images);
+        [mean(&accuracy), largest(&accuracy), mean(&alignment), largest(&alignment), volume]
+    }
+
+    fn volume(&self, chosen: &[usize], images: usize) -> f64 {
+        let outcome = |&number: &usize| {
+            let Measured { accuracy, alignment, .. } = self.of(number, images);
+            Outcome { cost: self.costs[number] as f64, accuracy, alignment }
+        };
+        let outcomes: Vec<Outcome> = chosen.iter().map(outcome).collect();
+        let ends = [self.limits.first(), self.limits.last()];
+        let [least, most] = ends.map(|limit| limit.copied().unwrap_or(1) as f64);
+        hypervolume(&outcomes, (least, most))
+    }
+
+    /// The share of limits at which any one assignment meets both goals.
+    fn attainable(&self, images: usize) -> f64 {
+        let meets = |limit: &&u64| {
+            let of = |number| self.of(number, images);
+            let own: Vec<Measured> = self.within(**limit).map(of).collect();
+            let best = |value: fn(&Measured) -> f64| own.iter().map(value).fold(0.0, f64::max);
+            let (accuracy, alignment) = (best(|own| own.accuracy), best(|own| own.alignment));
+            own.iter().any(|own| {
+                100.0 * (accuracy - own.accuracy) <= GOALS[0] + 1e-9
+                    && alignment - own.alignment <= GOALS[1]
+            })
+        };
+        self.limits.iter().filter(meets).count() as f64 / self.limits.len().max(1) as f64
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// Mean and half the width of the 95 % interval by Student's t, for up to 10 values.
+fn interval(values: &[f64]) -> (f64, f64) {
+    const T: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
+    let (mean, count) = (mean(values), values.len() as f64);
+    let Some(t) = values.len().checked_sub(2).and_then(|own| T.get(own)) else {
+        return (mean, f64::NAN);
+    };
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, t * (squares / (count - 1.0) / count).sqrt())
+}
+
+/// `0.18 ±0.05`; without an interval if there is one value.
+fn written(values: &[f64], digits: usize) -> String {
+    match interval(values) {
+        (mean, width) if width.is_nan() => format!("{mean:.digits$}"),
+        (mean, width) => format!("{mean:.digits$} ±{width:.digits$}"),
+    }
+}
+
+fn judge(files: &[String], candidates: usize) -> Result<()> {
+    println!(
+        "| images | unit | bits by | regret of accuracy | largest | regret of correlation | \
+         largest | hypervolume |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+    );
+    let truths: Vec<Truth> = files.iter().map(|file| read(file)).collect();
+    let mut notes = Vec::new();
+    for (unit, own) in Unit::ALL.iter().enumerate() {
+        let judges: Vec<Judge<'_>> =
+            truths.iter().map(|truth| Judge::new(truth, unit)).collect::<Result<_>>()?;
+        let chosen: Vec<BTreeMap<String, Vec<usize>>> =
+            judges.iter().map(|judge| judge.chosen(candidates)).collect::<Result<_>>()?;
+        for (images, name) in ["search", "test"].into_iter().enumerate() {
+            let start = format!("| {name} | {} |", own.name());
+            let mut volumes: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+            let random = |label: &&String| label.starts_with("random ");
+            let mut labels: Vec<&str> =
+                chosen[0].keys().filter(|label| !random(label)).map(String::as_str).collect();
+            labels.extend(chosen[0].keys().find(random).map(|_| "random"));
+            for label in labels {
+                let of_file = |(judge, lines): (&Judge<'_>, &BTreeMap<String, Vec<usize>>)| {
+                    // The mean of all draws.
+                    let draws: Vec<[f64; 5]> = lines
+                        .iter()
+                        .filter(|(own, _)| *own == label || (label == "random" && random(own)))
+                        .map(|(_, own)| judge.judged(own, images))
+                        .collect();
+                    [0, 1, 2, 3, 4].map(|at| mean(&draws.iter().map(|v| v[at]).collect::<Vec<_>>()))
+                };
+                let all: Vec<[f64; 5]> = judges.iter().zip(&chosen).map(of_file).collect();
+                let column = |at: usize| all.iter().map(|v| v[at]).collect::<Vec<f64>>();
+                let cell = |at: usize, digits| written(&column(at), digits);
+                let most = |at: usize| column(at).into_iter().fold(0.0, f64::max);
+                println!(
+                    "{start} {label} | {} | {:.2} | {} | {:.4} | {} |",
+                    cell(0, 2),
+                    most(1),
+                    cell(2, 4),
+                    most(3),
+                    cell(4, 4)
+                );
+                volumes.insert(label, column(4));
+            }
+            let of =
+                |value: &dyn Fn(&Judge<'_>) -> f64| judges.iter().map(value).collect::<Vec<_>>();
+            let ceiling = of(&|judge| judge.volume(&judge.known, images));
+            println!("{start} every assignment | | | | | {} |", written(&ceiling, 4));
+            let best = |file: usize| {
+                let baselines = ["uniform", "loss", "fisher", "random"].iter();
+                let values = baselines.filter_map(|own| Some(volumes.get(own)?[file]));
+                values.fold(0.0, f64::max)
+            };
+            let gain = |values: &[f64]| -> Vec<f64> {
+                let pairs = values.iter().enumerate();
+                pairs.map(|(file, value)| 100.0 * (value / best(file) - 1.0)).collect()
+            };
+            let search = volumes.get("search, both").cloned().unwrap_or_default();
+            notes.push(format!(
+                "{name} images, {}: hypervolume of the search {} % above the best baseline, of \
+                 every assignment {} %; one assignment meets both goals at {} % of the budgets",
+                own.name(),
+                written(&gain(&search), 2),
+                written(&gain(&ceiling), 2),
+                written(&of(&|judge| 100.0 * judge.attainable(images)), 0),
+            ));
+        }
+    }
+    for (file, truth) in files.iter().zip(&truths) {
+        let [own, test] = truth.float.map(|own| 100.0 * own.accuracy);
+        println!(
+            "\n{file}: float {own:.1} % on the images of the search, {test:.1} % on test images"
+        );
+    }
+    println!("\n{}", notes.join("\n\n"));
     Ok(())
 }
 
@@ -380,10 +497,13 @@ fn main() -> Result<()> {
         [what, dataset, seed, file] if what == "halved" => {
             measure_halved(dataset, seed, Path::new(file))
         }
-        [what, files @ ..] if what == "judge" && !files.is_empty() => judge(files),
+        [what, number, files @ ..] if what == "judge" => match number.parse() {
+            Ok(candidates) if !files.is_empty() => judge(files, candidates),
+            _ => judge(&arguments[1..], settings().candidates),
+        },
         _ => Err(Error::Usage(
             "bits_truth measure MODEL DATASET FILE.csv, bits_truth halved DATASET SEED FILE.csv, \
-             or bits_truth judge FILE.csv…"
+             or bits_truth judge [CANDIDATES] FILE.csv…"
                 .into(),
         )),
     }

@@ -49,14 +49,22 @@ pub fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
         return Ok(Staged { content: Content::Through(bytes.into()), path: path.into() });
     }
     let path = &behind_links(path)?;
+    stage_with(path, |file| file.write_all(bytes).map_err(Error::io("cannot write", path)))
+}
+
+/// As [`stage`], with content that `write` writes, for a path that is neither a link nor a device:
+/// whatever is there is replaced.
+pub(crate) fn stage_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<Staged> {
     let mut builder = tempfile::Builder::new();
     let mut file = builder
         .prefix(TEMPORARY_PREFIX)
         .tempfile_in(folder_of(path))
         .map_err(Error::io("cannot write", path))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(Error::io("cannot write", path))?;
+    write(&mut file)?;
+    file.as_file().sync_all().map_err(Error::io("cannot write", path))?;
     // Temporary files are private, but the user's output must be as readable as any other file.
     #[cfg(unix)]
     {

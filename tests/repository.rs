@@ -738,6 +738,15 @@ fn the_oldest_compiler_that_is_promised_is_the_one_that_is_checked() {
     assert!(workflow.contains(&format!("cargo +{version} check --locked --all-targets")));
 }
 
+/// Builds with `--locked` refuse a lock file that has another version of the library.
+#[test]
+fn every_lock_file_has_the_version_of_the_library() {
+    let own = format!("name = \"saliq\"\nversion = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    for path in ["Cargo.lock", "fuzz/Cargo.lock", "web/Cargo.lock"] {
+        assert!(read(path).contains(&own), "{path}: `cargo update --workspace` in its folder");
+    }
+}
+
 /// `make test` names modules of tests; a name without a module would silently run no test.
 #[test]
 fn tests_that_run_on_a_second_device_are_there() {

@@ -7,7 +7,7 @@ fn slopes_of(group: u32, channels: u32, first: u32, per_channel: u32) -> vec4u {
     return vec4u(first) + channel * per_channel;
 }
 
-// The function.
+// x, or below 0 slope · x.
 fn bent(x: vec4f, slope: vec4f) -> vec4f {
     return select(slope * x, x, x > vec4f());
 }

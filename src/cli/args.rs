@@ -30,7 +30,8 @@ pub use bench::BenchArgs;
 pub use compare::CompareArgs;
 pub use cost::{Accounting, CostArgs};
 pub use data::{
-    ConvertArgs, DataArgs, DataCommand, FetchArgs, InfoArgs, ListArgs, ReadArgs, SourceArgs,
+    ConvertArgs, DataArgs, DataCommand, DatasetArgs, FetchArgs, InfoArgs, ListArgs, ReadArgs,
+    SourceArgs,
 };
 pub use drop::DropArgs;
 pub use eval::{Engine, EvalArgs, ModelInputArgs, NetworkArgs, Split};
@@ -39,7 +40,7 @@ pub use export::{ExportArgs, ExportFormat, ExportInput, ExportPixels, ExportResc
 pub use import::ImportArgs;
 pub use judge::JudgedMethodArgs;
 pub use networks::NetworksArgs;
-pub use quantize::{CalibrationRule, QuantizeArgs};
+pub use quantize::{CalibrationRule, QuantizeArgs, QuantizerArgs};
 pub use reproduce::{ReportArgs, ReproduceArgs};
 pub use search::SearchArgs;
 pub use shell::{CompletionsArgs, ManArgs};

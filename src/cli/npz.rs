@@ -1,13 +1,18 @@
 //! Writes NumPy's archives (`.npz`): a zip file with an `.npy` array for each tensor.
 
 use std::{
+    borrow::Cow,
     io::{Cursor, Write},
     path::Path,
 };
 
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-use crate::{Error, Result, files::write_atomically};
+use crate::{
+    Error, Result,
+    files::write_atomically,
+    model::{Tensor, TensorValues},
+};
 
 /// An array to write.
 pub(super) struct Member<'a> {
@@ -18,20 +23,20 @@ pub(super) struct Member<'a> {
     /// The type of its numbers, such as `<f4`.
     pub kind: String,
     /// Its numbers.
-    pub bytes: Vec<u8>,
+    pub bytes: Cow<'a, [u8]>,
 }
 
 impl<'a> Member<'a> {
-    /// Floats.
-    pub fn floats(name: &'a str, sizes: &'a [usize], values: &[f32]) -> Member<'a> {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Member { name, sizes, kind: "<f4".into(), bytes }
-    }
-
-    /// Integers.
-    pub fn integers(name: &'a str, sizes: &'a [usize], values: &[i64]) -> Member<'a> {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Member { name, sizes, kind: "<i8".into(), bytes }
+    /// The values of `tensor`.
+    pub fn of(tensor: &'a Tensor) -> Member<'a> {
+        let kind = match tensor.values() {
+            TensorValues::F32(_) => "<f4",
+            TensorValues::I64(_) => "<i8",
+            TensorValues::U32(_) => "<u4",
+            TensorValues::U8(_) => "|u1",
+        };
+        let (name, sizes, bytes) = (tensor.name(), tensor.shape(), tensor.values().bytes());
+        Member { name, sizes, kind: kind.into(), bytes: bytes.into() }
     }
 
     /// Texts, as many as `sizes` say.
@@ -42,7 +47,7 @@ impl<'a> Member<'a> {
             letters.resize(longest, 0);
             letters.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>()
         };
-        let bytes = texts.iter().flat_map(word).collect();
+        let bytes = texts.iter().flat_map(word).collect::<Vec<u8>>().into();
         Member { name, sizes, kind: format!("<U{longest}"), bytes }
     }
 

@@ -94,8 +94,8 @@ impl TryFrom<ActivationText> for ActivationFunction {
             KindText::Relu => ActivationFunction::Relu,
             KindText::Relu6 => ActivationFunction::Relu6,
             KindText::LeakyRelu => ActivationFunction::LeakyRelu { slope },
-            // A layer of its own: it learns.
-            KindText::Prelu => return Err("`slope` belongs to kind = \"leaky-relu\"".into()),
+            // It learns: [`Prelu`] is read in the place of this. Here it is for the list of kinds.
+            KindText::Prelu => return Err("a PReLU is a layer, not a function".into()),
             KindText::Tanh => ActivationFunction::Tanh,
             KindText::Sigmoid => ActivationFunction::Sigmoid,
             KindText::Silu => ActivationFunction::Silu,

@@ -28,6 +28,11 @@ impl LayerBits {
         self.activation < 32
     }
 
+    /// `w4a8`, also where both are equal.
+    pub fn in_full(self) -> String {
+        format!("w{}a{}", self.weight, self.activation)
+    }
+
     /// Parses a comma-separated list, e.g. `4,2`, `32,32`, `w4a2,w2a2`.
     pub fn parse_list(text: &str) -> Result<Vec<LayerBits>, String> {
         text.split(',').map(|part| part.trim().parse()).collect()
@@ -39,7 +44,7 @@ impl fmt::Display for LayerBits {
         if self.weight == self.activation {
             write!(formatter, "{}", self.weight)
         } else {
-            write!(formatter, "w{}a{}", self.weight, self.activation)
+            formatter.write_str(&self.in_full())
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, ser::SerializeMap};
 
 use super::{
     shape::Shape,
-    sizes::{pair, sides, size, value, write_pair, write_sides},
+    sizes::{kernel, pair, sides, size, value, write_pair, write_sides},
     window::{extent, same_padding},
 };
 
@@ -76,10 +76,6 @@ pub struct Convolution {
     /// Whether there is a bias.
     #[serde(default = "yes")]
     pub bias: bool,
-}
-
-fn kernel<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], D::Error> {
-    pair(deserializer, "kernel")
 }
 
 fn stride<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], D::Error> {

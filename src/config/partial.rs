@@ -498,7 +498,9 @@ impl PartialRunConfig {
             }
         }
         let mut own = table.clone();
-        others.iter().for_each(|key| drop(own.get_mut().remove(*key)));
+        for key in others {
+            own.get_mut().remove(*key);
+        }
         let span = own.span();
         let own = toml::Spanned::new(span, DeValue::Table(own.into_inner()));
         let read = PartialRunConfig::deserialize(ValueDeserializer::from(own));
@@ -728,10 +730,7 @@ impl PartialRunConfig {
         let pact = self.pact.unwrap_or(PactKind::Unsigned);
         let act_quant = self.act_quant.unwrap_or(ActivationQuantizer::Pact);
         for &bits in self.bits.iter().flat_map(|list| &list.0) {
-            let quantizer = match (self.binary_one_bit, bits.weight) {
-                (Some(true), 1) => WeightQuantizer::Binary,
-                _ => quantizer,
-            };
+            let quantizer = quantizer.of_width(bits.weight, self.binary_one_bit.unwrap_or(false));
             if let Some(reason) = refusal(bits, quantizer, (act_quant, pact)) {
                 let value = self.bits.as_ref().map_or(String::new(), BitsList::to_string);
                 invalid("bits", value, phrase!("{}: ", bits).then(reason))?;

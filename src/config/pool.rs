@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, ser::SerializeMap};
 use super::{
     convolution::check_stride,
     shape::Shape,
-    sizes::{pair, sides, value, write_pair, write_sides},
+    sizes::{kernel, pair, sides, value, write_pair, write_sides},
     window::{Window, count_windows, extent},
 };
 
@@ -70,10 +70,6 @@ struct AveragePoolText {
     ceil_mode: bool,
     #[serde(default = "yes")]
     count_include_pad: bool,
-}
-
-fn kernel<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], D::Error> {
-    pair(deserializer, "kernel")
 }
 
 fn stride<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[u32; 2]>, D::Error> {
@@ -176,8 +172,7 @@ impl MaxPool {
 impl AveragePool {
     /// One window over planes of the shape `input`.
     pub(crate) fn global(input: Shape) -> AveragePool {
-        let kernel = [input.height, input.width];
-        let window = Window { kernel, stride: kernel, dilation: [1; 2], padding: [0; 4] };
+        let window = Window::side_by_side([input.height, input.width]);
         AveragePool { window, ceil_mode: false, count_include_pad: false }
     }
 

@@ -130,6 +130,16 @@ impl WeightQuantizer {
         }
     }
 
+    /// What quantizes weights of `bits` bits where it was asked for. DoReFa's published form for 1
+    /// bit is `binary`; with `binary_one_bit` that is the form of all.
+    pub(super) fn of_width(self, bits: u32, binary_one_bit: bool) -> WeightQuantizer {
+        match (self, bits) {
+            (WeightQuantizer::Dorefa, 1) => WeightQuantizer::Binary,
+            (_, 1) if binary_one_bit => WeightQuantizer::Binary,
+            (quantizer, _) => quantizer,
+        }
+    }
+
     /// Why there are no weights of `bits` bits with it, and what to use instead; `None` where there
     /// are (32: nothing to quantize). DoReFa's published form for 1 bit is `binary`.
     pub fn refusal(self, bits: u32) -> Option<Phrase> {
@@ -162,13 +172,9 @@ impl QuantizationConfig {
         self.bits.get(index).copied().unwrap_or(LayerBits::FLOAT)
     }
 
-    /// What quantizes weights of `bits` bits. DoReFa's published form for 1 bit is `binary`.
+    /// What quantizes weights of `bits` bits.
     pub fn weight_quantizer(&self, bits: u32) -> WeightQuantizer {
-        match (self.weight_quant, bits) {
-            (WeightQuantizer::Dorefa, 1) => WeightQuantizer::Binary,
-            (_, 1) if self.binary_one_bit => WeightQuantizer::Binary,
-            (quantizer, _) => quantizer,
-        }
+        self.weight_quant.of_width(bits, self.binary_one_bit)
     }
 
     /// What quantizes the values of `function`: what was asked for a ReLU and a ReLU6, LSQ+ the

@@ -34,6 +34,11 @@ pub(super) fn pair<'de, D: Deserializer<'de>>(
     value(deserializer, &format!("{key}: a number or [height, width]"), read)
 }
 
+/// The sizes of a window.
+pub(super) fn kernel<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u32; 2], D::Error> {
+    pair(deserializer, "kernel")
+}
+
 /// Pixels above, to the left, below and to the right: a number for all, or one each of the axes or
 /// of the sides.
 pub(super) fn sides(value: &Value) -> Option<[u32; 4]> {

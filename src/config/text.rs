@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, Error as _, value::StrDeserializer},
+    de::{self, DeserializeOwned, Error as _, value::StrDeserializer},
 };
 
 use super::{Augmentation, ImageSize, LayerBits, LogFormat, Normalize, PixelNormalization};
@@ -36,7 +36,7 @@ pub struct AugmentList(pub Vec<Augmentation>);
 pub struct LogList(pub Vec<LogFormat>);
 
 /// `--normalize`: `standard`, `unit`, `none`, `MEAN,STD`, or means and deviations a channel
-/// (`M1,M2,M3/S1,S2,S3`, which must be equal so far).
+/// (`M1,M2,M3/S1,S2,S3`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NormalizeSpec(pub Normalize);
 
@@ -85,6 +85,40 @@ fn join<T: fmt::Display>(formatter: &mut fmt::Formatter<'_>, items: &[T]) -> fmt
         write!(formatter, "{}{item}", if index > 0 { "," } else { "" })?;
     }
     Ok(())
+}
+
+/// `text` as a list of values that are known by names, each at most once; `none` is an empty list.
+/// `what` is one of them, for messages.
+fn named<T: DeserializeOwned + PartialEq, const N: usize>(
+    text: &str,
+    known: [&str; N],
+    what: &str,
+) -> Result<Vec<T>, String> {
+    if text.trim() == "none" || text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let list = elements(text, |name| {
+        T::deserialize(StrDeserializer::<de::value::Error>::new(name)).map_err(|_| {
+            let names = known.map(|name| format!("`{name}`")).join(", ");
+            format!("`{name}` is not one of {names}{}", suggestion(name, known))
+        })
+    })?;
+    match list.iter().enumerate().any(|(index, item)| list[..index].contains(item)) {
+        true => Err(format!("`{text}` names {what} twice")),
+        false => Ok(list),
+    }
+}
+
+/// Writes what [`named`] reads.
+fn join_named<T>(
+    formatter: &mut fmt::Formatter<'_>,
+    items: &[T],
+    name: impl Fn(&T) -> &'static str,
+) -> fmt::Result {
+    match items {
+        [] => formatter.write_str("none"),
+        _ => join(formatter, &items.iter().map(name).collect::<Vec<_>>()),
+    }
 }
 
 impl FromStr for BitsList {
@@ -150,45 +184,24 @@ impl FromStr for AugmentList {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.trim() == "none" || text.trim().is_empty() {
-            return Ok(AugmentList(Vec::new()));
+        let known = ["none", "shift", "hflip", "crop", "cutout"];
+        let list = named(text, known, "an augmentation")?;
+        if list.contains(&Augmentation::Shift) && list.contains(&Augmentation::Crop) {
+            return Err(format!("`{text}`: crop is a larger shift; leave one of them out"));
         }
-        let list = elements(text, |name| {
-            let name_of = StrDeserializer::<de::value::Error>::new(name);
-            Augmentation::deserialize(name_of).map_err(|_| {
-                let known = ["none", "shift", "hflip", "crop", "cutout"];
-                format!(
-                    "`{name}` is not one of `none`, `shift`, `hflip`, `crop`, `cutout`{}",
-                    suggestion(name, known)
-                )
-            })
-        })?;
-        match list.iter().enumerate().find(|(index, item)| list[..*index].contains(item)) {
-            Some(_) => Err(format!("`{text}` names an augmentation twice")),
-            None if list.contains(&Augmentation::Shift) && list.contains(&Augmentation::Crop) => {
-                Err(format!("`{text}`: crop is a larger shift; leave one of them out"))
-            }
-            None => Ok(AugmentList(list)),
-        }
+        Ok(AugmentList(list))
     }
 }
 
 impl fmt::Display for AugmentList {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return formatter.write_str("none");
-        }
-        let names: Vec<&str> = self
-            .0
-            .iter()
-            .map(|item| match item {
-                Augmentation::Shift => "shift",
-                Augmentation::Hflip => "hflip",
-                Augmentation::Crop => "crop",
-                Augmentation::Cutout => "cutout",
-            })
-            .collect();
-        join(formatter, &names)
+        let name = |item: &Augmentation| match item {
+            Augmentation::Shift => "shift",
+            Augmentation::Hflip => "hflip",
+            Augmentation::Crop => "crop",
+            Augmentation::Cutout => "cutout",
+        };
+        join_named(formatter, &self.0, name)
     }
 }
 
@@ -196,33 +209,17 @@ impl FromStr for LogList {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.trim() == "none" || text.trim().is_empty() {
-            return Ok(LogList(Vec::new()));
-        }
-        let list = elements(text, |name| {
-            let name_of = StrDeserializer::<de::value::Error>::new(name);
-            LogFormat::deserialize(name_of).map_err(|_| {
-                let hint = suggestion(name, ["none", "tensorboard", "csv"]);
-                format!("`{name}` is not one of `none`, `tensorboard`, `csv`{hint}")
-            })
-        })?;
-        match list.iter().enumerate().find(|(index, item)| list[..*index].contains(item)) {
-            Some(_) => Err(format!("`{text}` names a log twice")),
-            None => Ok(LogList(list)),
-        }
+        named(text, ["none", "tensorboard", "csv"], "a log").map(LogList)
     }
 }
 
 impl fmt::Display for LogList {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return formatter.write_str("none");
-        }
         let name = |item: &LogFormat| match item {
             LogFormat::Tensorboard => "tensorboard",
             LogFormat::Csv => "csv",
         };
-        join(formatter, &self.0.iter().map(name).collect::<Vec<_>>())
+        join_named(formatter, &self.0, name)
     }
 }
 

@@ -28,6 +28,11 @@ impl Window {
         Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], padding: [padding; 4] }
     }
 
+    /// Windows of `kernel` side by side.
+    pub const fn side_by_side(kernel: [u32; 2]) -> Window {
+        Window { kernel, stride: kernel, dilation: [1; 2], padding: [0; 4] }
+    }
+
     /// Zeros in front of and behind the rows (0) or columns (1).
     pub fn pads(self, axis: usize) -> [u32; 2] {
         [self.padding[axis], self.padding[axis + 2]]

@@ -1,7 +1,7 @@
 //! Checks that the files that were read form a data set: shapes, labels, sums.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
 };
@@ -27,9 +27,14 @@ pub(super) fn same_shape(source: &str, content: &Content) -> Result<Shape> {
     let others = others.chain(content.validation.iter().map(|part| ("validation", part)));
     for (name, part) in others {
         if part.shape != train.shape {
+            let setting = if part.shape.channels == train.shape.channels {
+                "image-size makes them one size"
+            } else {
+                "color gives them the same channels"
+            };
             return Err(Error::Data(format!(
                 "{source}: training images are {}, {name} images {} ({}); they must agree; the \
-                 setting image-size makes them one size",
+                 setting {setting}",
                 text(train.shape),
                 text(part.shape),
                 part.name
@@ -170,13 +175,27 @@ pub(super) fn oddities(dataset: &Dataset) -> Vec<String> {
             said.push(format!("{} in the {split} images", missing_text(dataset, &missing)));
         }
     }
-    let leaked = leaks(dataset);
-    if leaked > 0 {
-        let images = if leaked == 1 { "image is" } else { "images are" };
-        said.push(format!(
-            "{leaked} test {images} also among the training images, pixel for pixel: accuracy is \
-             too good on them"
+    let (validation, shape) = (dataset.details.validation.as_ref(), dataset.shape);
+    let named = [("training", &dataset.train), ("test", &dataset.test)];
+    let all = || named.into_iter().chain(validation.map(|split| ("validation", split)));
+    for (name, split) in all() {
+        if split.images.iter().all(|&value| value <= 1) {
+            said.push(format!(
+                "no pixel of the {name} images is above 1 of 255: they are almost black; scale \
+                 whole numbers to 0..255 before"
+            ));
+        }
+    }
+    let [train, test] = named;
+    said.extend(leak(test, train, shape, "accuracy is too good on them"));
+    if let Some(validation) = validation.map(|split| ("validation", split)) {
+        said.extend(leak(
+            validation,
+            train,
+            shape,
+            "what is chosen on them fits the training images",
         ));
+        said.extend(leak(test, validation, shape, "they take part in what is chosen"));
     }
     said
 }
@@ -207,40 +226,66 @@ fn missing_text(dataset: &Dataset, missing: &[u32]) -> String {
     }
 }
 
-/// The number of test images that are training images too. Images of a single colour and images
-/// that stand for several classes are not counted: they are alike by chance or by mistake.
-fn leaks(dataset: &Dataset) -> usize {
-    let size = (dataset.shape.elements() as usize).max(1);
-    let plane = (dataset.shape.pixels() as usize).max(1);
+/// A warning about images of one part that `other` has too; `effect` is what they do. Images of a
+/// single colour are not counted, because they are alike by chance, nor those that all classes of
+/// `other` have, because they say nothing about a class.
+fn leak(
+    (name, split): (&str, &Split),
+    (other_name, other): (&str, &Split),
+    shape: Shape,
+    effect: &str,
+) -> Option<String> {
+    let size = (shape.elements() as usize).max(1);
+    let plane = (shape.pixels() as usize).max(1);
     let hash = |image: &[u8]| {
         let mut hasher = DefaultHasher::new();
         image.hash(&mut hasher);
         hasher.finish()
     };
-    /// A test image, how often it occurs, and the classes of the same training images.
-    type Known<'a> = (&'a [u8], usize, Vec<u32>);
+    /// An image, the labels that it has here, and those that it has in the other part.
+    type Known<'a> = (&'a [u8], Vec<u32>, BTreeSet<u32>);
     let mut known: HashMap<u64, Vec<Known<'_>>> = HashMap::new();
-    for image in dataset.test.images.chunks_exact(size) {
+    for (image, &label) in split.images.chunks_exact(size).zip(&split.labels) {
         let is_flat = |plane: &[u8]| plane.iter().all(|value| *value == plane[0]);
         if image.chunks_exact(plane).all(is_flat) {
             continue;
         }
         let alike = known.entry(hash(image)).or_default();
         match alike.iter_mut().find(|(own, ..)| *own == image) {
-            Some((_, count, _)) => *count += 1,
-            None => alike.push((image, 1, Vec::new())),
+            Some((_, labels, _)) => labels.push(label),
+            None => alike.push((image, vec![label], BTreeSet::new())),
         }
     }
-    for (image, &label) in dataset.train.images.chunks_exact(size).zip(&dataset.train.labels) {
+    for (image, &label) in other.images.chunks_exact(size).zip(&other.labels) {
         let Some(alike) = known.get_mut(&hash(image)) else { continue };
-        if let Some((.., labels)) = alike.iter_mut().find(|(own, ..)| *own == image)
-            && !labels.contains(&label)
-        {
-            labels.push(label);
+        if let Some((.., others)) = alike.iter_mut().find(|(own, ..)| *own == image) {
+            others.insert(label);
         }
     }
-    let leaked = known.values().flatten().filter(|(.., labels)| labels.len() == 1);
-    leaked.map(|&(_, count, _)| count).sum()
+    let classes = other.labels.iter().collect::<BTreeSet<_>>().len();
+    let is_leak = |others: &BTreeSet<u32>| match others.len() {
+        0 => false,
+        1 => true,
+        several => several < classes,
+    };
+    let leaked = || known.values().flatten().filter(|(.., others)| is_leak(others));
+    let count: usize = leaked().map(|(_, labels, _)| labels.len()).sum();
+    let is_other = |others: &BTreeSet<u32>, label: u32| others.iter().any(|&own| own != label);
+    let differing: usize = leaked()
+        .map(|(_, labels, others)| labels.iter().filter(|&&own| is_other(others, own)).count())
+        .sum();
+    let images = if count == 1 { "image is" } else { "images are" };
+    let contradiction = match differing {
+        0 => String::new(),
+        1 => " (1 with another label)".into(),
+        _ => format!(" ({differing} with another label)"),
+    };
+    (count > 0).then(|| {
+        format!(
+            "{count} {name} {images} also among the {other_name} images, pixel for \
+             pixel{contradiction}: {effect}"
+        )
+    })
 }
 
 /// A warning about classes without images.

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, BufReader, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -18,24 +18,21 @@ use super::fetch::{Fetcher, Progress, Wanted};
 use crate::{
     Error, Result,
     data::remote::{Keep, RemoteSet, Source, Sum},
-    digest::hex,
-    files::write_atomically,
+    digest::{hex, hex_of},
+    files::{stage_with, write_atomically},
 };
 
 /// The file with the sums of what is kept.
 const SUMS: &str = "SHA256SUMS";
 
-/// Hashes what goes through it.
-fn hashed<D: Digest>(mut input: impl Read) -> io::Result<String> {
-    let (mut hash, mut buffer) = (D::new(), vec![0; 1 << 16]);
-    loop {
-        match input.read(&mut buffer) {
-            Ok(0) => return Ok(hex(&hash.finalize())),
-            Ok(read) => hash.update(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+/// The digest of what is left of `input`.
+fn hashed<D: Digest>(input: impl Read) -> io::Result<String> {
+    hex_of::<D>(input, 1 << 16).map(|(sum, _)| sum)
+}
+
+/// The SHA-256 of the file at `path`.
+fn sum_of(path: &Path) -> Result<String> {
+    File::open(path).and_then(hashed::<Sha256>).map_err(Error::io("cannot read", path))
 }
 
 /// Verifies a download against its published sum.
@@ -62,6 +59,30 @@ fn read_sums(folder: &Path) -> BTreeMap<String, String> {
     text.lines().filter_map(line).collect()
 }
 
+/// The SHA-256 of a file that is there. It is the one of the first download, `own`; without that, a
+/// file of the user's own is known by its published sum.
+fn known(path: &Path, source: &Source, own: Option<&String>) -> Result<String> {
+    let found = sum_of(path)?;
+    let is_right = match own {
+        Some(own) if *own == found => Ok(()),
+        Some(own) => {
+            Err(format!("not the file of the first download: SHA-256 {found} instead of {own}"))
+        }
+        None if matches!(source.keep, Keep::File) => {
+            let mut file = File::open(path).map_err(Error::io("cannot read", path))?;
+            verify(&mut file, source.sum)
+        }
+        None => Ok(()),
+    };
+    match is_right {
+        Ok(()) => Ok(found),
+        Err(reason) => {
+            let reason = format!("{reason}; move it away and run the command again");
+            Err(Error::format(path, reason))
+        }
+    }
+}
+
 /// Downloads `set` into the folder `into/NAME`, which is returned. Files that are there are kept if
 /// they are those of the first download.
 ///
@@ -80,32 +101,7 @@ pub(super) fn fetch(
         let names = source.kept();
         if names.iter().all(|name| folder.join(name).is_file()) {
             for name in names {
-                let path = folder.join(name);
-                let file = File::open(&path).map_err(Error::io("cannot read", &path))?;
-                let found = hashed::<Sha256>(file).map_err(Error::io("cannot read", &path))?;
-                match (sums.get(name), source.keep, source.sum) {
-                    (Some(own), ..) if *own == found => {}
-                    // A file of the user's own is known by its published sum.
-                    (None, Keep::File, sum) => {
-                        let mut file =
-                            File::open(&path).map_err(Error::io("cannot read", &path))?;
-                        verify(&mut file, sum).map_err(|reason| {
-                            let reason =
-                                format!("{reason}; move it away and run the command again");
-                            Error::format(&path, reason)
-                        })?;
-                    }
-                    (None, ..) => {}
-                    (Some(own), ..) => {
-                        return Err(Error::format(
-                            &path,
-                            format!(
-                                "not the file of the first download: SHA-256 {found} instead of \
-                                 {own}; move it away and run the command again"
-                            ),
-                        ));
-                    }
-                }
+                let found = known(&folder.join(name), source, sums.get(name))?;
                 sums.insert(name.into(), found);
                 progress(Progress::Present { file: name });
             }
@@ -150,10 +146,7 @@ fn unpack(source: &Source, path: &Path) -> Result<Vec<(&'static str, String)>> {
     let damaged = |error: String| Error::format(path, format!("damaged: {error}"));
     let mut found = Vec::new();
     match source.keep {
-        Keep::File => {
-            let sum = hashed::<Sha256>(open()?).map_err(Error::io("cannot read", path))?;
-            found.push((source.name, sum));
-        }
+        Keep::File => found.push((source.name, sum_of(path)?)),
         Keep::Tar(members) => {
             let mut archive = tar::Archive::new(GzDecoder::new(BufReader::new(open()?)));
             let entries = archive.entries().map_err(|error| damaged(error.to_string()))?;
@@ -193,33 +186,25 @@ fn member(path: &Path, members: &'static [&'static str]) -> Option<&'static str>
 fn store(archive: &Path, name: &str, mut input: impl Read, most: u64) -> Result<String> {
     let folder = archive.parent().unwrap_or(Path::new("."));
     let path = folder.join(name);
-    let local = |error| Error::io("cannot write", &path)(error);
     let damaged = |error: io::Error| Error::format(archive, format!("damaged: {name}: {error}"));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(local)?;
     let (mut hash, mut buffer, mut length) = (Sha256::new(), vec![0; 1 << 16], 0);
-    loop {
-        let read = match input.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(damaged(error)),
-        };
-        length += read as u64;
-        if length > most {
-            let reason = format!("its member {name} has more than {most} bytes");
-            return Err(Error::format(archive, reason));
+    let staged = stage_with(&path, |file| {
+        loop {
+            let read = match input.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(damaged(error)),
+            };
+            length += read as u64;
+            if length > most {
+                let reason = format!("its member {name} has more than {most} bytes");
+                return Err(Error::format(archive, reason));
+            }
+            hash.update(&buffer[..read]);
+            file.write_all(&buffer[..read]).map_err(Error::io("cannot write", &path))?;
         }
-        hash.update(&buffer[..read]);
-        file.write_all(&buffer[..read]).map_err(local)?;
-    }
-    file.as_file().sync_all().map_err(local)?;
-    // Temporary files are private, but a data set is as readable as any other file.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let permissions = fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(permissions).map_err(local)?;
-    }
-    file.persist(&path).map_err(|error| local(error.error))?;
+    })?;
+    staged.commit()?;
     Ok(hex(&hash.finalize()))
 }

@@ -5,19 +5,56 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
+/// What is said of content for which [`is_bomb`] holds.
+pub(super) const BOMB: &str = "grows to more than 256 MiB and 400 times its size, as no images do";
+
+/// Whether `packed` bytes grow to `content` bytes as no images do: blank content makes
+/// gigabytes of a small file.
+pub(super) fn is_bomb(packed: u64, content: u64) -> bool {
+    content > 256 << 20 && content > packed.saturating_mul(400)
+}
+
+/// Input whose bytes are counted.
+struct Counted<R> {
+    input: R,
+    taken: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.taken += read as u64;
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.taken += count as u64;
+        self.input.consume(count);
+    }
+}
+
 /// The decompressed content of all members of `input` (RFC 1952, 2.2).
 ///
 /// Zero bytes behind a member are padding, which tapes and some mirrors add. Any other byte that
 /// does not begin a member is an error of kind `InvalidData` with a message that says so.
 pub(super) struct GzipReader<R> {
     /// `None` behind the last member.
-    member: Option<GzDecoder<R>>,
+    member: Option<GzDecoder<Counted<R>>>,
     is_first: bool,
+    /// Decompressed bytes.
+    given: u64,
 }
 
 impl<R: BufRead> GzipReader<R> {
     pub fn new(input: R) -> Self {
-        GzipReader { member: Some(GzDecoder::new(input)), is_first: true }
+        let input = Counted { input, taken: 0 };
+        GzipReader { member: Some(GzDecoder::new(input)), is_first: true, given: 0 }
     }
 }
 
@@ -41,6 +78,10 @@ impl<R: BufRead> Read for GzipReader<R> {
                 }
                 Err(_) if !self.is_first && member.header().is_none() => return Err(trailing()),
                 result => {
+                    self.given += *result.as_ref().unwrap_or(&0) as u64;
+                    if is_bomb(member.get_ref().taken, self.given) {
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, BOMB));
+                    }
                     self.member = Some(member);
                     return result;
                 }
@@ -111,6 +152,20 @@ mod tests {
             );
         }
         assert_eq!(read(&[member(b""), member(b"x")].concat()), Ok(b"x".to_vec()));
+    }
+
+    #[test]
+    fn content_that_grows_without_end_is_refused() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let zeros = vec![0; 1 << 20];
+        (0..300).for_each(|_| encoder.write_all(&zeros).expect("packed"));
+        let bomb = encoder.finish().expect("packed");
+        let mut reader = GzipReader::new(&bomb[..]);
+        let error = io::copy(&mut reader, &mut io::sink()).unwrap_err();
+        assert!(error.to_string().contains("400 times"), "{error}");
+        // A large file may hold blanks.
+        assert!(!is_bomb(1 << 20, 300 << 20) && !is_bomb(1 << 10, 200 << 20));
+        assert!(is_bomb(1 << 20, 401 << 20));
     }
 
     #[test]

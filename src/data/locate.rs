@@ -130,11 +130,7 @@ impl Places {
             }
             looked.push(folder.display().to_string());
         }
-        Err(Error::Data(format!(
-            "data set {name} not found; looked in {}. Get it with `saliq data fetch {name}`",
-            looked.join(", "),
-            name = set.name
-        )))
+        Err(not_found(set.name, &looked, ""))
     }
 
     /// The first folder with all four files of `entry`, or an error that lists the folders that
@@ -153,17 +149,12 @@ impl Places {
                 Err(_) => looked.push(folder.display().to_string()),
             }
         }
-        let name = entry.name;
         let mini = CATALOG
             .iter()
             .find(|other| other.embedded.is_some() && other.class_names == entry.class_names);
         let instead =
             mini.map(|mini| format!(", or use the built-in {}", mini.name)).unwrap_or_default();
-        Err(Error::Data(format!(
-            "data set {name} not found; looked in {}. Get it with `saliq data fetch \
-             {name}`{instead}",
-            looked.join(", ")
-        )))
+        Err(not_found(entry.name, &looked, &instead))
     }
 
     pub fn list(&self) -> Vec<Listing> {
@@ -221,6 +212,14 @@ fn at_path(name: &str) -> Result<Located> {
     let fetched = remote::find(&name).filter(|set| set.is_in(path));
     let class_names = fetched.map_or(&[][..], |set| set.class_names);
     Ok(Located { entry: None, name, folder: Some(path.into()), files, class_names })
+}
+
+/// The error for the named set `name` that is in none of the places `looked`; `instead` follows.
+fn not_found(name: &str, looked: &[String], instead: &str) -> Error {
+    Error::Data(format!(
+        "data set {name} not found; looked in {}. Get it with `saliq data fetch {name}`{instead}",
+        looked.join(", ")
+    ))
 }
 
 /// The error for a `name` that is neither a named set nor a path; it suggests similar names.

@@ -52,8 +52,9 @@ pub fn parse(format: FileFormat, path: &Path, bytes: &[u8]) -> Result<(Shape, Sp
         }
         FileFormat::Npy => {
             let array = npy::parse("array", bytes, bytes.len() as u64).map_err(wrong)?;
-            let (shape, images, _) = array.images().map_err(wrong)?;
-            Ok((shape, Split { images, labels: Vec::new() }))
+            let images = array.images().map_err(wrong)?;
+            let shape = images.shape;
+            Ok((shape, Split { images: images.pixels().0, labels: Vec::new() }))
         }
         FileFormat::Npz => npz::parse(path, bytes).map(of),
         FileFormat::Safetensors => safetensors::parse(path, bytes).map(of),

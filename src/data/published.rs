@@ -5,14 +5,14 @@ use std::{
     path::Path,
 };
 
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use super::{
     catalog::PinnedFile,
     format::idx,
     read::{decompressed, open},
 };
-use crate::digest::hex;
+use crate::digest::hex_of;
 
 /// Verifies that the file at `path`, raw or gzip, is the published one; returns the reason if it is
 /// not.
@@ -25,19 +25,8 @@ pub(super) fn verify(input: impl BufRead, file: &PinnedFile) -> Result<(), Strin
     let damaged = |error: io::Error| format!("damaged or truncated: {error}");
     let (mut content, _) = decompressed(input).map_err(damaged)?;
     // One byte more than expected is enough to decide, whatever a hostile file would decompress to.
-    let mut content = content.by_ref().take(file.bytes + 1);
-    let (mut hash, mut buffer, mut length) = (Sha256::new(), vec![0; 1 << 16], 0);
-    loop {
-        match content.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => {
-                hash.update(&buffer[..read]);
-                length += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(damaged(error)),
-        }
-    }
+    let content = content.by_ref().take(file.bytes + 1);
+    let (found, length) = hex_of::<Sha256>(content, 1 << 16).map_err(damaged)?;
     if length != file.bytes {
         let comparison =
             if length < file.bytes { format!("{length} bytes") } else { "more".into() };
@@ -46,7 +35,6 @@ pub(super) fn verify(input: impl BufRead, file: &PinnedFile) -> Result<(), Strin
             file.bytes
         ));
     }
-    let found = hex(&hash.finalize());
     if found != file.sha256 {
         return Err(format!("not the published file: SHA-256 {found} instead of {}", file.sha256));
     }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     ActivationGrid, COptions, DeployableModel, Encoding, IntegerPlan, PixelOrder,
-    c_header::{joined_pool, needs_math, step_count, stored_levels},
+    c_header::{Layout, needs_math},
 };
 use crate::{Error, Result, config::Shape, error::phrase};
 
@@ -118,19 +118,20 @@ impl CProgram {
         options: COptions,
     ) -> Result<CProgram> {
         let plan = IntegerPlan::new(model);
+        let layout = Layout::new(&plan, options.pixels);
         let (mut activations, mut places) = (Vec::new(), Vec::new());
         for (index, step) in plan.steps.iter().enumerate() {
             let Encoding::Levels(grid) = &step.to else { continue };
             if step.activation.is_none() {
                 continue;
             }
-            let stored = stored_levels(&plan, options, index);
+            let stored = layout.levels(index);
             let Shape { channels, height, width } = stored.shape;
             places.push(format!(
                 "{{ {}u, {}u, {}u, {channels}, {height}, {width} }},",
                 stored.step, stored.first, stored.row
             ));
-            let maxima = joined_pool(&plan, index).map(|_| stored.shape);
+            let maxima = stored.are_maxima.then_some(stored.shape);
             let (shape, grid) = (step.output, grid.clone());
             activations.push(ReplacedLevels { shape, maxima, grid });
         }
@@ -142,7 +143,7 @@ impl CProgram {
         for (name, value) in [
             ("file", "model.h".to_string()),
             ("replaced", places.join(" ")),
-            ("steps", step_count(&plan, options).to_string()),
+            ("steps", layout.steps().to_string()),
             ("PREFIX", prefix.to_ascii_uppercase()),
             ("prefix", prefix.to_string()),
         ] {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     ops::Deref,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use super::{
@@ -23,6 +23,8 @@ pub struct Gpu {
     own: Device,
     kernels: Mutex<HashMap<(&'static str, Specialization), Arc<Kernel>>>,
     tuning: Mutex<Option<Arc<Tuning>>>,
+    /// Whether products of cooperative matrices were found to be right.
+    matrices: OnceLock<bool>,
 }
 
 /// Whoever has a `Gpu` has its device.
@@ -52,7 +54,7 @@ impl Gpu {
     pub async fn reopen(&self) -> Result<Gpu> {
         let gpu = Gpu::with(self.own.reopen().await?);
         *lock(&gpu.tuning) = self.tuning();
-        Ok(gpu)
+        Ok(Gpu { matrices: self.matrices.clone(), ..gpu })
     }
 
     /// A device that validates everything and runs nothing; needs no driver. It passes for a
@@ -63,7 +65,12 @@ impl Gpu {
     }
 
     fn with(own: Device) -> Gpu {
-        Gpu { own, kernels: Mutex::default(), tuning: Mutex::default() }
+        Gpu {
+            own,
+            kernels: Mutex::default(),
+            tuning: Mutex::default(),
+            matrices: OnceLock::default(),
+        }
     }
 
     /// Has networks that are made on this device from now on take the measured tiles of `tuning`
@@ -75,6 +82,33 @@ impl Gpu {
     /// The measured tiles in use.
     pub fn tuning(&self) -> Option<Arc<Tuning>> {
         lock(&self.tuning).clone()
+    }
+
+    /// Whether cooperative matrices may be used: where the adapter has them, what `test` finds the
+    /// first time. A device that runs nothing has no wrong answers.
+    pub fn trusts_matrices(&self, test: impl FnOnce(&Gpu) -> Result<bool>) -> bool {
+        if self.abilities().cooperative_side.is_none() {
+            return false;
+        }
+        *self.matrices.get_or_init(|| {
+            if !self.executes() {
+                return true;
+            }
+            let found = test(self);
+            match &found {
+                Ok(true) => log::debug!("cooperative matrices: the test product is right"),
+                Ok(false) => log::warn!(
+                    "{}: the driver's products of cooperative matrices are wrong; they are not \
+                     used",
+                    self.adapter_description()
+                ),
+                Err(error) => log::warn!(
+                    "{}: cooperative matrices are not used, because their test failed: {error}",
+                    self.adapter_description()
+                ),
+            }
+            matches!(found, Ok(true))
+        })
     }
 
     /// Kernel `name` with these constants: the same one for the same constants. Its pipeline is

@@ -176,6 +176,15 @@ impl Device {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
+    /// Whether what is submitted is run: not on a device that only validates.
+    pub(super) fn executes(&self) -> bool {
+        match self.origin {
+            Origin::Adapter(_) => true,
+            #[cfg(not(target_family = "wasm"))]
+            Origin::Noop { .. } => false,
+        }
+    }
+
     /// Whether kernels with long unrolled loops take seconds and more to compile: on a browser's
     /// software driver.
     pub fn compiles_slowly(&self) -> bool {

@@ -10,6 +10,7 @@ mod lower;
 mod memory;
 mod op;
 mod parameters;
+pub mod plan;
 pub mod rewrite;
 mod value;
 

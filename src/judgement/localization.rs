@@ -22,8 +22,12 @@ pub struct Localization {
 }
 
 impl Localization {
-    const UNKNOWN: Localization =
-        Localization { pointing: f64::NAN, mass: f64::NAN, rank: f64::NAN, overlap: f64::NAN };
+    const UNKNOWN: Localization = Localization::all(f64::NAN);
+    const NONE: Localization = Localization::all(0.0);
+
+    const fn all(value: f64) -> Localization {
+        Localization { pointing: value, mass: value, rank: value, overlap: value }
+    }
 
     /// Of a map, [C, H, W], and the mask of its `mask.len()` pixels.
     pub fn of(map: &[f32], mask: &[bool]) -> Localization {
@@ -38,9 +42,11 @@ impl Localization {
             }
         }
         let total: f64 = relevance.iter().sum();
-        if total == 0.0 || !total.is_finite() {
-            let none = if total == 0.0 { 0.0 } else { f64::NAN };
-            return Localization { pointing: none, mass: none, rank: none, overlap: none };
+        if total == 0.0 {
+            return Localization::NONE;
+        }
+        if !total.is_finite() {
+            return Localization::UNKNOWN;
         }
         let inside = || relevance.iter().zip(mask).filter(|(_, inside)| **inside);
         let most = relevance.iter().copied().fold(0.0, f64::max);

@@ -37,6 +37,6 @@ pub use localization::{Localization, add_localizations, localization};
 pub use randomization::{LayerAgreement, randomization};
 pub use removal::{Fill, removed_images};
 pub use retraining::{RetrainingOptions, retrain};
-pub use score::{Metric, Scores};
+pub use score::{Metric, Scale, Scores};
 pub use sensitivity::{MaxSensitivity, SensitivityOptions};
 pub use subject::{Explained, Subject};

@@ -45,6 +45,17 @@ pub enum Metric {
     MaskOverlap,
 }
 
+/// The values that a judgement can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// −1 to 1.
+    Similarity,
+    /// 0 to 1.
+    Share,
+    /// 0 or more, in a unit.
+    Magnitude(&'static str),
+}
+
 impl Metric {
     /// All judgements, in the order of tables.
     pub const ALL: [Metric; 16] = [
@@ -110,10 +121,10 @@ impl Metric {
         }
     }
 
-    /// Its unit and range, for axes and headings.
-    pub fn unit(self) -> &'static str {
+    /// Its range, and its unit where it has one.
+    pub fn scale(self) -> Scale {
         match self {
-            Metric::Spearman | Metric::Pearson | Metric::Cosine | Metric::Ssim => "−1 to 1",
+            Metric::Spearman | Metric::Pearson | Metric::Cosine | Metric::Ssim => Scale::Similarity,
             Metric::TopOverlap
             | Metric::Gini
             | Metric::Deletion
@@ -121,11 +132,20 @@ impl Metric {
             | Metric::PointingGame
             | Metric::RelevanceMass
             | Metric::RelevanceRank
-            | Metric::MaskOverlap => "0 to 1",
-            Metric::EarthMover => "pixels",
-            Metric::MaxSensitivity => "relative change, 0 or more",
-            Metric::Entropy => "nats, 0 or more",
-            Metric::Infidelity => "squared logits, 0 or more",
+            | Metric::MaskOverlap => Scale::Share,
+            Metric::EarthMover => Scale::Magnitude("pixels"),
+            Metric::MaxSensitivity => Scale::Magnitude("relative change, 0 or more"),
+            Metric::Entropy => Scale::Magnitude("nats, 0 or more"),
+            Metric::Infidelity => Scale::Magnitude("squared logits, 0 or more"),
+        }
+    }
+
+    /// Its unit and range, for axes and headings.
+    pub fn unit(self) -> &'static str {
+        match self.scale() {
+            Scale::Similarity => "−1 to 1",
+            Scale::Share => "0 to 1",
+            Scale::Magnitude(unit) => unit,
         }
     }
 

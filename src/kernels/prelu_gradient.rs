@@ -6,7 +6,7 @@ use crate::{
     storage::Storage,
 };
 
-/// What comes back through a PReLU is multiplied by.
+/// The factor of what comes back through a PReLU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreluRule {
     /// The derivative.

@@ -25,6 +25,18 @@ pub enum TensorValues {
     U8(Vec<u8>),
 }
 
+impl TensorValues {
+    /// The values as they are stored.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            TensorValues::F32(values) => bytemuck::cast_slice(values),
+            TensorValues::I64(values) => bytemuck::cast_slice(values),
+            TensorValues::U32(values) => bytemuck::cast_slice(values),
+            TensorValues::U8(values) => values,
+        }
+    }
+}
+
 /// A named tensor to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
@@ -53,6 +65,21 @@ impl Tensor {
     pub fn u8(name: &str, shape: &[usize], values: Vec<u8>) -> Tensor {
         Tensor { name: name.into(), shape: shape.into(), values: TensorValues::U8(values) }
     }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Its values.
+    pub fn values(&self) -> &TensorValues {
+        &self.values
+    }
 }
 
 impl View for &Tensor {
@@ -70,12 +97,7 @@ impl View for &Tensor {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        match &self.values {
-            TensorValues::F32(values) => bytemuck::cast_slice(values).into(),
-            TensorValues::I64(values) => bytemuck::cast_slice(values).into(),
-            TensorValues::U32(values) => bytemuck::cast_slice(values).into(),
-            TensorValues::U8(values) => values.into(),
-        }
+        self.values.bytes().into()
     }
 
     fn data_len(&self) -> usize {

@@ -2,15 +2,16 @@
 
 use super::{
     TileTable,
-    nodes::{BatchNorm, Node, NodeKind, Source},
+    nodes::{BatchNorm, Node, NodeKind, format_of},
     ops::products::wanted_parts,
-    plan::{BackwardPlan, GradientBuffers, RouteOptions, Routes},
     recorder::Recorder,
+    routes::{GradientBuffers, Routes, Stored},
     tangents::Tangents,
 };
 use crate::{
     Error, Result,
     gpu::{Buffer, Gpu, Recording},
+    graph::plan::{BackwardPlan, PlanOptions, Source},
     kernels::{ELEMENTWISE, ImageRange},
     layout::groups,
     quant::ActivationPlan,
@@ -37,11 +38,14 @@ impl Body {
     /// Makes room for what goes back through the nodes; with `training` for weight gradients too,
     /// with `masked` as in [`NetworkOptions`](super::NetworkOptions).
     pub fn allocate_backward(&mut self, gpu: &Gpu, training: bool, masked: bool) -> Result<()> {
-        let plan = self.backward_plan(training);
+        let stored = Stored::new(&self.nodes);
+        let plan = self.backward_plan(&stored, training);
         if training {
             self.allocate_parts(gpu, plan)?;
         }
-        self.backward = Some(self.gradient_buffers(gpu, plan, (training, masked))?);
+        let options = PlanOptions { training, masked };
+        let routes = Routes::new(gpu, &stored, &self.input, plan, options)?;
+        self.backward = Some(self.buffers_of(gpu, plan, routes)?);
         Ok(())
     }
 
@@ -51,7 +55,7 @@ impl Body {
     /// As [`Tangents::new`].
     pub fn allocate_tangents(&mut self, gpu: &Gpu, images: u32) -> Result<()> {
         let plan = BackwardPlan::whole(images);
-        let routes = Routes::apart(gpu, &self.nodes, plan)?;
+        let routes = Routes::apart(gpu, &Stored::new(&self.nodes), &self.input, plan)?;
         let backward = self.buffers_of(gpu, plan, routes)?;
         let parameters = self.gradients.size();
         self.tangents = Some(Tangents::new(gpu, &self.nodes, backward, parameters)?);
@@ -60,7 +64,7 @@ impl Body {
 
     /// Networks that train go through a batch in chunks, to keep memory close to what must be kept;
     /// others take it whole, and so do batch norms, whose backward pass sums over the batch.
-    fn backward_plan(&self, training: bool) -> BackwardPlan {
+    fn backward_plan(&self, stored: &Stored, training: bool) -> BackwardPlan {
         let has_batch_norm =
             self.nodes.iter().any(|node| matches!(node.kind, NodeKind::BatchNorm(_)));
         if !training || has_batch_norm {
@@ -74,7 +78,7 @@ impl Body {
             self.nodes.iter().filter_map(|node| Some(node.weights()?.copies_bytes())).sum();
         let most_parts = self.nodes.iter().filter_map(parts).max().unwrap_or(0);
         let fixed = self.parameters.size() + self.gradients.size() + copies + most_parts;
-        BackwardPlan::new(&self.nodes, self.kept_bytes(), self.slots, fixed)
+        BackwardPlan::new(&stored.steps.all, self.kept_bytes(), self.slots, fixed)
     }
 
     /// Makes room for the partial sums of the weight gradients: of one layer at a time.
@@ -103,24 +107,8 @@ impl Body {
         Ok(())
     }
 
-    fn gradient_buffers(
-        &self,
-        gpu: &Gpu,
-        plan: BackwardPlan,
-        (training, masked): (bool, bool),
-    ) -> Result<GradientBuffers> {
-        let options = RouteOptions { input: &self.input, training, masked };
-        let routes = Routes::new(gpu, &self.nodes, plan, options)?;
-        self.buffers_of(gpu, plan, routes)
-    }
-
     /// Buffers for passes of `plan` along `routes`.
-    pub fn buffers_of(
-        &self,
-        gpu: &Gpu,
-        plan: BackwardPlan,
-        routes: Routes,
-    ) -> Result<GradientBuffers> {
+    fn buffers_of(&self, gpu: &Gpu, plan: BackwardPlan, routes: Routes) -> Result<GradientBuffers> {
         let elements = self
             .nodes
             .iter()
@@ -178,12 +166,12 @@ impl Body {
 
     /// What comes from `source`.
     pub fn value_of(&self, source: Source) -> &Buffer {
-        source.node().map_or(&self.input, |index| &self.nodes[index].value)
+        source.step().map_or(&self.input, |index| &self.nodes[index].value)
     }
 
     /// Its format.
     pub fn format_of(&self, source: Source) -> Format {
-        source.format(&self.nodes)
+        format_of(source, &self.nodes)
     }
 
     /// The only node that reads the value of `node`.

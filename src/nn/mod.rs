@@ -8,9 +8,9 @@ mod nodes;
 mod ops;
 mod optimizer;
 mod pass;
-mod plan;
 mod recorder;
 mod requantized;
+mod routes;
 mod slices;
 mod tangents;
 

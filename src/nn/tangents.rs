@@ -2,7 +2,7 @@
 
 use super::{
     nodes::{Node, NodeKind},
-    plan::GradientBuffers,
+    routes::GradientBuffers,
 };
 use crate::{
     Error, Result,
@@ -97,7 +97,7 @@ fn values(gpu: &Gpu, nodes: &[Node], bytes: impl Fn(&Node) -> u64) -> Result<Vec
         });
     }
     let read_by = |node: &Node| -> Vec<usize> {
-        node.sources.iter().filter_map(|source| owners[source.node()?]).collect()
+        node.sources.iter().filter_map(|source| owners[source.step()?]).collect()
     };
     let mut last: Vec<usize> = (0..nodes.len()).collect();
     for (index, node) in nodes.iter().enumerate() {

@@ -15,7 +15,7 @@ pub use calibrated::{CalibratedTensor, PostTraining};
 pub use clipping::{Calibration, Distribution, Grid, OffsetRange};
 pub use distributions::distributions;
 pub use ranges::{ActivationRanges, WeightRanges};
-pub use weights::weight_errors;
+pub use weights::folded_weights;
 
 use ranges::check_pact;
 

@@ -9,7 +9,7 @@ use super::{
     calibrated::{CalibratedTensor, Clip, PostTraining},
     clipping::{Distribution, Grid},
     learned::{levels_to_threshold, quantized_activation},
-    weights::effective_weights,
+    weights::folded_weights,
 };
 use crate::{
     Error, Result,
@@ -18,7 +18,7 @@ use crate::{
     error::phrase,
     gpu::Gpu,
     graph::{Graph, Parameter},
-    model::{Model, fold_batch_norm},
+    model::Model,
     quant::{ActivationPlan, Histogram},
 };
 
@@ -61,10 +61,7 @@ impl WeightRanges {
     /// # Errors
     /// Errors of the device.
     pub async fn read(gpu: &Gpu, model: &Model, per_channel: bool) -> Result<WeightRanges> {
-        let folded = fold_batch_norm(model)?;
-        let own = &folded.config;
-        let weights =
-            effective_weights(gpu, &own.network, &own.quantization, &folded.parameters).await?;
+        let weights = folded_weights(gpu, model).await?;
         let distributions = |channels: Vec<Vec<f32>>| match per_channel {
             true => channels.iter().map(|values| Distribution::of_values(values)).collect(),
             false => vec![Distribution::of_values(&channels.concat())],

@@ -56,23 +56,12 @@ pub(super) async fn effective_weights(
     Ok(found)
 }
 
-/// Mean squared error of the weights of each layer of `quantized`, in which `float` is quantized.
+/// The effective weights of `model` with folded batch norms.
 ///
 /// # Errors
-/// Errors of the networks and the device.
-pub async fn weight_errors(gpu: &Gpu, float: &Model, quantized: &Model) -> Result<Vec<f64>> {
-    let (float, quantized) = (fold_batch_norm(float)?, fold_batch_norm(quantized)?);
-    let mut read = Vec::new();
-    for model in [&float, &quantized] {
-        let own = &model.config;
-        read.push(
-            effective_weights(gpu, &own.network, &own.quantization, &model.parameters).await?,
-        );
-    }
-    let error = |(float, quantized): (&Vec<Vec<f32>>, &Vec<Vec<f32>>)| {
-        let pairs = || float.iter().flatten().zip(quantized.iter().flatten());
-        let sum: f64 = pairs().map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
-        sum / pairs().count().max(1) as f64
-    };
-    Ok(read[0].iter().zip(&read[1]).map(error).collect())
+/// Errors of the network and the device.
+pub async fn folded_weights(gpu: &Gpu, model: &Model) -> Result<Vec<Vec<Vec<f32>>>> {
+    let folded = fold_batch_norm(model)?;
+    let own = &folded.config;
+    effective_weights(gpu, &own.network, &own.quantization, &folded.parameters).await
 }

@@ -5,15 +5,15 @@ pub fn prelu_of(x: f64, slope: f64) -> f64 {
     x.max(0.0) + slope * x.min(0.0)
 }
 
-/// The slope of value `at` of NCHW values with `channels` channels of `pixels` pixels, where
-/// `slopes` has one a channel or one for all.
-pub fn slope_of(slopes: &[f64], pixels: usize, at: usize) -> usize {
-    at / pixels % slopes.len()
+/// Which of `count` slopes, one a channel or one for all, is that of value `at` of NCHW values with
+/// `pixels` pixels a channel.
+pub fn slope_of(count: usize, pixels: usize, at: usize) -> usize {
+    at / pixels % count
 }
 
 /// Of NCHW values with `pixels` pixels a channel.
 pub fn prelu(x: &[f64], slopes: &[f64], pixels: usize) -> Vec<f64> {
-    let of = |(at, &x): (usize, &f64)| prelu_of(x, slopes[slope_of(slopes, pixels, at)]);
+    let of = |(at, &x): (usize, &f64)| prelu_of(x, slopes[slope_of(slopes.len(), pixels, at)]);
     x.iter().enumerate().map(of).collect()
 }
 

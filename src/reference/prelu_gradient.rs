@@ -17,6 +17,7 @@ pub fn rescaled(x: f64, base: f64, slope: f64) -> f64 {
 
 /// ∂L/∂x from ∂L/∂y of NCHW values with `pixels` pixels a channel.
 pub fn prelu_gradient(x: &[f64], slopes: &[f64], pixels: usize, gradient: &[f64]) -> Vec<f64> {
-    let factor = |(at, &x): (usize, &f64)| derivative(x, slopes[slope_of(slopes, pixels, at)]);
+    let factor =
+        |(at, &x): (usize, &f64)| derivative(x, slopes[slope_of(slopes.len(), pixels, at)]);
     x.iter().enumerate().map(factor).zip(gradient).map(|(own, gradient)| own * gradient).collect()
 }

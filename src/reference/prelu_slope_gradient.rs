@@ -6,9 +6,8 @@ use super::prelu::slope_of;
 /// ∂y/∂slope is x below 0, and else 0.
 pub fn prelu_slope_gradient(x: &[f64], count: usize, pixels: usize, gradient: &[f64]) -> Vec<f64> {
     let mut slopes = vec![0.0; count];
-    let places = vec![0.0; count];
     for (at, (x, gradient)) in x.iter().zip(gradient).enumerate() {
-        slopes[slope_of(&places, pixels, at)] += gradient * x.min(0.0);
+        slopes[slope_of(count, pixels, at)] += gradient * x.min(0.0);
     }
     slopes
 }

@@ -44,9 +44,9 @@ impl Cell {
         Cell { shape, stride: side.div_ceil(256), scale: 84_u32.div_ceil(side) }
     }
 
-    /// The same cell for a picture of one channel.
-    pub(super) fn of_one_channel(self) -> Cell {
-        Cell { shape: Shape { channels: 1, ..self.shape }, ..self }
+    /// The same cell for pictures of `shape`, which have other channels.
+    pub(super) fn with_shape(self, shape: Shape) -> Cell {
+        Cell { shape, ..self }
     }
 
     pub(super) fn width(self) -> u32 {

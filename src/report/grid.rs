@@ -118,11 +118,11 @@ impl Grid<'_> {
             for (index, column) in self.columns.iter().enumerate() {
                 let x = MARGIN + first + GROUP_GAP + index as u32 * (group + GROUP_GAP);
                 let (image, map) = (self.shown(column, self.images, row), self.map(column, row));
-                let flat = if column.channel.is_some() { cell.of_one_channel() } else { cell };
-                canvas.saliency(x, y, flat, map, self.colormap, signed);
+                let own = cell.with_shape(self.shown_shape(column));
+                canvas.saliency(x, y, own, map, self.colormap, signed);
                 canvas.overlay(
                     (x + cell.width() + GAP, y),
-                    flat,
+                    own,
                     [image, map],
                     self.colormap,
                     signed,
@@ -201,10 +201,7 @@ impl Grid<'_> {
     fn signed(&self) -> bool {
         let rows = self.labels.len().min(MAX_ROWS);
         let is_signed = |column: &GridColumn| {
-            let shape = match column.channel {
-                Some(_) => Shape { channels: 1, ..self.shape },
-                None => self.shape,
-            };
+            let shape = self.shown_shape(column);
             let any_negative = |values: &[f32]| channel_sum(values, shape).iter().any(|&v| v < 0.0);
             (0..rows).any(|row| any_negative(self.map(column, row)))
         };
@@ -219,8 +216,15 @@ impl Grid<'_> {
     /// The channels of an image of `values` that `column` shows.
     fn shown<'v>(&self, column: &GridColumn, values: &'v [f32], row: usize) -> &'v [f32] {
         let all = nth(values, self.shape, row);
-        let Some(channel) = column.channel else { return all };
-        nth(all, Shape { channels: 1, ..self.shape }, channel as usize)
+        nth(all, self.shown_shape(column), column.channel.unwrap_or(0) as usize)
+    }
+
+    /// The shape of what `column` shows of an image.
+    fn shown_shape(&self, column: &GridColumn) -> Shape {
+        match column.channel {
+            Some(_) => Shape { channels: 1, ..self.shape },
+            None => self.shape,
+        }
     }
 
     fn verdict(

@@ -17,14 +17,9 @@ fn called(rule: Rule) -> &'static str {
     }
 }
 
-/// Accuracy and rank correlation of `points` in words, their means.
-fn figures<'a>(points: impl Iterator<Item = &'a Measured>) -> String {
-    let own: Vec<&Measured> = points.collect();
-    let mean = |of: fn(&Measured) -> f64| {
-        own.iter().map(|measured| of(measured)).sum::<f64>() / own.len().max(1) as f64
-    };
-    let (alignment, accuracy) = (mean(|own| own.alignment), mean(|own| own.accuracy));
-    format!("{alignment:.3} at {:.1} % accuracy", 100.0 * accuracy)
+/// Rank correlation and accuracy in words.
+fn figures(own: &Measured) -> String {
+    format!("{:.3} at {:.1} % accuracy", own.alignment, 100.0 * own.accuracy)
 }
 
 /// Sentences about the `points` of a frontier, the first of which is the chosen one. `float` is
@@ -36,7 +31,10 @@ pub fn answer(points: &[Point], float: &Measured, trained: Option<&Measured>) ->
     let others = [Rule::Uniform, Rule::Loss, Rule::Fisher, Rule::Random].into_iter();
     let others: Vec<String> = others
         .filter(|&rule| of(rule).next().is_some())
-        .map(|rule| format!("{} {}", called(rule), figures(of(rule).map(|own| &own.measured))))
+        .map(|rule| {
+            let mean = Measured::mean(of(rule).map(|own| &own.measured));
+            format!("{} {}", called(rule), figures(&mean))
+        })
         .collect();
     let mut sentences = vec![format!(
         "Can bits be chosen so that quantization does not spoil the maps? Without training, and \
@@ -45,7 +43,7 @@ pub fn answer(points: &[Point], float: &Measured, trained: Option<&Measured>) ->
         chosen.limit,
         chosen.unit.name(),
         called(Rule::Search),
-        figures(std::iter::once(&chosen.measured)),
+        figures(&chosen.measured),
         100.0 * float.accuracy,
         others.join(", ")
     )];
@@ -93,7 +91,7 @@ pub fn answer(points: &[Point], float: &Measured, trained: Option<&Measured>) ->
         sentences.push(format!(
             "Training with these bits and the float network as the teacher brings the rank \
              correlation to {} ({}{:.3}).",
-            figures(std::iter::once(trained)),
+            figures(trained),
             if change < 0.0 { '−' } else { '+' },
             change.abs()
         ));

@@ -1,16 +1,21 @@
-//! The choice at one budget: candidates of the predicted fronts are measured, and the best one is
-//! improved by exchanges of widths.
+//! The choice at one budget. Damages of slots do not add up exactly: what is measured corrects the
+//! prediction, and the assignment with the least predicted damage is measured next.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use super::{
-    costs::Costs, oracle::Oracle, probe::Measured, settings::Objective, slots::Assignment,
-    solver::Front,
+    correction::corrected,
+    costs::Costs,
+    oracle::Oracle,
+    probe::Measured,
+    settings::Objective,
+    slots::Assignment,
+    solver::{Front, solve},
 };
 use crate::Result;
 
-/// Points of each front that become candidates: the best one at the budget and those right below.
-const OF_FRONT: usize = 2;
+/// Most measurements that correct a prediction, the best ones.
+const MOST_MEASURED: usize = 256;
 
 /// A measured assignment.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +28,9 @@ pub struct Choice {
     pub tried: usize,
 }
 
-/// The best of at most `most` measured assignments that cost at most `limit`; `None` if there is
-/// none. `fronts` are those of [`Objective::shares`], and `damages` those of the main one.
+/// The best of all measured assignments that cost at most `limit`: of at most `most` that are
+/// measured for it, and of those that `oracle` knows. `None` if there is none. `fronts` are those
+/// of [`Objective::shares`], and `damages` those of the main one.
 ///
 /// # Errors
 /// Errors of the oracle.
@@ -36,51 +42,61 @@ pub fn choose(
     objective: Objective,
     oracle: &mut dyn Oracle,
 ) -> Result<Option<Choice>> {
-    let mut seen: HashSet<Assignment> = HashSet::new();
-    let mut best: Option<Choice> = None;
-    let mut attempt = |assignment: &[usize], best: &mut Option<Choice>| -> Result<bool> {
-        if seen.len() >= most.max(1) || !seen.insert(assignment.to_vec()) {
-            return Ok(false);
-        }
-        let measured = oracle.measure(assignment)?;
-        let score = objective.score(&measured);
-        let is_better = best.as_ref().is_none_or(|best| score > objective.score(&best.measured));
-        if is_better {
-            *best = Some(Choice { assignment: assignment.to_vec(), measured, tried: 0 });
-        }
-        Ok(is_better)
+    let mut known: BTreeMap<Assignment, Measured> = oracle.known().into_iter().collect();
+    let float = objective.score(&oracle.float());
+    let mut first = fronts.iter().filter_map(|front| Some(&front.within(limit).next()?.assignment));
+    let best = |known: &BTreeMap<Assignment, Measured>| {
+        let own = known.iter().filter(|(assignment, _)| costs.of(assignment) <= limit);
+        let own = own.max_by(|a, b| objective.score(a.1).total_cmp(&objective.score(b.1)));
+        own.map(|(assignment, &measured)| (assignment.clone(), measured))
     };
-    for rank in 0..OF_FRONT {
-        for front in fronts {
-            if let Some(point) = front.within(limit).nth(rank) {
-                attempt(&point.assignment, &mut best)?;
+    let mut tried = 0;
+    while tried < most.max(1) {
+        let next = match first.next() {
+            Some(own) if known.contains_key(own) => continue,
+            Some(own) => Some(own.clone()),
+            None => {
+                let damage = |own: &Measured| float - objective.score(own);
+                let mut measured: Vec<_> =
+                    known.iter().map(|(own, of)| (own, damage(of))).collect();
+                measured.sort_by(|a, b| a.1.total_cmp(&b.1));
+                measured.truncate(MOST_MEASURED);
+                let damages = corrected(damages, &measured);
+                let best = best(&known).map(|(assignment, _)| assignment);
+                likely(costs, &damages, limit, best, |own| !known.contains_key(own))
             }
-        }
+        };
+        let Some(next) = next else { break };
+        known.insert(next.clone(), oracle.measure(&next)?);
+        tried += 1;
     }
-    while let Some(Choice { assignment, .. }) = &best {
-        let mut found = false;
-        for other in exchanges(costs, damages, assignment, limit) {
-            if attempt(&other, &mut best)? {
-                found = true;
-                break;
-            }
-        }
-        if !found {
-            break;
-        }
+    Ok(best(&known).map(|(assignment, measured)| Choice { assignment, measured, tried }))
+}
+
+/// The assignment of the least predicted damage that `is_new`, of those within `limit` on the front
+/// of `damages`, and those that are exchanges away from its best one and from `best`.
+fn likely(
+    costs: &Costs,
+    damages: &[Vec<f64>],
+    limit: u64,
+    best: Option<Assignment>,
+    is_new: impl Fn(&Assignment) -> bool,
+) -> Option<Assignment> {
+    let front = solve(costs, damages);
+    let mut all: Vec<Assignment> =
+        front.within(limit).map(|point| point.assignment.clone()).collect();
+    for own in all.first().cloned().into_iter().chain(best) {
+        all.extend(exchanges(costs, &own, limit));
     }
-    let tried = seen.len();
-    Ok(best.map(|best| Choice { tried, ..best }))
+    let damage = |assignment: &Assignment| {
+        assignment.iter().zip(damages).map(|(&width, own)| own[width]).sum::<f64>()
+    };
+    all.into_iter().filter(is_new).min_by(|a, b| damage(a).total_cmp(&damage(b)))
 }
 
 /// `assignment` with one slot at another width, or with one slot lower and another one higher,
-/// within `limit`, the least predicted damage first.
-fn exchanges(
-    costs: &Costs,
-    damages: &[Vec<f64>],
-    assignment: &[usize],
-    limit: u64,
-) -> Vec<Assignment> {
+/// within `limit`.
+fn exchanges(costs: &Costs, assignment: &[usize], limit: u64) -> Vec<Assignment> {
     let mut found: Vec<Assignment> = Vec::new();
     for slot in 0..assignment.len() {
         for width in (0..costs.widths).filter(|&width| width != assignment[slot]) {
@@ -99,10 +115,6 @@ fn exchanges(
         }
     }
     found.retain(|other| costs.of(other) <= limit);
-    let damage = |assignment: &Assignment| {
-        assignment.iter().zip(damages).map(|(&width, own)| own[width]).sum::<f64>()
-    };
-    found.sort_by(|a, b| damage(a).total_cmp(&damage(b)));
     found
 }
 
@@ -124,6 +136,10 @@ mod tests {
             let sum: usize = assignment.iter().sum();
             let accuracy = 0.3 * lowest as f64 + 0.01 * sum as f64;
             Ok(Measured { accuracy, ..Measured::default() })
+        }
+
+        fn float(&self) -> Measured {
+            Measured { accuracy: 1.0, ..Measured::default() }
         }
     }
 

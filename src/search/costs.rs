@@ -176,11 +176,7 @@ impl Costs {
             let mut table = Vec::with_capacity(entries);
             for entry in 0..entries {
                 let mut assignment = lowest.clone();
-                let mut rest = entry;
-                for &slot in slots.iter().rev() {
-                    assignment[slot] = rest % widths;
-                    rest /= widths;
-                }
+                set_place(&slots, widths, entry, &mut assignment);
                 table.push(of(&assignment)?[layer]);
             }
             terms.push(Term { slots, table });
@@ -190,12 +186,23 @@ impl Costs {
 
     /// The cost of an assignment.
     pub fn of(&self, assignment: &[usize]) -> u64 {
-        let of = |term: &Term| {
-            let place =
-                term.slots.iter().fold(0, |place, &slot| place * self.widths + assignment[slot]);
-            term.table[place]
-        };
+        let of = |term: &Term| term.table[place_of(&term.slots, self.widths, assignment)];
         self.terms.iter().map(of).sum()
+    }
+}
+
+/// The place of `assignment` in a table for all combinations of `widths` widths of `slots`; the
+/// last slot's width is the fastest index.
+pub(super) fn place_of(slots: &[usize], widths: usize, assignment: &[usize]) -> usize {
+    slots.iter().fold(0, |place, &slot| place * widths + assignment[slot])
+}
+
+/// Gives `slots` in `assignment` the widths of `place` in such a table.
+pub(super) fn set_place(slots: &[usize], widths: usize, place: usize, assignment: &mut [usize]) {
+    let mut rest = place;
+    for &slot in slots.iter().rev() {
+        assignment[slot] = rest % widths;
+        rest /= widths;
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     layout::{StepRecord, groups},
     model::{Model, fold_batch_norm},
     nn::{BackwardRule, Gradients, Layers, Network, NetworkOptions},
-    post_training::{ActivationRanges, Calibration, PostTraining, WeightRanges, weight_errors},
+    post_training::{ActivationRanges, Calibration, PostTraining, WeightRanges, folded_weights},
     sgt::record_saliency_seed,
 };
 
@@ -42,12 +42,13 @@ pub async fn fisher(
         let name = activation_of(space, slot);
         traces.insert(name.clone(), activation_trace(gpu, &folded, images, &name).await?);
     }
+    let float = folded_weights(gpu, model).await?;
     let mut damages = vec![Vec::new(); space.slots.len()];
     for width in 0..space.widths.len() {
         let quantization = space.quantization(&space.all_at(width));
         let options = PostTraining { quantization, calibration };
         let (quantized, tensors) = weights.quantize(model, &options, activations)?;
-        let errors = weight_errors(gpu, model, &quantized).await?;
+        let quantized = folded_weights(gpu, &quantized).await?;
         let of_activation = |name: &str| {
             let own = tensors.iter().find(|tensor| tensor.name == name);
             own.map_or(0.0, |tensor| tensor.mean_squared_error)
@@ -55,7 +56,8 @@ pub async fn fisher(
         for (slot, own) in space.slots.iter().zip(&mut damages) {
             let mut damage = 0.0;
             if slot.weights {
-                damage += of_weights[slot.layer] * errors[slot.layer];
+                let error = mean_squared_error(&float[slot.layer], &quantized[slot.layer]);
+                damage += of_weights[slot.layer] * error;
             }
             if slot.activations {
                 let name = activation_of(space, slot);
@@ -151,6 +153,13 @@ fn record_loss_gradient(
     network.record_forward(gpu, pass, batch.clean(), None)?;
     let scalar = Scalar::LogSoftmaxLabel;
     record_saliency_seed(gpu, pass, network, batch.clean(), &batch.labels, scalar)
+}
+
+/// Mean of (v̂ − v)² of the weights of a layer.
+fn mean_squared_error(float: &[Vec<f32>], quantized: &[Vec<f32>]) -> f64 {
+    let pairs = || float.iter().flatten().zip(quantized.iter().flatten());
+    let sum: f64 = pairs().map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+    sum / pairs().count().max(1) as f64
 }
 
 fn squares(values: &[f32]) -> f64 {

@@ -20,6 +20,7 @@ use crate::{
     config::{LayerBits, PixelNormalization},
     error::phrase,
     gpu::Gpu,
+    graph::Graph,
     metrics::Cost,
     model::Model,
     post_training::{ActivationPass, ActivationRanges, WeightRanges},
@@ -126,17 +127,18 @@ impl<'a> Fronts<'a> {
         space: &Space,
         settings: &'a SearchSettings,
         table: &Sensitivities,
-        classes: u32,
     ) -> Result<Fronts<'a>> {
         let costs = [Costs::new(space, Unit::BitOps)?, Costs::new(space, Unit::Bytes)?];
-        let shares = settings.objective.shares();
-        let own = costs.each_ref().map(|costs| {
-            shares.iter().map(|&share| solve(costs, &table.damages(share, classes))).collect()
-        });
+        let shares = settings.objective.shares().iter();
+        let mut mixtures: Vec<_> =
+            shares.map(|&share| table.damages(share, space.network.classes)).collect();
+        let own = costs
+            .each_ref()
+            .map(|costs| mixtures.iter().map(|damages| solve(costs, damages)).collect());
         let of = |damages: &[Vec<f64>]| costs.each_ref().map(|costs| solve(costs, damages));
         Ok(Fronts {
             settings,
-            damages: table.damages(shares[0], classes),
+            damages: mixtures.swap_remove(0),
             loss: of(&table.loss_damages()),
             fisher: of(&table.fisher_damages()),
             own,
@@ -161,6 +163,47 @@ impl<'a> Fronts<'a> {
         };
         (0..count).map(at).collect()
     }
+
+    /// As the function [`frontier`]; the search at the limit of a unit of that number is `chosen`
+    /// already.
+    fn frontier(
+        &self,
+        chosen: Option<(usize, &Choice)>,
+        limits: [u64; 2],
+        oracle: &mut dyn Oracle,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Vec<(Rule, Unit, u64, Assignment)>> {
+        let settings = self.settings;
+        let mut found = Vec::new();
+        let total = 2 * (settings.levels as u64 + 1);
+        for (unit, name) in Unit::ALL.into_iter().enumerate() {
+            let mut levels = vec![limits[unit]];
+            levels.extend(self.levels(unit));
+            for (number, &limit) in levels.iter().enumerate() {
+                let choice = match chosen {
+                    Some((own, choice)) if (own, 0) == (unit, number) => Some(choice.clone()),
+                    _ => self.choose(unit, limit, oracle)?,
+                };
+                let best = |front: &Front| Some(front.within(limit).next()?.assignment.clone());
+                let costs = &self.costs[unit];
+                let rules = [
+                    (Rule::Search, choice.map(|choice| choice.assignment)),
+                    (Rule::Uniform, uniform(costs, limit)),
+                    (Rule::Loss, best(&self.loss[unit])),
+                    (Rule::Fisher, best(&self.fisher[unit])),
+                ];
+                let random = if number == 0 { settings.random } else { 0 };
+                let random = (0..random as u32).map(|number| {
+                    (Rule::Random, random_assignment(costs, limit, settings.seed, number))
+                });
+                let all = rules.into_iter().chain(random);
+                found.extend(all.filter_map(|(rule, own)| Some((rule, name, limit, own?))));
+                let done = unit as u64 * (settings.levels as u64 + 1) + number as u64 + 1;
+                watcher.progress("candidates", done, total)?;
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// The frontier of `table` with its baselines in both units, as bits: what [`search`] measures.
@@ -171,38 +214,12 @@ impl<'a> Fronts<'a> {
 pub fn frontier(
     space: &Space,
     settings: &SearchSettings,
-    (table, classes): (&Sensitivities, u32),
+    table: &Sensitivities,
     limits: [u64; 2],
     oracle: &mut dyn Oracle,
     watcher: &mut dyn Watcher,
 ) -> Result<Vec<(Rule, Unit, u64, Assignment)>> {
-    let fronts = Fronts::new(space, settings, table, classes)?;
-    let mut found = Vec::new();
-    let total = 2 * (settings.levels as u64 + 1);
-    for (unit, name) in Unit::ALL.into_iter().enumerate() {
-        let mut levels = vec![limits[unit]];
-        levels.extend(fronts.levels(unit));
-        for (number, &limit) in levels.iter().enumerate() {
-            let choice = fronts.choose(unit, limit, oracle)?.map(|choice| choice.assignment);
-            let best = |front: &Front| Some(front.within(limit).next()?.assignment.clone());
-            let costs = &fronts.costs[unit];
-            let rules = [
-                (Rule::Search, choice),
-                (Rule::Uniform, uniform(costs, limit)),
-                (Rule::Loss, best(&fronts.loss[unit])),
-                (Rule::Fisher, best(&fronts.fisher[unit])),
-            ];
-            let random = if number == 0 { settings.random } else { 0 };
-            let random = (0..random as u32).map(|number| {
-                (Rule::Random, random_assignment(costs, limit, settings.seed, number))
-            });
-            let all = rules.into_iter().chain(random);
-            found.extend(all.filter_map(|(rule, own)| Some((rule, name, limit, own?))));
-            let done = unit as u64 * (settings.levels as u64 + 1) + number as u64 + 1;
-            watcher.progress("candidates", done, total)?;
-        }
-    }
-    Ok(found)
+    Fronts::new(space, settings, table)?.frontier(None, limits, oracle, watcher)
 }
 
 /// Searches the bits of the float `model`: `train` are the images of the search, `test` those that
@@ -228,10 +245,11 @@ pub fn search(
 
     let train = train.first(gpu, settings.images)?;
     let few = train.first(gpu, settings.calibration_images)?;
-    let (weights, activations) = observe(gpu, &space, model, &few, normalization)?;
+    let read = WeightRanges::read(gpu, model, settings.quantization.per_channel);
+    let weights = pollster::block_on(read)?;
+    let activations = activation_ranges(gpu, &space, model, (&few, normalization))?;
     let (calibration, maps) = (settings.calibration, settings.map_images);
-    let block = pollster::block_on(Probe::new(gpu, model, (&train, normalization), maps));
-    let probe = block?;
+    let probe = pollster::block_on(Probe::new(gpu, model, (&train, normalization), maps))?;
     let reference = probe.forward_equivalents();
     let ranges = (&weights, &activations);
     let images = (&train, normalization);
@@ -253,7 +271,7 @@ pub fn search(
         probe: &probe,
         known: Default::default(),
     };
-    let fronts = Fronts::new(&space, settings, &table, network.classes)?;
+    let fronts = Fronts::new(&space, settings, &table)?;
     let index = Unit::ALL.iter().position(|own| *own == unit).unwrap_or_default();
     let chosen = fronts.choose(index, limit, &mut oracle)?;
     let chosen = chosen.ok_or_else(|| {
@@ -261,13 +279,12 @@ pub fn search(
     })?;
     let mut limits = fronts.costs.each_ref().map(|costs| costs.of(&chosen.assignment));
     limits[index] = limit;
-    let classes = network.classes;
-    let mut bits = frontier(&space, settings, (&table, classes), limits, &mut oracle, watcher)?;
-    // The point at the budget is the chosen one, which begins the list.
+    let mut bits = fronts.frontier(Some((index, &chosen)), limits, &mut oracle, watcher)?;
+    // The chosen bits begin the list.
     let own = bits.iter().position(|(rule, at, ..)| (*rule, *at) == (Rule::Search, unit));
     if let Some(own) = own {
         let point = bits.remove(own);
-        bits.insert(0, (point.0, point.1, point.2, chosen.assignment.clone()));
+        bits.insert(0, point);
     }
     let quantized = oracle.model(&chosen.assignment)?;
     let test_probe = pollster::block_on(Probe::new(gpu, model, (test, normalization), maps))?;
@@ -291,18 +308,19 @@ pub fn search(
     })
 }
 
-/// Ranges of the weights, and of the activations of the float network.
-fn observe(
+/// The ranges of the activations of the float `model` on all images of `data`.
+///
+/// # Errors
+/// As [`ActivationRanges::observe`].
+pub fn activation_ranges(
     gpu: &Gpu,
     space: &Space,
     model: &Model,
-    data: &ResidentData,
-    normalization: PixelNormalization,
-) -> Result<(WeightRanges, ActivationRanges)> {
+    (data, normalization): (&ResidentData, PixelNormalization),
+) -> Result<ActivationRanges> {
+    // The ranges are those of all widths.
     let quantization = space.activations(8);
-    let read = WeightRanges::read(gpu, model, quantization.per_channel);
-    let weights = pollster::block_on(read)?;
-    let graph = crate::graph::Graph::new(&space.network, &quantization)?;
+    let graph = Graph::new(&space.network, &quantization)?;
     let pass = ActivationPass {
         network: &space.network,
         quantization: &quantization,
@@ -311,8 +329,7 @@ fn observe(
         normalization,
         live: None,
     };
-    let activations = pollster::block_on(ActivationRanges::observe(gpu, &pass, data))?;
-    Ok((weights, activations))
+    pollster::block_on(ActivationRanges::observe(gpu, &pass, data))
 }
 
 /// Refuses a budget below the least cost of `space`; `float` is that of the float network.
@@ -326,7 +343,7 @@ pub fn check_budget(settings: &SearchSettings, space: &Space, float: &Cost) -> R
     if limit >= least {
         return Ok(());
     }
-    let widths: Vec<String> = settings.widths.iter().map(u32::to_string).collect();
+    let widths: Vec<String> = space.widths.iter().map(u32::to_string).collect();
     let widths = widths.join(",");
     Err(Error::Settings(match settings.budget.unit() {
         Unit::Bytes => phrase!(
@@ -366,6 +383,10 @@ mod tests {
         fn measure(&mut self, assignment: &[usize]) -> Result<Measured> {
             let alignment = assignment.iter().sum::<usize>() as f64 / 20.0;
             Ok(Measured { accuracy: 0.9, alignment, ..Measured::default() })
+        }
+
+        fn float(&self) -> Measured {
+            Measured { accuracy: 1.0, alignment: 1.0, ..Measured::default() }
         }
     }
 
@@ -410,7 +431,7 @@ mod tests {
             costs.of(&space.all_at(1))
         });
         let points =
-            frontier(&space, &settings, (&table, 10), limits, &mut ByWidths, &mut Quiet).unwrap();
+            frontier(&space, &settings, &table, limits, &mut ByWidths, &mut Quiet).unwrap();
         for unit in Unit::ALL {
             let costs = Costs::new(&space, unit).unwrap();
             let own = points.iter().filter(|(_, at, ..)| *at == unit);

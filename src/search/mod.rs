@@ -5,12 +5,14 @@
 //!    loss and in alignment of maps at each width, all others in float.
 //! 2. [`solve`]: all assignments of least predicted damage, for every budget, by exact dynamic
 //!    programming over the network's cost as [`crate::metrics::Cost`] counts it.
-//! 3. [`choose`]: a few candidates of these are quantized and measured; the best one is chosen.
+//! 3. [`choose`]: a few candidates of these are quantized and measured, each of which corrects the
+//!    prediction; the best one is chosen.
 //! 4. [`search`]: that for several budgets in both units, beside baselines at the same budgets.
 
 mod answer;
 mod baselines;
 mod choice;
+mod correction;
 mod costs;
 #[cfg(feature = "cli")]
 mod figure;
@@ -34,7 +36,9 @@ pub use costs::{Budget, Costs, Term, Unit};
 #[cfg(feature = "cli")]
 pub use figure::frontier_charts;
 pub use fisher::fisher;
-pub use frontier::{Found, Point, Rule, Watcher, check_budget, frontier, search};
+pub use frontier::{
+    Found, Point, Rule, Watcher, activation_ranges, check_budget, frontier, search,
+};
 pub use hypervolume::{Outcome, hypervolume};
 pub use oracle::{Candidates, Oracle};
 pub use plan::{Plan, PlannedLayer};

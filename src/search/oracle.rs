@@ -1,6 +1,6 @@
 //! What tells how good an assignment is: a quantized model that is measured, or a table.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{
     probe::{Measured, Probe},
@@ -22,6 +22,14 @@ pub trait Oracle {
     /// # Errors
     /// Errors of quantization and of the device.
     fn measure(&mut self, assignment: &[usize]) -> Result<Measured>;
+
+    /// What the float network does.
+    fn float(&self) -> Measured;
+
+    /// What was measured so far, which need not be measured again.
+    fn known(&self) -> Vec<(Assignment, Measured)> {
+        Vec::new()
+    }
 }
 
 /// Quantized models without training, each measured once.
@@ -41,7 +49,7 @@ pub struct Candidates<'a> {
     /// The images that are measured.
     pub probe: &'a Probe<'a>,
     /// Results so far.
-    pub known: HashMap<Assignment, Measured>,
+    pub known: BTreeMap<Assignment, Measured>,
 }
 
 impl Candidates<'_> {
@@ -67,5 +75,13 @@ impl Oracle for Candidates<'_> {
         let measured = pollster::block_on(self.probe.measure(&model))?;
         self.known.insert(assignment.to_vec(), measured);
         Ok(measured)
+    }
+
+    fn float(&self) -> Measured {
+        self.probe.float
+    }
+
+    fn known(&self) -> Vec<(Assignment, Measured)> {
+        self.known.iter().map(|(own, &measured)| (own.clone(), measured)).collect()
     }
 }

@@ -34,6 +34,22 @@ pub struct Measured {
     pub cosine: f64,
 }
 
+impl Measured {
+    /// The mean of several; 0 of none.
+    pub fn mean<'a>(several: impl IntoIterator<Item = &'a Measured>) -> Measured {
+        let own: Vec<&Measured> = several.into_iter().collect();
+        let mean = |of: fn(&Measured) -> f64| {
+            own.iter().map(|measured| of(measured)).sum::<f64>() / own.len().max(1) as f64
+        };
+        Measured {
+            accuracy: mean(|own| own.accuracy),
+            loss: mean(|own| own.loss),
+            alignment: mean(|own| own.alignment),
+            cosine: mean(|own| own.cosine),
+        }
+    }
+}
+
 /// Images, and the float network's maps of the first of them.
 pub struct Probe<'a> {
     gpu: &'a Gpu,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     Result,
-    config::{BitsList, PartialRunConfig, QuantizationConfig, ScheduleKind, resolve},
+    config::{BitsList, Normalize, NormalizeSpec, PartialRunConfig, ScheduleKind, resolve},
     data::Dataset,
     gpu::Gpu,
     model::Model,
@@ -23,8 +23,8 @@ pub struct RecoverySettings {
     pub align: f64,
     /// Peak learning rate, of a cosine.
     pub lr: f64,
-    /// Images a step; the data set's default where absent.
-    pub batch_size: Option<u32>,
+    /// Images a step.
+    pub batch_size: u32,
     /// Use the first training images only.
     pub train_limit: Option<u32>,
     /// Test on the first images only.
@@ -50,7 +50,7 @@ pub fn recover(
     let folder = tempfile::tempdir().map_err(crate::Error::io("cannot create", "a folder"))?;
     let init = folder.path().join("start.safetensors");
     Model::save(&init, &start.config, &start.graph.layout, &start.parameters)?;
-    let own: &QuantizationConfig = &start.config.quantization;
+    let own = &start.config.quantization;
     let count = |value: u32| i64::from(value);
     let partial = PartialRunConfig {
         dataset: Some(settings.dataset.0.clone()),
@@ -62,17 +62,14 @@ pub fn recover(
         binary_one_bit: own.binary_one_bit.then_some(true),
         act_quant: Some(own.act_quant),
         pact: Some(own.pact),
-        normalize: start
-            .config
-            .normalize
-            .map(|own| crate::config::NormalizeSpec(crate::config::Normalize::Fixed(own))),
+        normalize: start.config.normalize.map(|own| NormalizeSpec(Normalize::Fixed(own))),
         sgt: Some(false),
         teacher: (settings.align > 0.0).then(|| settings.teacher.clone()),
         align: (settings.align > 0.0).then_some(settings.align),
         lr: Some(settings.lr),
         schedule: Some(ScheduleKind::Cosine),
         epochs: Some(count(settings.epochs)),
-        batch_size: settings.batch_size.map(count),
+        batch_size: Some(count(settings.batch_size)),
         train_limit: settings.train_limit.map(count),
         test_limit: settings.test_limit.map(count),
         seed: i64::try_from(settings.seed).ok(),

@@ -125,11 +125,6 @@ impl Space {
         QuantizationConfig { bits, ..self.quantization.clone() }
     }
 
-    /// Everything in float, with these quantizers.
-    pub fn float(&self) -> QuantizationConfig {
-        QuantizationConfig { bits: Vec::new(), ..self.quantization.clone() }
-    }
-
     /// All slots at the same width, of number `width`.
     pub fn all_at(&self, width: usize) -> Assignment {
         vec![width; self.slots.len()]

@@ -13,7 +13,10 @@
 
 use std::rc::Rc;
 
-use super::{costs::Costs, slots::Assignment};
+use super::{
+    costs::{Costs, Term, place_of, set_place},
+    slots::Assignment,
+};
 
 /// Most points of a list.
 pub const MOST_POINTS: usize = 4096;
@@ -63,7 +66,7 @@ impl Front {
 /// The best assignments, where slot s at width w does the damage `damages[s][w]`.
 pub fn solve(costs: &Costs, damages: &[Vec<f64>]) -> Front {
     let widths = costs.widths;
-    let of_term = |term: &super::costs::Term| Factor {
+    let of_term = |term: &Term| Factor {
         slots: term.slots.clone(),
         lists: term
             .table
@@ -87,20 +90,14 @@ pub fn solve(costs: &Costs, damages: &[Vec<f64>]) -> Front {
         let mut chosen = vec![0; costs.slots];
         let mut lists = Vec::with_capacity(combinations);
         for combination in 0..combinations {
-            let mut rest = combination;
-            for &other in scope.iter().rev() {
-                chosen[other] = rest % widths;
-                rest /= widths;
-            }
+            set_place(&scope, widths, combination, &mut chosen);
             let mut all = Vec::new();
             for (width, &damage) in damages[slot].iter().enumerate() {
                 chosen[slot] = width;
                 let decisions = Some(Rc::new(Decisions::Of { slot, width }));
                 let first = Entry { cost: 0, damage, decisions };
                 all.extend(own.iter().fold(vec![first], |list, factor| {
-                    let place =
-                        factor.slots.iter().fold(0, |place, &slot| place * widths + chosen[slot]);
-                    joined(&list, &factor.lists[place])
+                    joined(&list, &factor.lists[place_of(&factor.slots, widths, &chosen)])
                 }));
             }
             lists.push(best(all));
@@ -180,7 +177,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::search::costs::{Term, Unit};
+    use crate::search::costs::Unit;
 
     fn assignments(slots: usize, widths: usize) -> impl Iterator<Item = Assignment> {
         (0..widths.pow(slots as u32)).map(move |number| {

@@ -2,7 +2,7 @@
 
 use super::frontier::Point;
 use crate::config::{
-    BitsTable, LayerBits, NetworkConfig, PartialQuantization, PartialRunConfig, QuantizationConfig,
+    BitsTable, NetworkConfig, PartialQuantization, PartialRunConfig, QuantizationConfig,
     network_settings,
 };
 
@@ -32,17 +32,12 @@ pub fn bits_toml(
     remarks + &toml::to_string(&settings).unwrap_or_default()
 }
 
-/// `w4a8`, also where both are equal.
-fn spelled(bits: LayerBits) -> String {
-    format!("w{}a{}", bits.weight, bits.activation)
-}
-
 /// The points as CSV.
 pub fn frontier_csv(points: &[Point]) -> String {
     let mut text =
         String::from("method,budget,limit,bits,accuracy,alignment,cosine,loss,bit_ops,bytes\n");
     for point in points {
-        let bits: Vec<String> = point.bits.iter().map(|&bits| spelled(bits)).collect();
+        let bits: Vec<String> = point.bits.iter().map(|bits| bits.in_full()).collect();
         let measured = point.measured;
         text += &format!(
             "{},{},{},{},{},{},{},{},{},{}\n",
@@ -64,7 +59,7 @@ pub fn frontier_csv(points: &[Point]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DatasetInfo, Preset, Shape, WeightQuantizer, resolve};
+    use crate::config::{DatasetInfo, LayerBits, Preset, Shape, WeightQuantizer, resolve};
 
     #[test]
     fn train_takes_the_bits() {

@@ -63,6 +63,14 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// The checkpoint whose parameters and optimiser's arrays, each of `length` values, are in
+    /// `state`, one after the other.
+    pub(super) fn of_state(progress: Progressed, length: usize, state: &[f32]) -> Checkpoint {
+        let mut arrays = state.chunks_exact(length).map(<[f32]>::to_vec);
+        let parameters = arrays.next().unwrap_or_default();
+        Checkpoint { progress, parameters, states: arrays.collect() }
+    }
+
     /// The checkpoint files of the run in `folder`, newest first.
     pub fn files(folder: &Path) -> [PathBuf; 2] {
         FILES.map(|name| folder.join(name))

@@ -33,9 +33,7 @@ pub(super) async fn request(
     let (sampled, samples) = running.quantizers.take();
     ranges.extend(samples.iter().map(|(buffer, bytes)| (buffer, 0, *bytes)));
     if with_state {
-        let bytes = u64::from(session.network.graph.layout.padded_length()) * 4;
-        ranges.push((session.network.parameters(), 0, bytes));
-        ranges.extend(session.optimizer.states.iter().map(|state| (state, 0, bytes)));
+        ranges.extend(session.state());
         running.last_checkpoint = Instant::now();
     }
     running.last_request = Instant::now();

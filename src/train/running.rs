@@ -135,9 +135,7 @@ impl<'a> Running<'a> {
     pub fn write_checkpoint(&mut self, length: usize, state: &[f32], observer: &mut dyn Observer) {
         let metrics = self.folder.flush();
         let progress = self.progress(*metrics.as_ref().unwrap_or(&0));
-        let mut arrays = state.chunks_exact(length).map(<[f32]>::to_vec);
-        let parameters = arrays.next().unwrap_or_default();
-        let checkpoint = Checkpoint { progress, parameters, states: arrays.collect() };
+        let checkpoint = Checkpoint::of_state(progress, length, state);
         let metrics = metrics.and_then(|_| self.folder.metrics_handle());
         if let Some(said) = self.writer.begin(checkpoint, metrics) {
             observer.note(&said);

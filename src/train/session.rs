@@ -224,14 +224,7 @@ impl<'a> Session<'a> {
         }
         let (evaluator, validator) =
             (evaluate(&test)?, validation.as_ref().map(evaluate).transpose()?);
-        // The staging buffer of checkpoints must fit too.
-        Staging::try_room(
-            gpu,
-            u64::from(network.graph.layout.padded_length())
-                * 4
-                * (1 + optimizer.states.len() as u64),
-        )?;
-        Ok(Session {
+        let session = Session {
             gpu,
             config: config.clone(),
             dataset,
@@ -256,7 +249,10 @@ impl<'a> Session<'a> {
             teaching,
             teacher: teacher.cloned(),
             uncached,
-        })
+        };
+        // The staging buffer of checkpoints must fit too.
+        Staging::try_room(gpu, session.state().iter().map(|&(_, _, bytes)| bytes).sum())?;
+        Ok(session)
     }
 
     /// Sums of all steps of an epoch beside those of the metrics, where there is a teacher.
@@ -318,6 +314,13 @@ impl<'a> Session<'a> {
         self.network.graph.layout.padded_length() as usize
     }
 
+    /// Where a checkpoint's arrays are (buffer, offset, bytes): the parameters and the optimiser's.
+    pub fn state(&self) -> Vec<(&Buffer, u64, u64)> {
+        let bytes = self.parameter_length() as u64 * 4;
+        let arrays = std::iter::once(self.network.parameters()).chain(&self.optimizer.states);
+        arrays.map(|array| (array, 0, bytes)).collect()
+    }
+
     /// The learning rate of step `step`.
     pub fn rate(&self, step: u64, skips: Skips) -> f64 {
         self.schedule.step(step).learning_rate * f64::from(skips.rate_factor)
@@ -348,13 +351,7 @@ impl<'a> Session<'a> {
 
     /// The current parameters, flat.
     pub async fn parameters(&self) -> Result<Vec<f32>> {
-        self.gpu
-            .read(
-                self.network.parameters(),
-                0,
-                u64::from(self.network.graph.layout.padded_length()),
-            )
-            .await
+        self.gpu.read(self.network.parameters(), 0, self.parameter_length() as u64).await
     }
 
     /// A message about the first step of `table` whose masked part is left out, if there is one.

@@ -38,6 +38,8 @@ pub struct Stepper<'a> {
     /// The records of the epoch that are on the device and not submitted.
     table: std::vec::IntoIter<StepRecord>,
     masking: MaskingProgress,
+    /// The settings that checkpoints must agree with: [`Session::settings`].
+    settings: String,
 }
 
 struct Silent;
@@ -78,7 +80,7 @@ impl<'a> Stepper<'a> {
         let Progressed { step, masking, .. } = checkpoint.progress;
         let stepper = Stepper::at_step(gpu, config, dataset, step, masking).await?;
         let session = &stepper.session;
-        let is_same = checkpoint.progress.settings == session.settings()?;
+        let is_same = checkpoint.progress.settings == stepper.settings;
         if !is_same || !has_arrays_of(session, checkpoint) || step > session.total_steps {
             return Err(Error::Settings(phrase!(
                 "<resume>: {} was made with other settings or data",
@@ -111,8 +113,8 @@ impl<'a> Stepper<'a> {
         pipelines::prepare_in_turn(gpu, &session.step.recordings()).await?;
         let shown_images = snapshot_images(&dataset.test, dataset.classes);
         let shown = snapshot_data(&session, &shown_images)?;
-        let table = Vec::new().into_iter();
-        Ok(Stepper { session, shown, shown_images, step, table, masking })
+        let (table, settings) = (Vec::new().into_iter(), session.settings()?);
+        Ok(Stepper { session, shown, shown_images, step, table, masking, settings })
     }
 
     /// Number of steps made.
@@ -222,11 +224,8 @@ impl<'a> Stepper<'a> {
     /// Errors of the device.
     pub async fn checkpoint(&self) -> Result<Checkpoint> {
         let session = &self.session;
-        let length = session.parameter_length() as u64;
-        let mut states = Vec::new();
-        for state in &session.optimizer.states {
-            states.push(session.gpu.read(state, 0, length).await?);
-        }
+        let state: Vec<f32> =
+            Staging::gather(session.gpu, &session.state())?.finish(session.gpu).await?;
         let progress = Progressed {
             step: self.step,
             epoch_sums: [0.0; 4],
@@ -235,8 +234,8 @@ impl<'a> Stepper<'a> {
             skips: Skips::default(),
             epoch_seconds: 0.0,
             metrics_bytes: 0,
-            settings: session.settings()?,
+            settings: self.settings.clone(),
         };
-        Ok(Checkpoint { progress, parameters: session.parameters().await?, states })
+        Ok(Checkpoint::of_state(progress, session.parameter_length(), &state))
     }
 }

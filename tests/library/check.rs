@@ -4,10 +4,12 @@ use saliq::check::{
     Outcome, ShaderReport, ShaderSource, check, check_paths, own_kernels_of_matrices, to_spirv,
     verdict, write_spirv, write_spirv_of_paths,
 };
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::support::root;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check").join(name)
+    root().join("tests/check").join(name)
 }
 
 fn report_of(name: &str) -> ShaderReport {

@@ -2,16 +2,20 @@
 //! tile sizes, ranges of images inside larger buffers, gradients that are set and gradients that
 //! are added to. Whole networks are in `core_networks.rs`.
 
-use crate::common::{
-    Random, activation_plan, assert_close, function_plan, gpu, launch, launch_in_two_rows,
-    launch_over, read, submit, uniform, upload_f32 as upload, weight_plan,
+use crate::{
+    common::{
+        Random, activation_plan, assert_close, function_plan, gpu, launch, launch_in_two_rows,
+        launch_over, read, submit, uniform, upload_f32 as upload, weight_plan,
+    },
+    support::soak_number,
 };
 use saliq::{
+    Error,
     config::{
         ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, MaxPool as MaxPooling,
         PactKind, QuantizationConfig, Shape, WeightQuantizer, Window,
     },
-    gpu::{Binding, Buffer, Launch, ProductTiles, Work},
+    gpu::{Binding, Buffer, Gpu, GpuOptions, Launch, ProductTiles, Work},
     kernels::{
         self, Activated, ActivationGradient, Add, AverageOfIntegers, AveragePool as Averages,
         AveragePoolGradient, AveragePoolShape, BackwardLayout, ConvolutionCooperative,
@@ -48,8 +52,8 @@ use saliq::{
         max_pool::{max_pool, output_shape},
         max_pool_gradient::max_pool_gradient,
         multiply::multiply,
-        prelu::prelu,
-        prelu_gradient::prelu_gradient,
+        prelu::{prelu, slope_of},
+        prelu_gradient::{prelu_gradient, rescaled},
         prelu_slope_gradient::prelu_slope_gradient,
         prepare_weights::{arrange, level, level_range, position, quantize},
         product_sum::product_sum,
@@ -1019,97 +1023,171 @@ fn cooperative_sums(
     sums
 }
 
-/// Levels of activations and weights as large as `convolution_cooperative` is taken for. On
-/// adapters without cooperative matrices of f16 (all software drivers) only its arithmetic is
-/// checked, on the CPU; `saliq check` and check.rs hold its code to validation and
-/// translation.
-#[test]
-fn products_of_levels_are_exact() {
-    let tables = TileTable::new(gpu()).cooperative(4);
-    if tables.is_none() {
+/// The tiles of a GPU for `column_groups`, with this adapter's cooperative matrices.
+fn matrices(column_groups: u32) -> Option<CooperativeTiles> {
+    TileTable::for_kind(false).with_matrices(gpu()).cooperative(column_groups)
+}
+
+/// One line where `convolution_cooperative` cannot run.
+fn tell_of_missing_matrices() {
+    if matrices(4).is_none() {
         eprintln!(
-            "\n\
-             *** NOT RUN ON A DEVICE: convolution_cooperative. {} has no cooperative matrices of \
-             f16",
+            "*** NOT RUN ON A DEVICE: convolution_cooperative. {} has no cooperative matrices of \
+             f16 that are summed in f32 ***",
             gpu().adapter_name()
         );
-        eprintln!("*** that are summed in f32; only its arithmetic was checked, on the CPU. ***\n");
     }
-    // [in channels, height, width, out channels], [kernel, stride, padding], levels of inputs and
-    // of weights
-    let cases = [
+}
+
+/// A layer of `sizes` ([in channels, height, width, out channels]) and `window` on levels, by the
+/// kernel with tiles that are `cut`, and on the CPU: both must have the sums of the reference,
+/// exactly. Returns whether the kernel ran.
+fn check_products_of_levels(
+    seed: u64,
+    sizes: [u32; 4],
+    window: [u32; 3],
+    [input_levels, weight_levels]: [u32; 2],
+    cut: impl Fn(CooperativeTiles) -> CooperativeTiles,
+) -> bool {
+    let mut random = Random(seed);
+    let mut case = ConvolutionOnGpu::new(&mut random, sizes, window, Images::FEW);
+    let (shape, output) = (case.shape, case.shape.output());
+    assert!(
+        window[0].pow(2) * sizes[0] * input_levels * weight_levels <= 1 << 24,
+        "the kernel would not be taken"
+    );
+    // Some windows and filters have the highest level everywhere: sums reach their bound.
+    let highest = |random: &mut Random, levels: u32| {
+        if random.below(4) == 0 { levels } else { random.below(levels + 1) }
+    };
+    let input: Vec<f64> = (0..case.input.len())
+        .map(|at| {
+            if at % 1000 < 500 {
+                f64::from(input_levels)
+            } else {
+                f64::from(highest(&mut random, input_levels))
+            }
+        })
+        .collect();
+    let per_channel = shape.weights() / sizes[3] as usize;
+    let weight: Vec<f64> = (0..shape.weights())
+        .map(|at| match at / per_channel % 3 {
+            0 => f64::from(weight_levels),
+            1 => -f64::from(weight_levels),
+            _ => {
+                f64::from(highest(&mut random, weight_levels))
+                    * if random.below(2) == 0 { 1.0 } else { -1.0 }
+            }
+        })
+        .collect();
+    // Steps are powers of 2 so that values are exact multiples of them, and what is compared is
+    // the product alone.
+    let input_step = 2f32.powi(-7);
+    let steps: Vec<f32> =
+        (0..sizes[3]).map(|channel| 2f32.powi(-3 - (channel % 4) as i32)).collect();
+    let own_input = case.images.of(&input);
+    let exact = convolution(&shape, &own_input, &weight, &vec![0.0; sizes[3] as usize]);
+    let scaled: Vec<f64> = (exact.iter().enumerate())
+        .map(|(at, sum)| {
+            sum * f64::from(input_step)
+                * f64::from(steps[at / output.pixels() as usize % sizes[3] as usize])
+        })
+        .collect();
+    let what = format!("seed {seed}: {sizes:?} {window:?} {input_levels} {weight_levels}");
+    // In one order of two for many shapes: the CPU takes longer than the GPU.
+    for backwards in [false, true].into_iter().filter(|one| seed < 1000 || *one == (seed % 2 == 0))
+    {
+        let sums = cooperative_sums(&shape, &own_input, &weight, (input_step, &steps), backwards);
+        assert!(
+            sums.iter().zip(&scaled).all(|(&sum, &exact)| f64::from(sum) == exact),
+            "{what}: not exact"
+        );
+    }
+    let Some(tiles) = matrices(groups(sizes[3])).map(cut) else { return false };
+    case.input = input.iter().map(|level| level * f64::from(input_step)).collect();
+    case.weight = weight
+        .iter()
+        .enumerate()
+        .map(|(at, level)| level * f64::from(steps[at / per_channel]))
+        .collect();
+    case.bias.fill(0.0);
+    let values = case.cooperative_forward(tiles, input_step, &steps, [input_levels, weight_levels]);
+    case.images.check(&what, &values, output, &scaled, 0.0);
+    true
+}
+
+/// Levels of activations and weights as large as `convolution_cooperative` is taken for. On
+/// adapters without cooperative matrices of f16 only its arithmetic is checked, on the CPU; `saliq
+/// check` and check.rs hold its code to validation and translation.
+#[test]
+fn products_of_levels_are_exact() {
+    tell_of_missing_matrices();
+    for (seed, (sizes, window, levels)) in [
         ([3, 9, 7, 17], [3, 1, 1], [15, 3]),
         ([28, 6, 5, 33], [3, 2, 1], [255, 255]), // 252 products
         ([258, 1, 1, 16], [1, 1, 0], [255, 255]), // the largest sums
         ([64, 4, 4, 40], [2, 1, 0], [255, 15]),
         ([5, 8, 8, 16], [3, 1, 2], [1, 1]),
-    ];
-    for (seed, (sizes, window, [input_levels, weight_levels])) in cases.into_iter().enumerate() {
-        let mut random = Random(seed as u64);
-        let mut case = ConvolutionOnGpu::new(&mut random, sizes, window, Images::FEW);
-        let (shape, output) = (case.shape, case.shape.output());
-        assert!(
-            window[0].pow(2) * sizes[0] * input_levels * weight_levels <= 1 << 24,
-            "the kernel would not be taken"
-        );
-        // Some windows and filters have the highest level everywhere: sums reach their bound.
-        let highest = |random: &mut Random, levels: u32| {
-            if random.below(4) == 0 { levels } else { random.below(levels + 1) }
-        };
-        let input: Vec<f64> = (0..case.input.len())
-            .map(|at| {
-                if at % 1000 < 500 {
-                    f64::from(input_levels)
-                } else {
-                    f64::from(highest(&mut random, input_levels))
-                }
-            })
-            .collect();
-        let per_channel = shape.weights() / sizes[3] as usize;
-        let weight: Vec<f64> = (0..shape.weights())
-            .map(|at| match at / per_channel % 3 {
-                0 => f64::from(weight_levels),
-                1 => -f64::from(weight_levels),
-                _ => {
-                    f64::from(highest(&mut random, weight_levels))
-                        * if random.below(2) == 0 { 1.0 } else { -1.0 }
-                }
-            })
-            .collect();
-        // Steps are powers of 2 so that values are exact multiples of them, and what is compared is
-        // the product alone.
-        let input_step = 2f32.powi(-7);
-        let steps: Vec<f32> =
-            (0..sizes[3]).map(|channel| 2f32.powi(-3 - (channel % 4) as i32)).collect();
-        let own_input = case.images.of(&input);
-        let exact = convolution(&shape, &own_input, &weight, &vec![0.0; sizes[3] as usize]);
-        let scaled: Vec<f64> = (exact.iter().enumerate())
-            .map(|(at, sum)| {
-                sum * f64::from(input_step)
-                    * f64::from(steps[at / output.pixels() as usize % sizes[3] as usize])
-            })
-            .collect();
-        let what = format!("{sizes:?} {window:?} {input_levels} {weight_levels}");
-        for backwards in [false, true] {
-            let sums =
-                cooperative_sums(&shape, &own_input, &weight, (input_step, &steps), backwards);
-            assert!(
-                sums.iter().zip(&scaled).all(|(&sum, &exact)| f64::from(sum) == exact),
-                "{what}: not exact"
-            );
-        }
-        let Some(tiles) = TileTable::new(gpu()).cooperative(groups(sizes[3])) else { continue };
-        case.input = input.iter().map(|level| level * f64::from(input_step)).collect();
-        case.weight = weight
-            .iter()
-            .enumerate()
-            .map(|(at, level)| level * f64::from(steps[at / per_channel]))
-            .collect();
-        case.bias.fill(0.0);
-        let values =
-            case.cooperative_forward(tiles, input_step, &steps, [input_levels, weight_levels]);
-        case.images.check(&what, &values, output, &scaled, 0.0);
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        check_products_of_levels(seed as u64, sizes, window, levels, |tiles| tiles);
     }
+}
+
+/// The same of random shapes, `SALIQ_MATRIX_SHAPES` [6] of them from `SALIQ_MATRIX_SEED` [1000] on,
+/// mostly with tiles of one matrix, which a software driver compiles quickly.
+#[test]
+fn products_of_levels_are_exact_in_random_shapes() {
+    tell_of_missing_matrices();
+    let count = soak_number("SALIQ_MATRIX_SHAPES", 6);
+    let (mut seed, mut ran) = (soak_number("SALIQ_MATRIX_SEED", 1000), 0);
+    for _ in 0..count {
+        let (sizes, window, levels) = loop {
+            seed += 1;
+            let mut random = Random(seed);
+            let kernel = 1 + random.below(4);
+            let padding = random.below(kernel);
+            let window = [kernel, 1 + random.below(2), padding];
+            let side = |random: &mut Random| kernel + random.below(8);
+            let sizes =
+                [1 + random.below(70), side(&mut random), side(&mut random), 5 + random.below(68)];
+            let level = |random: &mut Random| (1 << (1 + random.below(8))) - 1;
+            let levels = [level(&mut random), level(&mut random)];
+            if kernel.pow(2) * sizes[0] * levels[0] * levels[1] <= 1 << 24 {
+                break (sizes, window, levels);
+            }
+        };
+        let cut = |tiles: CooperativeTiles| match seed % 8 {
+            0 => tiles,
+            1 => CooperativeTiles { rows: 2, columns: tiles.columns.min(2), ..tiles },
+            _ => CooperativeTiles { rows: 1, columns: 1, deep: tiles.side / 4, ..tiles },
+        };
+        ran += u64::from(check_products_of_levels(seed, sizes, window, levels, cut));
+    }
+    assert!(ran == 0 || ran == count, "{ran} of {count}");
+    eprintln!("convolution_cooperative: {ran} random shapes, no difference");
+}
+
+/// A driver that multiplies wrongly once is not asked again; one that multiplies rightly is.
+#[test]
+fn matrices_that_multiply_wrongly_are_not_used() {
+    tell_of_missing_matrices();
+    let Some(tiles) = matrices(4) else { return };
+    let again = pollster::block_on(gpu().reopen()).unwrap();
+    let table = || TileTable::for_kind(false).with_matrices(&again).cooperative(4);
+    assert_eq!(table(), Some(tiles), "the verdict goes with the device");
+    let adapter = std::env::var("SALIQ_ADAPTER").unwrap_or_default();
+    let options = GpuOptions { adapter, ..GpuOptions::default() };
+    for (verdict, expected) in [(false, None), (true, Some(tiles))] {
+        let gpu = pollster::block_on(Gpu::new(&options)).unwrap();
+        assert_eq!(gpu.trusts_matrices(|_| Ok(verdict)), verdict);
+        assert_eq!(gpu.trusts_matrices(|_| panic!("asked again")), verdict);
+        assert_eq!(TileTable::for_kind(false).with_matrices(&gpu).cooperative(4), expected);
+    }
+    let gpu = pollster::block_on(Gpu::new(&options)).unwrap();
+    assert!(!gpu.trusts_matrices(|_| Err(Error::Gpu("no answer".into()))));
 }
 
 #[test]
@@ -1678,12 +1756,35 @@ fn learned_slopes_and_what_comes_back_through_them() {
                 rule,
                 storage,
             });
-            let found = read(&values, size);
-            let (first, last) = (images.first, images.first + images.count);
-            let elements = packed_elements(shape);
-            let inside = unpack(&found[first * elements..last * elements], shape);
-            assert_close(&format!("{what}, {rule:?}"), &inside, expected, GRADIENT);
+            let found = images.of(&read(&values, size));
+            assert_close(&format!("{what}, {rule:?}"), &unpack(&found, shape), expected, GRADIENT);
         }
+        // Baselines that are the same, or far away on either side of 0.
+        let base: Vec<f64> = own
+            .iter()
+            .enumerate()
+            .map(|(at, x)| if at % 3 == 0 { *x } else { x - 1.5 * x.signum() })
+            .collect();
+        let end = images.first + images.count;
+        let twins = [&x[..end * shape.elements() as usize], &base].concat();
+        let values = upload(&pack(&gradient, shape));
+        launch(&PreluGradient {
+            images: images.range(&record),
+            state: (&upload(&pack(&twins, shape))).into(),
+            gradient: (&values).into(),
+            parameters: (&parameters).into(),
+            shape: sizes,
+            rule: PreluRule::Rescale,
+            storage,
+        });
+        let expected: Vec<f64> = (0..own.len())
+            .map(|at| {
+                let slope = slopes[slope_of(count, pixels, at)];
+                rescaled(own[at], base[at], slope) * from[at]
+            })
+            .collect();
+        let found = images.of(&read(&values, size));
+        assert_close(&format!("{what}, rescale"), &unpack(&found, shape), &expected, GRADIENT);
         let sums = untouched(count + 3);
         launch(&PreluSlopeGradient {
             images: images.range(&record),

@@ -17,7 +17,7 @@ use saliq::{
 
 use crate::{
     common::{Silent, assert_close, assert_images_close, gpu, read},
-    support::{MNIST, NORMALIZATION, Tensors, golden, mnist_like, run_config},
+    support::{MNIST, NORMALIZATION, Tensors, golden, mnist_like, root, run_config},
 };
 
 /// Weight quantizers with their names in the golden files.
@@ -510,8 +510,7 @@ fn optimizers() {
 
 #[test]
 fn schedules() {
-    let path =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/schedules.json");
+    let path = root().join("tests/goldens/schedules.json");
     let golden: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let info = DatasetInfo { name: "test".into(), shape: MNIST, classes: 10 };
     for (name, settings, steps_per_epoch, total) in [

@@ -13,6 +13,7 @@ mod c_header;
 mod commands;
 mod cost;
 mod formats;
+mod gpu_stages;
 mod hostile_files;
 mod hostile_names;
 mod import;

@@ -97,9 +97,15 @@ impl Tensors {
     }
 }
 
+/// The folder of the crate's sources: where it lies when tests run, or else where it lay when they
+/// were built. A test program may run on another machine than built it (`benches/gpu.sh`).
+pub fn root() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
 /// The path of the golden file `name`.
 pub fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(format!("{name}.safetensors"))
+    root().join("tests/goldens").join(format!("{name}.safetensors"))
 }
 
 /// Shape of an MNIST image.

@@ -1,6 +1,6 @@
 // Checking: diagnostics of a shader, and what it becomes in other languages.
 
-const element = (id) => document.getElementById(id);
+import { arrow, element, make } from "./dom.js";
 
 const SAMPLE = `// A barrier must be reached by all invocations of a workgroup or by none.
 @group(0) @binding(0) var<storage, read_write> values: array<f32>;
@@ -60,17 +60,15 @@ export class Check {
       ? `The shader fails: ${errors} error${errors === 1 ? "" : "s"}.${need}`
       : `The shader passes.${need}`;
     const items = diagnostics.map(({ rule, severity, message, line, column, targets }) => {
-      const item = document.createElement("li");
+      const item = make("li");
       if (line) {
-        const button = document.createElement("button");
-        button.type = "button";
-        button.textContent = `line ${line}${column ? `:${column}` : ""}`;
+        const textContent = `line ${line}${column ? `:${column}` : ""}`;
+        const button = make("button", { type: "button", textContent });
         button.addEventListener("click", () => this.goTo(line, column ?? 1));
         item.append(button, " ");
       }
-      const level = document.createElement("span");
+      const level = make("span", { textContent: severity.toLowerCase() });
       level.className = /error/i.test(severity) ? "Error" : "";
-      level.textContent = severity.toLowerCase();
       const places = targets?.length ? ` (${targets.join(", ")})` : "";
       item.append(level, `: ${message} [${rule}]${places}`);
       return item;
@@ -91,9 +89,7 @@ export class Check {
     const names = this.translations.map(({ language }) => language);
     if (!names.includes(this.language)) this.language = names[0];
     const tabs = names.map((name) => {
-      const tab = document.createElement("button");
-      tab.type = "button";
-      tab.textContent = name;
+      const tab = make("button", { type: "button", textContent: name });
       tab.setAttribute("role", "tab");
       tab.setAttribute("aria-controls", "translation");
       tab.setAttribute("aria-selected", name === this.language);
@@ -110,7 +106,7 @@ export class Check {
   }
 
   turn(event) {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const step = arrow(event)?.[1];
     if (!step) return;
     const names = this.translations.map(({ language }) => language);
     this.language = names[(names.indexOf(this.language) + step + names.length) % names.length];

@@ -49,7 +49,6 @@ serve({
   runModel: () => engine.run_model(),
   runCheckpoint: () => engine.run_checkpoint(),
   lose: () => engine.lose(),
-  endRun: () => engine.end_run(),
   async builtInModel(id) {
     const key = `model ${id}`;
     if (!loaded.has(key)) {
@@ -70,7 +69,10 @@ serve({
     return loaded.get(key);
   },
   addModel: (id, name, content, normalize) => json(engine.add_model(id, name, content, normalize)),
-  removeModel: (id) => engine.remove_model(id),
+  removeModel(id) {
+    loaded.delete(`model ${id}`);
+    engine.remove_model(id);
+  },
   explain: (id, pixels, method, target, samples) =>
     engine.explain(id, pixels, method, target, samples),
   async evaluate(id, set) {

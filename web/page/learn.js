@@ -1,10 +1,9 @@
 // Learning: a run that is made step by step, its curves, and the maps of fixed images.
 
 import { drawCurves, smoothed } from "./curves.js";
+import { element, make } from "./dom.js";
 import { drawMap, drawPicture } from "./maps.js";
 import * as store from "./store.js";
-
-const element = (id) => document.getElementById(id);
 
 // Names of settings in a configuration file by those of the page's callers.
 const KEYS = {
@@ -32,7 +31,7 @@ const MAP_SIDES = [1, 28, 28];
 const PIXELS = 28 * 28;
 
 // The text of a configuration file. The rest is as `train` has it.
-export function configuration(settings) {
+function configuration(settings) {
   const value = (name, own) => (TEXTS.includes(name) ? JSON.stringify(String(own)) : String(own));
   const number = (name, text) =>
     ["lambda", "maskRatio", "lr"].includes(name) && /^\d+$/.test(text) ? `${text}.0` : text;
@@ -166,7 +165,7 @@ export class Learn {
   }
 
   get isOver() {
-    return this.lines.length > 0 && this.lines[this.lines.length - 1].step >= this.size.totalSteps;
+    return this.lines.at(-1)?.step >= this.size.totalSteps;
   }
 
   // Makes steps until the end, or until someone pauses. A lost device costs the seconds since the
@@ -247,7 +246,7 @@ export class Learn {
 
   async test() {
     const { accuracy } = await this.gpu.call("runEvaluation");
-    const { step } = this.lines[this.lines.length - 1] ?? this.size;
+    const { step } = this.lines.at(-1) ?? this.size;
     this.tests = [...this.tests.filter(([at]) => at !== step), [step, accuracy]];
   }
 
@@ -260,11 +259,10 @@ export class Learn {
 
   async download() {
     const bytes = await this.gpu.call("runModel");
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" }));
-    link.download = "model.safetensors";
+    const href = URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" }));
+    const link = make("a", { href, download: "model.safetensors" });
     link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    setTimeout(() => URL.revokeObjectURL(href), 60_000);
   }
 
   say(text) {
@@ -272,10 +270,10 @@ export class Learn {
   }
 
   show() {
-    const last = this.lines[this.lines.length - 1];
+    const last = this.lines.at(-1);
     if (last) {
       const percent = (share) => `${(100 * share).toFixed(1)} %`;
-      const tested = this.tests[this.tests.length - 1];
+      const tested = this.tests.at(-1);
       const test = tested ? `, test accuracy ${percent(tested[1])} after step ${tested[0]}` : "";
       const rate = this.rate ? `, ${this.rate.toFixed(0)} images/s` : "";
       this.say(
@@ -304,7 +302,7 @@ export class Learn {
       { name: "test", color: "--one", points: tests, isDots: true },
     ];
     drawCurves(element("accuracies"), accuracies, end);
-    const last = this.lines[this.lines.length - 1];
+    const last = this.lines.at(-1);
     if (!last) return;
     const first = this.lines[0];
     element("losses").setAttribute(
@@ -322,13 +320,13 @@ export class Learn {
   showFilm() {
     const table = element("film");
     const row = (cells) => {
-      const made = document.createElement("tr");
+      const made = make("tr");
       made.append(...cells);
       return made;
     };
-    const head = (text) => Object.assign(document.createElement("th"), { textContent: text });
+    const head = (text) => make("th", { textContent: text });
     const cell = (draw, label) => {
-      const [made, canvas] = [document.createElement("td"), document.createElement("canvas")];
+      const [made, canvas] = [make("td"), make("canvas")];
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", label);
       draw(canvas);
@@ -344,7 +342,7 @@ export class Learn {
       return row([picture, ...maps]);
     });
     const titles = [head("image"), ...this.films.map(({ step }) => head(`step ${step}`))];
-    const [top, body] = [document.createElement("thead"), document.createElement("tbody")];
+    const [top, body] = [make("thead"), make("tbody")];
     top.append(row(titles));
     body.append(...rows);
     table.replaceChildren(table.caption, top, body);

@@ -1,8 +1,7 @@
 // Looking: what networks say of an image, and why.
 
+import { arrow, element, make } from "./dom.js";
 import { drawMap, drawPicture, inspect, masked, plane, rankCorrelation } from "./maps.js";
-
-const element = (id) => document.getElementById(id);
 
 const BUILT_IN = [
   ["float", "float"],
@@ -12,6 +11,9 @@ const BUILT_IN = [
 ];
 const SIDE = 28;
 const SHAPE = [1, SIDE, SIDE];
+// Side of the pad, on which a pixel is a block.
+const BLOCK = 10;
+const PAD = BLOCK * SIDE;
 // Samples of methods that take many: first few, for a map at once, then more.
 const ROUNDS = [4, 16, 50];
 // Test images of the gallery.
@@ -19,7 +21,8 @@ const SHOWN = 24;
 
 export class Look {
   constructor({ gpu }) {
-    Object.assign(this, { gpu, panels: new Map(), number: 0 });
+    const ink = element("pad").getContext("2d", { willReadFrequently: true });
+    Object.assign(this, { gpu, ink, panels: new Map(), number: 0 });
     this.blank();
     this.pen();
     for (const id of ["method", "target"]) {
@@ -59,7 +62,7 @@ export class Look {
     this.started ??= this.guarded(async () => {
       for (const [id, title] of BUILT_IN) this.panel(id, title);
       await this.gallery();
-      await this.take(0);
+      this.take(0);
     });
     if (this.pixels) this.update();
   }
@@ -67,10 +70,8 @@ export class Look {
   // Drawing.
 
   blank() {
-    this.ink = new Uint8Array(SIDE * SIDE * 100);
-    const context = element("pad").getContext("2d", { willReadFrequently: true });
-    context.fillStyle = "#000";
-    context.fillRect(0, 0, 280, 280);
+    this.ink.fillStyle = "#000";
+    this.ink.fillRect(0, 0, PAD, PAD);
   }
 
   clear() {
@@ -82,28 +83,28 @@ export class Look {
 
   pen() {
     const pad = element("pad");
-    const context = pad.getContext("2d", { willReadFrequently: true });
-    const cursor = { x: 140, y: 140, isDown: false };
+    const cursor = { x: PAD / 2, y: PAD / 2, isDown: false };
     let from;
     const line = (x, y) => {
       // What was a picture before becomes a drawing on black.
       if (!this.isDrawn) this.blank();
       this.isDrawn = true;
-      context.strokeStyle = "#fff";
-      context.lineWidth = 22;
-      context.lineCap = context.lineJoin = "round";
-      context.beginPath();
-      context.moveTo(...(from ?? [x, y]));
-      context.lineTo(x, y + 0.01);
-      context.stroke();
+      const { ink } = this;
+      ink.strokeStyle = "#fff";
+      ink.lineWidth = 22;
+      ink.lineCap = ink.lineJoin = "round";
+      ink.beginPath();
+      ink.moveTo(...(from ?? [x, y]));
+      ink.lineTo(x, y + 0.01);
+      ink.stroke();
       from = [x, y];
       this.fromPad();
     };
     const at = (event) => {
       const box = pad.getBoundingClientRect();
       return [
-        ((event.clientX - box.left) * 280) / box.width,
-        ((event.clientY - box.top) * 280) / box.height,
+        ((event.clientX - box.left) * PAD) / box.width,
+        ((event.clientY - box.top) * PAD) / box.height,
       ];
     };
     pad.addEventListener("pointerdown", (event) => {
@@ -116,13 +117,12 @@ export class Look {
     });
     pad.addEventListener("pointerup", () => (from = undefined));
     pad.addEventListener("keydown", (event) => {
-      const [right, down] =
-        { ArrowUp: [0, -10], ArrowDown: [0, 10], ArrowLeft: [-10, 0], ArrowRight: [10, 0] }[
-          event.key
-        ] ?? [];
-      if (right !== undefined) {
-        cursor.x = Math.min(270, Math.max(10, cursor.x + right));
-        cursor.y = Math.min(270, Math.max(10, cursor.y + down));
+      const moved = arrow(event);
+      if (moved) {
+        const [down, right] = moved;
+        const within = (place) => Math.min(PAD - BLOCK, Math.max(BLOCK, place));
+        cursor.x = within(cursor.x + BLOCK * right);
+        cursor.y = within(cursor.y + BLOCK * down);
         if (cursor.isDown) line(cursor.x, cursor.y);
       } else if (event.key === " ") {
         cursor.isDown = !cursor.isDown;
@@ -131,7 +131,7 @@ export class Look {
       } else if (event.key === "Delete" || event.key === "Backspace") this.clear();
       else return;
       event.preventDefault();
-      const place = `column ${cursor.x / 10}, row ${cursor.y / 10} of 28`;
+      const place = `column ${cursor.x / BLOCK}, row ${cursor.y / BLOCK} of ${SIDE}`;
       element("input-name").textContent = `Pen ${cursor.isDown ? "down" : "up"}: ${place}`;
     });
   }
@@ -139,21 +139,19 @@ export class Look {
   // 28 × 28 bytes of the pad.
   fromPad() {
     if (!this.isDrawn) return;
-    const context = element("pad").getContext("2d", { willReadFrequently: true });
-    const { data } = context.getImageData(0, 0, 280, 280);
-    const ink = Float32Array.from({ length: 280 * 280 }, (_, at) => data[4 * at]);
-    const pixels = element("centre").checked ? centred(ink, 280) : shrunk(ink, 280);
+    const { data } = this.ink.getImageData(0, 0, PAD, PAD);
+    const ink = Float32Array.from({ length: PAD * PAD }, (_, at) => data[4 * at]);
+    const pixels = element("centre").checked ? centred(ink) : shrunk(ink);
     if (!pixels) return;
     this.setImage(pixels, "what you drew");
   }
 
   drawOnPad(pixels) {
     this.isDrawn = false;
-    const small = document.createElement("canvas");
+    const small = make("canvas");
     drawPicture(small, pixels, SHAPE);
-    const context = element("pad").getContext("2d", { willReadFrequently: true });
-    context.imageSmoothingEnabled = false;
-    context.drawImage(small, 0, 0, 280, 280);
+    this.ink.imageSmoothingEnabled = false;
+    this.ink.drawImage(small, 0, 0, PAD, PAD);
   }
 
   // A picture file: its middle square, light on dark.
@@ -164,8 +162,7 @@ export class Look {
       throw new Error(`${file.name}: not a picture that this browser reads`);
     });
     input.value = "";
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = SIDE;
+    const canvas = make("canvas", { width: SIDE, height: SIDE });
     const context = canvas.getContext("2d");
     context.imageSmoothingQuality = "high";
     context.fillStyle = "#fff";
@@ -188,21 +185,20 @@ export class Look {
   async gallery() {
     const set = element("gallery-set").value;
     const images = Array.from({ length: SHOWN }, (_, at) => this.gpu.call("image", set, at));
-    const buttons = (await Promise.all(images)).map(({ pixels, name, shape }, at) => {
-      const [button, canvas] = [document.createElement("button"), document.createElement("canvas")];
+    this.images = await Promise.all(images);
+    const buttons = this.images.map(({ pixels, name, shape }, at) => {
+      const [button, canvas] = [make("button", { type: "button" }), make("canvas")];
       drawPicture(canvas, pixels, shape);
-      button.type = "button";
       button.setAttribute("aria-label", `Test image ${at}: ${name}`);
       button.append(canvas);
-      button.addEventListener("click", () => this.guarded(() => this.take(at)));
+      button.addEventListener("click", () => this.take(at));
       return button;
     });
     element("gallery").replaceChildren(...buttons);
   }
 
-  async take(index) {
-    const set = element("gallery-set").value;
-    const { pixels, name } = await this.gpu.call("image", set, index);
+  take(index) {
+    const { pixels, name } = this.images[index];
     this.drawOnPad(pixels);
     this.setImage(pixels, `test image ${index}: ${name}`);
   }
@@ -217,7 +213,7 @@ export class Look {
 
   panel(id, title) {
     this.panels.get(id)?.root.remove();
-    const panel = new Panel(id, title, () => this.pixels);
+    const panel = new Panel(id, title);
     this.panels.set(id, panel);
     element("models").append(panel.root);
   }
@@ -228,8 +224,8 @@ export class Look {
     const bytes = new Uint8Array(await file.arrayBuffer());
     input.value = "";
     const normalize = element("normalize").value.trim() || undefined;
-    this.ownFile = ["own", file.name, bytes, normalize];
-    const about = await this.gpu.call("ownModel", ...this.ownFile);
+    const ownFile = ["own", file.name, bytes, normalize];
+    const about = await this.gpu.call("ownModel", ...ownFile);
     if (about.shape.join() !== SHAPE.join()) {
       this.gpu.call("removeModel", "own");
       throw new Error(
@@ -237,6 +233,7 @@ export class Look {
           ` here they are ${SHAPE.join(" × ")}`,
       );
     }
+    this.ownFile = ownFile;
     this.panel("own", file.name);
     if (about.remarks.length) element("input-name").textContent = about.remarks.join(" ");
     this.update();
@@ -316,9 +313,8 @@ export class Look {
 
 // One network: its prediction, its map, the masked image.
 class Panel {
-  constructor(id, title, pixels) {
-    Object.assign(this, { id, title, pixels });
-    const make = (name, members = {}) => Object.assign(document.createElement(name), members);
+  constructor(id, title) {
+    Object.assign(this, { id, title });
     this.root = make("article", { className: "card model" });
     this.root.setAttribute("aria-label", `Network ${title}`);
     this.verdict = make("p", { textContent: "…" });
@@ -376,12 +372,12 @@ class Panel {
     this.verdict.textContent = `${name(said.prediction)}, ${(100 * said.probability).toFixed(1)} %`;
     this.bars.replaceChildren(
       ...exponents.slice(0, 10).map((own, at) => {
-        const item = document.createElement("li");
-        const [label, bar, text] = [0, 1, 2].map(() => document.createElement("span"));
-        label.textContent = name(at);
-        bar.className = "bar";
-        bar.style.width = `${(100 * own) / sum}%`;
-        text.textContent = `${((100 * own) / sum).toFixed(1)} %`;
+        const item = make("li");
+        const percent = (100 * own) / sum;
+        const label = make("span", { textContent: name(at) });
+        const bar = make("span", { className: "bar" });
+        bar.style.width = `${percent}%`;
+        const text = make("span", { textContent: `${percent.toFixed(1)} %` });
         if (at === said.prediction) item.className = "best";
         item.append(label, bar, text);
         return item;
@@ -412,36 +408,35 @@ class Panel {
   }
 }
 
-// Means of blocks: a square of `side` as 28 × 28 bytes.
-function shrunk(ink, side) {
-  const block = side / SIDE;
+// Means of blocks: the pad as 28 × 28 bytes.
+function shrunk(ink) {
   return Uint8Array.from({ length: SIDE * SIDE }, (_, at) => {
-    const [row, column] = [Math.floor(at / SIDE) * block, (at % SIDE) * block];
+    const [row, column] = [Math.floor(at / SIDE) * BLOCK, (at % SIDE) * BLOCK];
     let sum = 0;
-    for (let y = 0; y < block; y++) {
-      for (let x = 0; x < block; x++) sum += ink[(row + y) * side + column + x];
+    for (let y = 0; y < BLOCK; y++) {
+      for (let x = 0; x < BLOCK; x++) sum += ink[(row + y) * PAD + column + x];
     }
-    return Math.round(sum / (block * block));
+    return Math.round(sum / (BLOCK * BLOCK));
   });
 }
 
 // As MNIST was made: what is drawn in a box of 20 pixels, its centre of mass in the middle of 28.
-function centred(ink, side) {
-  let [top, left, bottom, right] = [side, side, -1, -1];
+function centred(ink) {
+  let [top, left, bottom, right] = [PAD, PAD, -1, -1];
   ink.forEach((value, at) => {
     if (value < 32) return;
-    const [row, column] = [Math.floor(at / side), at % side];
+    const [row, column] = [Math.floor(at / PAD), at % PAD];
     [top, bottom] = [Math.min(top, row), Math.max(bottom, row)];
     [left, right] = [Math.min(left, column), Math.max(right, column)];
   });
   if (bottom < 0) return undefined;
   const longest = Math.max(bottom - top, right - left) + 1;
-  const scale = Math.max(longest, side / 4) / 20;
+  const scale = Math.max(longest, PAD / 4) / 20;
   let [mass, x, y] = [0, 0, 0];
   ink.forEach((value, at) => {
     mass += value;
-    x += value * (at % side);
-    y += value * Math.floor(at / side);
+    x += value * (at % PAD);
+    y += value * Math.floor(at / PAD);
   });
   const [middleX, middleY] = [x / mass, y / mass];
   const parts = 4;
@@ -452,8 +447,8 @@ function centred(ink, side) {
       const column = (at % SIDE) + (part % parts) / parts + 0.5 / parts;
       const sourceY = Math.floor(middleY + (row - SIDE / 2) * scale);
       const sourceX = Math.floor(middleX + (column - SIDE / 2) * scale);
-      const isInside = sourceX >= 0 && sourceY >= 0 && sourceX < side && sourceY < side;
-      sum += isInside ? ink[sourceY * side + sourceX] : 0;
+      const isInside = sourceX >= 0 && sourceY >= 0 && sourceX < PAD && sourceY < PAD;
+      sum += isInside ? ink[sourceY * PAD + sourceX] : 0;
     }
     return Math.round(sum / (parts * parts));
   });

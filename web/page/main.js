@@ -1,25 +1,18 @@
 // The page: views, the GPU, and what tests call.
 
 import { Client } from "./client.js";
+import { arrow, element, make } from "./dom.js";
 import { Learn } from "./learn.js";
 import { Look } from "./look.js";
 import { Check } from "./check.js";
 import * as store from "./store.js";
 
 const VIEWS = ["learn", "look", "check", "about"];
-const element = (id) => document.getElementById(id);
 const options = new URLSearchParams(location.search);
 
 const gpu = new Client("gpu-worker.js");
 const checker = new Client("check-worker.js");
-const shown = Promise.withResolvers ? Promise.withResolvers() : deferred();
 let opened;
-
-function deferred() {
-  const made = {};
-  made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
-  return made;
-}
 
 // Opens the GPU, again after it was lost: `?limits=default` asks for no more than every browser
 // grants.
@@ -58,7 +51,7 @@ for (const view of VIEWS) {
   element(`tab-${view}`).addEventListener("click", () => (location.hash = view));
 }
 document.querySelector("header [role=tablist]").addEventListener("keydown", (event) => {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const step = arrow(event)?.[1];
   if (!step) return;
   const at = VIEWS.findIndex((view) => element(`tab-${view}`) === document.activeElement);
   const next = VIEWS[(at + step + VIEWS.length) % VIEWS.length];
@@ -89,25 +82,24 @@ async function start() {
   const software = adapter.isSoftware ? ", a software driver: slow" : "";
   element("adapter").textContent = `Running on ${adapter.name}${software}.`;
   element("limits").replaceChildren(
-    ...Object.entries(adapter.limits).flatMap(([name, value]) => {
-      const [term, text] = [document.createElement("dt"), document.createElement("dd")];
-      [term.textContent, text.textContent] = [name, value.toLocaleString("en")];
-      return [term, text];
-    }),
+    ...Object.entries(adapter.limits).flatMap(([name, value]) => [
+      make("dt", { textContent: name }),
+      make("dd", { textContent: value.toLocaleString("en") }),
+    ]),
   );
   look.open(opened.methods);
   await learn.open();
   route();
 }
 
-start()
+const ready = start()
   .catch((error) => without(error.message))
-  .finally(() => shown.resolve(true));
+  .then(() => true);
 route();
 
 // For tests, and for the console.
 window.saliq = {
-  ready: shown.promise,
+  ready,
   get adapter() {
     return opened?.adapter;
   },

@@ -1,7 +1,9 @@
 // Maps and pictures: colours, ranks, masks, and canvases that say their values.
 
+import { arrow } from "./dom.js";
+
 // Blue below 0, white at 0, red above: strength from 0 to 1.
-export function color(value) {
+function color(value) {
   const strength = Math.min(1, Math.abs(value));
   const fade = Math.round(255 * (1 - strength));
   const half = Math.round(255 - 110 * strength);
@@ -9,7 +11,7 @@ export function color(value) {
 }
 
 // What counts as full strength: the value that 1 % of the pixels exceed.
-export function scaleOf(map) {
+function scaleOf(map) {
   const sorted = Float32Array.from(map, Math.abs).sort();
   return sorted[Math.floor(0.99 * (sorted.length - 1))] || sorted[sorted.length - 1] || 1;
 }
@@ -47,7 +49,7 @@ export function drawPicture(canvas, pixels, shape) {
 }
 
 // Positions from the lowest value to the highest; ties in the order of the pixels.
-export function ranking(values) {
+function ranking(values) {
   return Uint32Array.from(values.keys()).sort((a, b) => values[a] - values[b] || a - b);
 }
 
@@ -114,10 +116,9 @@ export function inspect(canvas, output, describe) {
   });
   canvas.addEventListener("pointerleave", () => (output.textContent = ""));
   canvas.addEventListener("keydown", (event) => {
-    const [down, right] =
-      { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ??
-      [];
-    if (down === undefined) return;
+    const moved = arrow(event);
+    if (!moved) return;
+    const [down, right] = moved;
     event.preventDefault();
     row = Math.min(canvas.height - 1, Math.max(0, row + down));
     column = Math.min(canvas.width - 1, Math.max(0, column + right));

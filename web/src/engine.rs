@@ -8,7 +8,7 @@ use saliq::{
     config::{NormalizeSpec, PartialRunConfig, QuantizationOverrides, RunConfig, Shape, resolve},
     data::{self, Dataset, Split},
     gpu::{Buffer, DeviceProfile, Gpu, GpuOptions},
-    metrics::{Cost, Evaluator},
+    metrics::Evaluator,
     model::{Images, Model, ModelFile, Reading},
     nn::{Layers, Network},
     saliency::{DataOptions, ExplainedNetwork, Method, MethodOptions, Target, explain_data},
@@ -176,10 +176,8 @@ impl Engine {
         let size = json!({
             "step": run.step(),
             "totalSteps": run.total_steps(),
-            "stepsPerEpoch": run.steps_per_epoch(),
             "batchSize": config.batch_size,
             "shownImages": run.shown_images(),
-            "settings": toml_of(&config),
         });
         self.run = Some(run);
         Ok(size.to_string())
@@ -216,11 +214,6 @@ impl Engine {
         self.run()?.checkpoint().await.and_then(|made| made.to_bytes()).map_err(to_js)
     }
 
-    /// Ends the run and gives its memory back.
-    pub fn end_run(&mut self) {
-        self.run = None;
-    }
-
     /// Loses the device, as a driver's reset does: for tests.
     pub fn lose(&self) {
         self.gpu.destroy();
@@ -253,20 +246,10 @@ impl Engine {
             model.settle_normalization(asked.as_ref().map(|own| &own.0), images).map_err(to_js)?;
         let parameters = self.gpu.upload("parameters", &model.parameters).map_err(to_js)?;
         let config = &model.config;
-        let cost = Cost::new(&config.network, &config.quantization).map_err(to_js)?;
-        let layers: Vec<_> = model
-            .graph
-            .weighted()
-            .map(|(op, own)| json!({ "name": op.name, "bits": own.bits.to_string() }))
-            .collect();
         let remarks: Vec<_> = [remark, assumed].iter().flatten().map(ToString::to_string).collect();
         let about = json!({
             "shape": sides(config.network.input),
-            "classes": config.network.classes,
             "classNames": config.class_names,
-            "dataset": config.dataset,
-            "layers": layers,
-            "parameters": cost.parameters,
             "remarks": remarks,
         });
         self.models.insert(id.into(), Loaded { model, parameters });
@@ -359,13 +342,4 @@ impl Engine {
 fn configuration(settings: &str, dataset: &Dataset) -> Js<RunConfig> {
     let partial = PartialRunConfig::parse(settings, "the settings").map_err(to_js)?;
     resolve(partial, &dataset.info()).map_err(to_js)
-}
-
-/// What was resolved, for people.
-fn toml_of(config: &RunConfig) -> serde_json::Value {
-    json!({
-        "epochs": config.epochs,
-        "optimizer": config.optimizer,
-        "sgt": config.sgt,
-    })
 }

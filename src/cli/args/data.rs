@@ -49,6 +49,19 @@ pub struct FetchArgs {
     pub data_dir: Option<PathBuf>,
 }
 
+/// The data set that a model is run on.
+#[derive(Clone, Debug, Args)]
+pub struct DatasetArgs {
+    /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder [default: the one that
+    /// the model was trained on]
+    #[arg(long, value_name = "NAME|DIR", help_heading = "Data")]
+    pub dataset: Option<String>,
+    /// Folder in which named data sets are looked up first [default: SALIQ_DATA_DIR, the cache
+    /// folder, /usr/share/datasets]
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub data_dir: Option<PathBuf>,
+}
+
 /// How the images of a data set are read.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ReadArgs {

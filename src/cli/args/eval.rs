@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::ReadArgs;
+use super::{DatasetArgs, ReadArgs};
 use crate::config::{NormalizeSpec, Precision, QuantizationOverrides};
 
 /// A part of a data set.
@@ -40,14 +40,9 @@ pub struct NetworkArgs {
 /// The images to run a model on, and how to run it.
 #[derive(Clone, Debug, Args)]
 pub struct ModelInputArgs {
-    /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder [default: the one that
-    /// the model was trained on]
-    #[arg(long, value_name = "NAME|DIR", help_heading = "Data")]
-    pub dataset: Option<String>,
-    /// Folder in which named data sets are looked up first [default: SALIQ_DATA_DIR, the cache
-    /// folder, /usr/share/datasets]
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
-    pub data_dir: Option<PathBuf>,
+    /// The data set.
+    #[command(flatten)]
+    pub data: DatasetArgs,
     /// How the images are read; where this says nothing, as for the training of the model.
     #[command(flatten)]
     pub read: ReadArgs,

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{NetworkArgs, data::ReadArgs};
+use super::{DatasetArgs, NetworkArgs, ReadArgs};
 use crate::{
     Error, Result,
     config::{
-        ActivationQuantizer, BitsList, LooseBits, NormalizeSpec, PactKind, WeightQuantizer, real,
+        ActivationQuantizer, BitsList, LooseBits, NormalizeSpec, PactKind, QuantizationConfig,
+        WeightQuantizer, real,
     },
     post_training::Calibration,
 };
@@ -22,6 +23,67 @@ pub enum CalibrationRule {
     Percentile,
     /// The threshold of least mean squared error, found by search.
     Mse,
+}
+
+/// The quantizers of a model that is quantized without training.
+#[derive(Clone, Debug, Args)]
+pub struct QuantizerArgs {
+    /// Weight quantizer; lsq uses the calibrated step, the others compute their range from the
+    /// weights; dorefa does not keep the scale of the weights (a warning says so)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NAME",
+        default_value = "lsq",
+        help_heading = "Quantization"
+    )]
+    pub weight_quant: WeightQuantizer,
+    /// Use one range per output channel of a weight instead of one per tensor
+    #[arg(
+        long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        // With this, the name of a file behind the switch is not its value; `join_switch_values`
+        // joins `--per-channel true`.
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_possible_values = true,
+        help_heading = "Quantization"
+    )]
+    pub per_channel: bool,
+    /// Kind of activation clipping (PACT); `signed` replaces the ReLU and needs training
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND",
+        default_value = "unsigned",
+        help_heading = "Quantization"
+    )]
+    pub pact: PactKind,
+    /// Activation quantizer: pact (clips at α), or what further training can learn: a step (lsq),
+    /// or a step and an offset (lsq-plus)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NAME",
+        default_value = "pact",
+        help_heading = "Quantization"
+    )]
+    pub act_quant: ActivationQuantizer,
+}
+
+impl QuantizerArgs {
+    /// `own` with these quantizers.
+    pub fn over(&self, own: QuantizationConfig) -> QuantizationConfig {
+        QuantizationConfig {
+            weight_quant: self.weight_quant,
+            per_channel: self.per_channel,
+            pact: self.pact,
+            act_quant: self.act_quant,
+            ..own
+        }
+    }
 }
 
 /// `saliq quantize`.
@@ -67,49 +129,9 @@ pub struct QuantizeArgs {
         help_heading = "Quantization"
     )]
     pub all_layers: bool,
-    /// Weight quantizer; lsq uses the calibrated step, the others compute their range from the
-    /// weights; dorefa does not keep the scale of the weights (a warning says so)
-    #[arg(
-        long,
-        value_enum,
-        value_name = "NAME",
-        default_value = "lsq",
-        help_heading = "Quantization"
-    )]
-    pub weight_quant: WeightQuantizer,
-    /// Use one range per output channel of a weight instead of one per tensor
-    #[arg(
-        long,
-        value_name = "true|false",
-        num_args = 0..=1,
-        // With this, the name of a file behind the switch is not its value; `join_switch_values`
-        // joins `--per-channel true`.
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_possible_values = true,
-        help_heading = "Quantization"
-    )]
-    pub per_channel: bool,
-    /// Kind of activation clipping (PACT); `signed` replaces the ReLU and needs training
-    #[arg(
-        long,
-        value_enum,
-        value_name = "KIND",
-        default_value = "unsigned",
-        help_heading = "Quantization"
-    )]
-    pub pact: PactKind,
-    /// Activation quantizer: pact (clips at α), or what further training can learn: a step (lsq),
-    /// or a step and an offset (lsq-plus)
-    #[arg(
-        long,
-        value_enum,
-        value_name = "NAME",
-        default_value = "pact",
-        help_heading = "Quantization"
-    )]
-    pub act_quant: ActivationQuantizer,
+    /// The quantizers.
+    #[command(flatten)]
+    pub quantizers: QuantizerArgs,
     /// Calibrate the activations on the first N training images
     #[arg(
         long,
@@ -132,14 +154,9 @@ pub struct QuantizeArgs {
     /// percentile [default: 99.9]
     #[arg(long, value_name = "P", value_parser = real, help_heading = "Quantization")]
     pub percentile: Option<f64>,
-    /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder [default: the one that
-    /// the model was trained on]
-    #[arg(long, value_name = "NAME|DIR", help_heading = "Data")]
-    pub dataset: Option<String>,
-    /// Folder in which named data sets are looked up first [default: SALIQ_DATA_DIR, the cache
-    /// folder, /usr/share/datasets]
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
-    pub data_dir: Option<PathBuf>,
+    /// The data set.
+    #[command(flatten)]
+    pub data: DatasetArgs,
     /// How the images are read; where this says nothing, as for the training of the model.
     #[command(flatten)]
     pub read: ReadArgs,

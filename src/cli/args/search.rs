@@ -4,15 +4,20 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::NetworkArgs;
+use super::{DatasetArgs, NetworkArgs, QuantizerArgs};
 use crate::{
     Error, Result,
-    config::{
-        ActivationQuantizer, NormalizeSpec, PactKind, QuantizationConfig, WeightQuantizer, real,
-    },
+    config::{NormalizeSpec, QuantizationConfig, real},
     post_training::Calibration,
     search::{Budget, Objective, SearchSettings},
 };
+
+/// What the quantizers are for the search, which has all widths and no training of its own.
+const WEIGHT_QUANT: &str = "Weight quantizer; lsq uses a calibrated step, the others compute their \
+                            range from the weights";
+const PACT: &str = "Kind of activation clipping (PACT): unsigned or signed-after-relu";
+const ACT_QUANT: &str = "Activation quantizer: pact (clips at α), or what training can learn: a \
+                         step (lsq), or a step and an offset (lsq-plus)";
 
 /// `saliq search`.
 #[derive(Clone, Debug, Args)]
@@ -29,6 +34,9 @@ Examples:
       --recover 0 --out runs/small
   saliq train --config runs/bits/bits.toml --dataset fashion-mini --init runs/float \\
       --teacher runs/float --align 5 --epochs 2 --out runs/trained")]
+#[command(mut_arg("weight_quant", |own| own.help(WEIGHT_QUANT)))]
+#[command(mut_arg("pact", |own| own.help(PACT)))]
+#[command(mut_arg("act_quant", |own| own.help(ACT_QUANT)))]
 pub struct SearchArgs {
     /// Trained float model: a .safetensors file (of saliq or PyTorch), an ONNX file or a run folder
     #[arg(value_name = "MODEL")]
@@ -97,7 +105,7 @@ pub struct SearchArgs {
     #[arg(
         long,
         value_name = "N",
-        default_value = "8",
+        default_value = "12",
         value_parser = clap::value_parser!(u32).range(1..=10_000),
         help_heading = "Search"
     )]
@@ -129,48 +137,9 @@ pub struct SearchArgs {
         help_heading = "Search"
     )]
     pub seed: u64,
-    /// Weight quantizer; lsq uses a calibrated step, the others compute their range from the
-    /// weights
-    #[arg(
-        long,
-        value_enum,
-        value_name = "NAME",
-        default_value = "lsq",
-        help_heading = "Quantization"
-    )]
-    pub weight_quant: WeightQuantizer,
-    /// Use one range per output channel of a weight instead of one per tensor
-    #[arg(
-        long,
-        value_name = "true|false",
-        num_args = 0..=1,
-        // As for `saliq quantize`.
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_possible_values = true,
-        help_heading = "Quantization"
-    )]
-    pub per_channel: bool,
-    /// Kind of activation clipping (PACT): unsigned or signed-after-relu
-    #[arg(
-        long,
-        value_enum,
-        value_name = "KIND",
-        default_value = "unsigned",
-        help_heading = "Quantization"
-    )]
-    pub pact: PactKind,
-    /// Activation quantizer: pact (clips at α), or what training can learn: a step (lsq), or a step
-    /// and an offset (lsq-plus)
-    #[arg(
-        long,
-        value_enum,
-        value_name = "NAME",
-        default_value = "pact",
-        help_heading = "Quantization"
-    )]
-    pub act_quant: ActivationQuantizer,
+    /// The quantizers.
+    #[command(flatten)]
+    pub quantizers: QuantizerArgs,
     /// Epochs of training with the chosen bits, with the float model as teacher; 0 for none
     #[arg(
         long,
@@ -204,14 +173,9 @@ pub struct SearchArgs {
         help_heading = "Recovery"
     )]
     pub batch_size: u32,
-    /// Data set: mnist, fashion-mnist, mnist-mini, fashion-mini, or a folder [default: the one that
-    /// the model was trained on]
-    #[arg(long, value_name = "NAME|DIR", help_heading = "Data")]
-    pub dataset: Option<String>,
-    /// Folder in which named data sets are looked up first [default: SALIQ_DATA_DIR, the cache
-    /// folder, /usr/share/datasets]
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
-    pub data_dir: Option<PathBuf>,
+    /// The data set.
+    #[command(flatten)]
+    pub data: DatasetArgs,
     /// Pixel normalisation: standard, unit (0..1), none (0..255) or MEAN,STD [default: the model's
     /// own]
     #[arg(long, value_name = "HOW", help_heading = "Data")]
@@ -254,21 +218,12 @@ impl SearchArgs {
         {
             return Err(Error::Usage(format!("--align {align}: must be 0 or more")));
         }
-        let mut widths = self.widths.clone();
-        widths.sort_unstable();
-        widths.dedup();
         Ok(SearchSettings {
-            widths,
+            widths: self.widths.clone(),
             tied: self.tied,
             budget: self.budget,
             objective: self.objective,
-            quantization: QuantizationConfig {
-                weight_quant: self.weight_quant,
-                per_channel: self.per_channel,
-                pact: self.pact,
-                act_quant: self.act_quant,
-                ..QuantizationConfig::default()
-            },
+            quantization: self.quantizers.over(QuantizationConfig::default()),
             calibration: Calibration::Mse,
             images: self.images,
             map_images: self.map_images.min(self.images),

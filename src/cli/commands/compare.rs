@@ -19,7 +19,7 @@ use crate::{
     gpu::Gpu,
     judgement::{
         AlignmentOptions, Explained, Fill, Infidelity, InfidelityOptions, Interval, LayerAgreement,
-        MaxSensitivity, Metric, PixelFlipping, Scores, SensitivityOptions, add_alignments,
+        MaxSensitivity, Metric, PixelFlipping, Scale, Scores, SensitivityOptions, add_alignments,
         add_clarities, add_localizations, alignment, clarity, localization, randomization, wilson,
     },
     report::{ChartStack, ColorMap, DotChart, Dots, Grid, GridColumn, Quantity, Table, fixed},
@@ -408,19 +408,10 @@ impl CompareResult {
 
 /// The kind of number of a judgement.
 fn quantity(metric: Metric) -> Quantity {
-    match metric {
-        Metric::Spearman | Metric::Pearson | Metric::Cosine | Metric::Ssim => Quantity::Correlation,
-        Metric::TopOverlap
-        | Metric::Gini
-        | Metric::Deletion
-        | Metric::Insertion
-        | Metric::PointingGame
-        | Metric::RelevanceMass
-        | Metric::RelevanceRank
-        | Metric::MaskOverlap => Quantity::Share,
-        Metric::EarthMover | Metric::MaxSensitivity | Metric::Entropy | Metric::Infidelity => {
-            Quantity::WithZero
-        }
+    match metric.scale() {
+        Scale::Similarity => Quantity::Correlation,
+        Scale::Share => Quantity::Share,
+        Scale::Magnitude(_) => Quantity::WithZero,
     }
 }
 

@@ -585,7 +585,7 @@ fn write_tensors(
             true => unit_pixels(&one.split),
             false => one.floats.clone(),
         };
-        tensors.push(Tensor::f32("images", &shape, images.clone()));
+        tensors.push(Tensor::f32("images", &shape, images));
         // −1 if an image has no label.
         tensors.push(integers(
             one.labels.iter().map(|label| label.map_or(-1, i64::from)).collect(),
@@ -611,35 +611,20 @@ fn write_tensors(
         files.push(path.clone());
         if args.npz {
             let path = path.with_extension("npz");
-            write_archive(&path, one, (&images, &shape))?;
+            write_archive(&path, &tensors, &one.files)?;
             files.push(path);
         }
     }
     Ok(files)
 }
 
-/// Writes what `attributions.safetensors` has as an `.npz` file.
-fn write_archive(
-    path: &Path,
-    one: &Explained<'_>,
-    (images, shape): (&[f32], &[usize; 4]),
-) -> Result<()> {
-    let count = [one.numbers.len()];
-    let rows = [one.numbers.len(), one.model.config.network.classes as usize];
-    let names = [one.files.len()];
-    let numbers = |values: &[u32]| values.iter().map(|&value| i64::from(value)).collect::<Vec<_>>();
-    let labels: Vec<i64> = one.labels.iter().map(|label| label.map_or(-1, i64::from)).collect();
-    let maps = one.methods.iter().zip(&one.attributions.maps);
-    let mut members: Vec<Member<'_>> =
-        maps.map(|(method, map)| Member::floats(method.name(), shape, map)).collect();
-    members.push(Member::floats("images", shape, images));
-    members.push(Member::integers("labels", &count, &labels));
-    let predictions = numbers(&one.attributions.predictions);
-    members.push(Member::integers("predictions", &count, &predictions));
-    members.push(Member::integers("indices", &count, &numbers(&one.numbers)));
-    members.push(Member::floats("logits", &rows, &one.attributions.logits));
-    if !one.files.is_empty() {
-        members.push(Member::texts("image_files", &names, &one.files));
+/// Writes what `attributions.safetensors` has as an `.npz` file: `tensors`, and the names of the
+/// pictures.
+fn write_archive(path: &Path, tensors: &[Tensor], names: &[String]) -> Result<()> {
+    let count = [names.len()];
+    let mut members: Vec<Member<'_>> = tensors.iter().map(Member::of).collect();
+    if !names.is_empty() {
+        members.push(Member::texts("image_files", &count, names));
     }
     npz::write(path, &members)
 }

@@ -34,7 +34,7 @@ use std::{
 };
 
 use super::{
-    args::{GlobalArgs, ModelInputArgs, NetworkArgs, Split},
+    args::{DatasetArgs, GlobalArgs, ModelInputArgs, NetworkArgs, Split},
     output::Output,
     tuning,
 };
@@ -42,8 +42,8 @@ use crate::{
     Error, Result,
     cli::words::phrased,
     config::{
-        NetworkChoice, NormalizeSpec, PartialRunConfig, PixelNormalization, QuantizationOverrides,
-        ReadOptions, Shape, short_name,
+        ModelConfig, NetworkChoice, NormalizeSpec, PartialRunConfig, PixelNormalization,
+        QuantizationOverrides, ReadOptions, Shape, short_name,
     },
     data::{self as datasets, Dataset, catalog::Entry},
     gpu::{DeviceProfile, Gpu, GpuOptions},
@@ -92,15 +92,28 @@ struct ModelFlags<'a> {
 
 impl<'a> ModelFlags<'a> {
     fn new(input: &'a ModelInputArgs, global: &GlobalArgs) -> Self {
+        let (network, normalize) = (&input.network, input.normalize.as_ref());
+        let flags = ModelFlags::of(network, &input.quantization, &input.data, normalize, global);
+        ModelFlags { reading: input.read.options(global.image_color(), 0), ..flags }
+    }
+
+    /// The flags of a command that reads images as for the training of a model.
+    fn of(
+        network: &'a NetworkArgs,
+        quantization: &'a QuantizationOverrides,
+        data: &'a DatasetArgs,
+        normalize: Option<&'a NormalizeSpec>,
+        global: &GlobalArgs,
+    ) -> Self {
         ModelFlags {
             assumed: RefCell::default(),
             read: RefCell::default(),
-            network: &input.network,
-            quantization: &input.quantization,
-            dataset: input.dataset.as_deref(),
-            data_dir: input.data_dir.as_deref(),
-            normalize: input.normalize.as_ref(),
-            reading: input.read.options(global.image_color(), 0),
+            network,
+            quantization,
+            dataset: data.dataset.as_deref(),
+            data_dir: data.data_dir.as_deref(),
+            normalize,
+            reading: ReadOptions::default(),
             output: global.output(),
         }
     }
@@ -312,6 +325,39 @@ fn check_images(model: &Model, name: &str, shape: Shape, classes: u32) -> Result
         <[u32; 3]>::from(network.input),
         network.classes
     )))
+}
+
+/// Refuses a model that is quantized already; `command` takes the float one.
+fn check_float(model: &Model, command: &str) -> Result<()> {
+    match model.config.quantization.label().as_str() {
+        "32" => Ok(()),
+        bits => Err(Error::Usage(format!(
+            "{}: is quantized already ({}); {command} takes the float model",
+            model.path.display(),
+            bits.replace('-', ",")
+        ))),
+    }
+}
+
+/// Refuses an output that is there already, without `--force`.
+fn check_new(output: &Path, force: bool) -> Result<()> {
+    if !output.exists() || force {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{}: is there already; --force replaces it, --out names another",
+        output.display()
+    )))
+}
+
+/// Writes into `config` of which data set its model is, where it does not say one.
+fn name_dataset(config: &mut ModelConfig, dataset: &Dataset) {
+    if config.dataset.is_empty() {
+        (config.dataset, config.dataset_is_folder) = (dataset.name.clone(), !dataset.is_named());
+    }
+    if config.class_names.is_empty() {
+        config.class_names.clone_from(&dataset.class_names);
+    }
 }
 
 /// The config.toml of the run folder that a model is in, if it is in one.

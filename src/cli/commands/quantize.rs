@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::ModelFlags;
 use crate::{
     Error, Result,
     batch::ResidentData,
@@ -61,24 +62,10 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     let output = global.output();
     let is_file = args.out.extension().is_some_and(|extension| extension == "safetensors");
     let target = if is_file { args.out.clone() } else { args.out.join(MODEL_FILE) };
-    if target.exists() && !args.force {
-        return Err(Error::Usage(format!(
-            "{}: is there already; --force replaces it, --out names another",
-            target.display()
-        )));
-    }
+    super::check_new(&target, args.force)?;
     let own = QuantizationOverrides::default();
-    let flags = super::ModelFlags {
-        assumed: Default::default(),
-        read: Default::default(),
-        network: &args.network,
-        quantization: &own,
-        dataset: args.dataset.as_deref(),
-        data_dir: args.data_dir.as_deref(),
-        normalize: args.normalize.as_ref(),
-        reading: args.read.options(global.image_color(), 0),
-        output: global.output(),
-    };
+    let flags = ModelFlags::of(&args.network, &own, &args.data, args.normalize.as_ref(), global);
+    let flags = ModelFlags { reading: args.read.options(global.image_color(), 0), ..flags };
     let file = ModelFile::open(&args.model)?;
     let quantizers = file.quantizers();
     if file.is_bare() && !quantizers.is_empty() {
@@ -89,27 +76,17 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     }
     let mut float = flags.model(file)?;
     // Its accuracy would otherwise be reported as that of the float model.
-    if float.config.quantization.label() != "32" {
-        return Err(Error::Usage(format!(
-            "{}: is quantized already ({}); quantize takes the float model",
-            float.path.display(),
-            float.config.quantization.label().replace('-', ",")
-        )));
-    }
+    super::check_float(&float, "quantize")?;
     let bits = BitsRequest {
         list: Some(&args.bits.0),
         all_layers: args.all_layers,
         first_last: args.first_last.map(|bits| bits.0),
         ..BitsRequest::default()
     };
-    let quantization = QuantizationConfig {
+    let quantization = args.quantizers.over(QuantizationConfig {
         bits: bits.spread(&float.config.network)?,
-        weight_quant: args.weight_quant,
-        per_channel: args.per_channel,
-        pact: args.pact,
-        act_quant: args.act_quant,
         ..float.config.quantization.clone()
-    };
+    });
     quantization.validate()?;
     let warning = quantization.scale_warning(&float.config.quantization, &float.config.network);
     let warnings = Vec::from_iter(warning.as_ref().map(phrased));
@@ -135,13 +112,7 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     let outcome = pollster::block_on(quantize(&gpu, &float, &options, &data, normalization));
     spinner.finish();
     let (mut quantized, tensors) = outcome?;
-    if quantized.config.class_names.is_empty() {
-        quantized.config.class_names.clone_from(&dataset.class_names);
-    }
-    if quantized.config.dataset.is_empty() {
-        (quantized.config.dataset, quantized.config.dataset_is_folder) =
-            (dataset.name.clone(), !dataset.is_named());
-    }
+    super::name_dataset(&mut quantized.config, &dataset);
     let location = match quantized.config.dataset == dataset.name {
         true => DataLocation::of(&dataset),
         false => DataLocation::beside(&float),
@@ -156,12 +127,13 @@ pub fn run(args: &QuantizeArgs, global: &GlobalArgs) -> Result<()> {
     };
     let (before, after) = (evaluate(&float, 0)?, evaluate(&quantized, u64::from(test.count))?);
     bar.finish();
+    let quantizers = &args.quantizers;
     let summary = Summary {
         out: &target,
         bits: args.bits.to_string(),
-        weight_quant: args.weight_quant,
-        act_quant: args.act_quant,
-        per_channel: args.per_channel,
+        weight_quant: quantizers.weight_quant,
+        act_quant: quantizers.act_quant,
+        per_channel: quantizers.per_channel,
         calibration,
         calibration_images: data.count,
         float_accuracy: before.accuracy,
@@ -280,7 +252,8 @@ fn write_report(
     );
     let svg = chart.to_svg()?;
     crate::files::write_atomically(&out.join(HISTOGRAMS_FILE), svg.as_bytes())?;
-    let range = if args.per_channel { "a channel" } else { "a tensor" };
+    let quantizers = &args.quantizers;
+    let range = if quantizers.per_channel { "a channel" } else { "a tensor" };
     let calibration = match summary.calibration {
         Calibration::MinMax => "largest magnitude".to_string(),
         Calibration::Percentile(share) => format!("percentile {share}"),
@@ -307,11 +280,15 @@ fn write_report(
                     ("data set".into(), dataset.into()),
                     (
                         "weights".into(),
-                        format!("{}, a range {range}", value_name(args.weight_quant)),
+                        format!("{}, a range {range}", value_name(quantizers.weight_quant)),
                     ),
                     (
                         "activations".into(),
-                        format!("{}, {}", value_name(args.act_quant), value_name(args.pact)),
+                        format!(
+                            "{}, {}",
+                            value_name(quantizers.act_quant),
+                            value_name(quantizers.pact)
+                        ),
                     ),
                     (
                         "calibration".into(),

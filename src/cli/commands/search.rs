@@ -112,32 +112,11 @@ pub fn run(args: &SearchArgs, global: &GlobalArgs) -> Result<()> {
     let settings = args.settings()?;
     let output = global.output();
     super::refuse_file(&args.out)?;
-    if !args.plan && !args.force && args.out.join(RESULT_FILE).exists() {
-        return Err(Error::Usage(format!(
-            "{}: is there already; --force replaces it, --out names another",
-            args.out.join(RESULT_FILE).display()
-        )));
-    }
+    super::check_new(&args.out.join(RESULT_FILE), args.force || args.plan)?;
     let own = QuantizationOverrides::default();
-    let flags = ModelFlags {
-        assumed: Default::default(),
-        read: Default::default(),
-        network: &args.network,
-        quantization: &own,
-        dataset: args.dataset.as_deref(),
-        data_dir: args.data_dir.as_deref(),
-        normalize: args.normalize.as_ref(),
-        reading: Default::default(),
-        output,
-    };
+    let flags = ModelFlags::of(&args.network, &own, &args.data, args.normalize.as_ref(), global);
     let mut model = flags.open(&args.model)?;
-    if model.config.quantization.label() != "32" {
-        return Err(Error::Usage(format!(
-            "{}: is quantized already ({}); search takes the float model",
-            model.path.display(),
-            model.config.quantization.label().replace('-', ",")
-        )));
-    }
+    super::check_float(&model, "search")?;
     let (dataset, normalization) = flags.data(&mut model)?;
     let network = &model.config.network;
     let space = Space::new(network, &settings.quantization, &settings.widths, settings.tied)?;
@@ -172,13 +151,14 @@ pub fn run(args: &SearchArgs, global: &GlobalArgs) -> Result<()> {
         let maps = settings.map_images;
         let probe = Probe::new(&gpu, &model, (images[1], normalization), maps);
         let probe = pollster::block_on(probe)?;
+        let training = recovery(args, &model, &dataset);
         for (rule, start, out) in starts(&gpu, args, &settings, &model, &found, &data[0])? {
-            let label = format!("{} ({})", rule.name(), label(&start));
-            let training = recovery(args, &model, &dataset, &out);
-            train_on(&gpu, &training, &start, &dataset, (&label, &output))?;
+            let bits = BitsList(start.config.quantization.bits.clone()).to_string();
+            let label = format!("{} ({bits})", rule.name());
+            train_on(&gpu, (&training, &out), &start, &dataset, (&label, &output))?;
             let trained = Model::load(&out, &QuantizationOverrides::default())?;
             let measured = pollster::block_on(probe.measure(&trained))?;
-            recovered.push(Recovered { rule, bits: self::label(&start), out, measured });
+            recovered.push(Recovered { rule, bits, out, measured });
         }
     }
     let summary = summary(args, &model, &dataset, &gpu, plan, &settings, &space, found, recovered)?;
@@ -241,12 +221,7 @@ fn check_alignment(model: &Model) -> Result<()> {
 fn save(args: &SearchArgs, space: &Space, found: &Found, dataset: &Dataset) -> Result<()> {
     let out = &args.out;
     let mut config = found.model.config.clone();
-    if config.dataset.is_empty() {
-        (config.dataset, config.dataset_is_folder) = (dataset.name.clone(), !dataset.is_named());
-    }
-    if config.class_names.is_empty() {
-        config.class_names.clone_from(&dataset.class_names);
-    }
+    super::name_dataset(&mut config, dataset);
     let (layout, parameters) = (&found.model.graph.layout, &found.model.parameters);
     Model::save(&out.join(MODEL_FILE), &config, layout, parameters)?;
     DataLocation::of(dataset).write(out)?;
@@ -296,44 +271,32 @@ fn starts(
     Ok(starts)
 }
 
-/// The bits of a model, such as `4,2`.
-fn label(model: &Model) -> String {
-    BitsList(model.config.quantization.bits.clone()).to_string()
-}
-
-fn recovery(
-    args: &SearchArgs,
-    model: &Model,
-    dataset: &Dataset,
-    out: &Path,
-) -> (RecoverySettings, PathBuf) {
+fn recovery(args: &SearchArgs, model: &Model, dataset: &Dataset) -> RecoverySettings {
     let location = DataLocation::of(dataset);
     let name = location.dataset.filter(|_| !dataset.is_named());
-    let settings = RecoverySettings {
+    RecoverySettings {
         teacher: std::path::absolute(&model.path).unwrap_or_else(|_| model.path.clone()),
         epochs: args.recover,
         align: args.alignment(),
         lr: args.lr,
-        batch_size: Some(args.batch_size),
+        batch_size: args.batch_size,
         train_limit: args.train_limit,
         test_limit: args.test_limit,
         seed: args.seed,
-        dataset: (name.unwrap_or_else(|| dataset.name.clone()), args.data_dir.clone()),
-    };
-    (settings, out.to_path_buf())
+        dataset: (name.unwrap_or_else(|| dataset.name.clone()), args.data.data_dir.clone()),
+    }
 }
 
 fn train_on(
     gpu: &Gpu,
-    (settings, out): &(RecoverySettings, PathBuf),
+    (settings, out): (&RecoverySettings, &Path),
     start: &Model,
     dataset: &Dataset,
     (label, output): (&str, &Output),
 ) -> Result<()> {
     let mut images = dataset.train.len() as u64;
     images = images.min(settings.train_limit.map_or(u64::MAX, u64::from));
-    let batch = u64::from(settings.batch_size.unwrap_or(64));
-    let steps = u64::from(settings.epochs) * images.div_ceil(batch);
+    let steps = u64::from(settings.epochs) * images.div_ceil(u64::from(settings.batch_size));
     let mut watcher = TrainingWatcher::named(output, label, steps);
     recover(gpu, start, settings, dataset, out, &mut watcher)?;
     watcher.finish();
@@ -356,9 +319,7 @@ fn summary(
     let first = &found.points[0];
     let bits = space.layers.iter().zip(&first.bits);
     let chosen = Chosen {
-        bits: bits
-            .map(|(layer, own)| (layer.clone(), format!("w{}a{}", own.weight, own.activation)))
-            .collect(),
+        bits: bits.map(|(layer, own)| (layer.clone(), own.in_full())).collect(),
         candidates: found.chosen.tried,
         bit_ops: first.bit_ops,
         bytes: first.bytes,
@@ -445,16 +406,7 @@ fn describe(summary: &Summary, args: &SearchArgs) -> String {
         .filter(|point| (point.rule, point.unit) == (Rule::Random, summary.budget.unit))
         .collect();
     if !random.is_empty() {
-        let count = random.len() as f64;
-        let mean = |of: fn(&Measured) -> f64| {
-            random.iter().map(|own| of(&own.measured)).sum::<f64>() / count
-        };
-        let measured = Measured {
-            accuracy: mean(|own| own.accuracy),
-            loss: mean(|own| own.loss),
-            alignment: mean(|own| own.alignment),
-            cosine: mean(|own| own.cosine),
-        };
+        let measured = Measured::mean(random.iter().map(|own| &own.measured));
         let most = |of: fn(&Point) -> u64| random.iter().map(|own| of(own)).max().unwrap_or(0);
         let costs = [most(|own| own.bit_ops), most(|own| own.bytes)];
         rows.push(row(&format!("random, mean of {}", random.len()), "–".into(), &measured, costs));

@@ -91,6 +91,7 @@ pub(super) fn resolve_on(
     output: &Output,
 ) -> Result<(RunConfig, Option<ModelFile>)> {
     let (mut config, init) = resolve_for(settings, dataset, output)?;
+    note_validation(&config, dataset, output);
     note_order_of_classes(&config, dataset, output);
     // config.toml must repeat the run from any working directory; the model's metadata has only the
     // name.
@@ -99,6 +100,17 @@ pub(super) fn resolve_on(
     }
     config.data_dir = config.data_dir.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
     Ok((config, init))
+}
+
+/// Says what becomes of images that the files set apart for validation.
+fn note_validation(config: &RunConfig, dataset: &Dataset, output: &Output) {
+    let Some(own) = &dataset.details.validation else { return };
+    let becomes = if config.validation_share > 0.0 {
+        "validate; --validation-share holds out no training images"
+    } else {
+        "are not used without --validation-share"
+    };
+    output.note(&format!("{}: its {} validation images {becomes}", dataset.name, own.len()));
 }
 
 /// Says how limits choose among images that are in the order of their classes, as in folders of

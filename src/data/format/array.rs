@@ -2,13 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::{
-    config::Shape,
-    data::{
-        content::{Content, Part},
-        dataset::Split,
-    },
-};
+use crate::config::Shape;
 
 /// Largest number of bytes of an array, 8 GiB.
 pub(super) const MAX_BYTES: u64 = 8 << 30;
@@ -176,27 +170,14 @@ impl Array {
         self.numbers().enumerate().map(label).collect()
     }
 
-    /// The images as bytes, channels first, with their shape and what is odd about them.
+    /// The array as images.
     ///
     /// # Errors
     /// What is not an image.
-    pub fn images(mut self) -> Result<(Shape, Vec<u8>, Vec<String>), String> {
+    pub fn images(self) -> Result<Images, String> {
         let (shape, is_last) = self.layout()?;
-        let (mut values, warnings) = self.pixels()?;
-        if is_last && shape.channels > 1 {
-            let (channels, pixels) = (shape.channels as usize, shape.pixels() as usize);
-            let mut planes = vec![0; values.len()];
-            let image = channels * pixels;
-            for (from, to) in values.chunks_exact(image).zip(planes.chunks_exact_mut(image)) {
-                for (pixel, colors) in from.chunks_exact(channels).enumerate() {
-                    for (channel, &color) in colors.iter().enumerate() {
-                        to[channel * pixels + pixel] = color;
-                    }
-                }
-            }
-            values = planes;
-        }
-        Ok((shape, values, warnings))
+        let (most, is_unit) = self.range()?;
+        Ok(Images { array: self, shape, is_last, most, is_unit })
     }
 
     /// The shape of an image, and whether its channels are last.
@@ -244,10 +225,19 @@ impl Array {
         }
     }
 
-    /// The values as bytes in C order: integers from 0 to 255, or floats from 0 to 1.
-    fn pixels(&mut self) -> Result<(Vec<u8>, Vec<String>), String> {
-        if self.kind == Kind::U8 && !self.is_fortran {
-            return Ok((std::mem::take(&mut self.bytes), Vec::new()));
+    /// Whether the numbers are bytes in C order.
+    fn is_bytes(&self) -> bool {
+        self.kind == Kind::U8 && !self.is_fortran
+    }
+
+    /// The highest pixel, and whether pixels are from 0 to 1, not whole numbers up to 255. Bytes
+    /// are not looked at.
+    ///
+    /// # Errors
+    /// Numbers that are neither.
+    fn range(&self) -> Result<(f64, bool), String> {
+        if self.is_bytes() {
+            return Ok((255.0, false));
         }
         if self.kind == Kind::Bf16 {
             return Err(format!(
@@ -276,12 +266,16 @@ impl Array {
                 self.name
             ));
         }
+        Ok((most, is_unit))
+    }
+
+    /// The pixels as bytes in C order, and what is odd about them.
+    fn pixels(&mut self, is_unit: bool) -> (Vec<u8>, Option<String>) {
+        if self.is_bytes() {
+            return (std::mem::take(&mut self.bytes), None);
+        }
         if !is_unit {
-            let mut warnings = Vec::new();
-            if most <= 1.0 {
-                warnings.push(format!("{}: no pixel is above 1 of 255", self.name));
-            }
-            return Ok((self.numbers().map(|value| value as u8).collect(), warnings));
+            return (self.numbers().map(|value| value as u8).collect(), None);
         }
         let mut is_between = false;
         let pixels = self
@@ -294,102 +288,58 @@ impl Array {
             .collect();
         let said = is_between
             .then(|| format!("{}: floats are rounded to the nearest of 256 levels", self.name));
-        Ok((pixels, said.into_iter().collect()))
+        (pixels, said)
     }
 }
 
-/// Which arrays make up which part of a data set.
-const NAMES: [[&[&str]; 2]; 4] = [
-    [
-        &["x_train", "train_images", "train_x", "images_train"],
-        &["y_train", "train_labels", "train_y", "labels_train"],
-    ],
-    [
-        &["x_test", "test_images", "test_x", "images_test"],
-        &["y_test", "test_labels", "test_y", "labels_test"],
-    ],
-    [
-        &["x_val", "val_images", "val_x", "images_val", "x_valid", "validation_images"],
-        &["y_val", "val_labels", "val_y", "labels_val", "y_valid", "validation_labels"],
-    ],
-    [&["images", "x"], &["labels", "y", "targets"]],
-];
+/// An array that holds images.
+pub(in crate::data) struct Images {
+    array: Array,
+    pub shape: Shape,
+    is_last: bool,
+    most: f64,
+    is_unit: bool,
+}
 
-/// The content of a file (or of a folder of files) of arrays with `names`; `read` reads one array.
-///
-/// # Errors
-/// What is missing or does not fit; `suffix` is what the name of an array gets in a message, such
-/// as `.npy`.
-pub(super) fn content<E>(
-    names: &[String],
-    suffix: &str,
-    mut read: impl FnMut(&str) -> Result<Array, E>,
-    wrong: impl Fn(String) -> E,
-) -> Result<Content, E> {
-    let find = |known: &[&str]| {
-        known.iter().find_map(|&known| names.iter().find(|name| name.eq_ignore_ascii_case(known)))
-    };
-    let mut parts: [Option<Part>; 4] = Default::default();
-    let mut warnings = Vec::new();
-    for (part, [images, labels]) in parts.iter_mut().zip(NAMES) {
-        let (found_images, found_labels) = (find(images), find(labels));
-        let (images, labels) = match (found_images, found_labels) {
-            (Some(images), Some(labels)) => (images, labels),
-            (None, None) => continue,
-            (Some(found), None) => {
-                let pair = images.iter().position(|known| found.eq_ignore_ascii_case(known));
-                let wanted = labels[pair.unwrap_or(0).min(labels.len() - 1)];
-                return Err(wrong(format!("has {found}{suffix} and no {wanted}{suffix} for it")));
-            }
-            (None, Some(found)) => {
-                let pair = labels.iter().position(|known| found.eq_ignore_ascii_case(known));
-                let wanted = images[pair.unwrap_or(0).min(images.len() - 1)];
-                return Err(wrong(format!("has {found}{suffix} and no {wanted}{suffix} for it")));
-            }
-        };
-        let labels = read(labels)?;
-        let name = images.clone();
-        let images = read(images)?;
-        let count = images.sizes.first().copied().unwrap_or(0);
-        let (shape, pixels, said) = images.images().map_err(&wrong)?;
-        let values = labels.labels().map_err(&wrong)?;
-        if values.len() != count {
-            return Err(wrong(format!(
-                "{} has {} labels for the {count} images of {name}",
-                labels.name,
-                values.len()
-            )));
+impl Images {
+    /// The pixels as bytes, channels first, and what is odd about them.
+    pub fn pixels(mut self) -> (Vec<u8>, Option<String>) {
+        let (values, said) = self.array.pixels(self.is_unit);
+        if !self.is_last || self.shape.channels == 1 {
+            return (values, said);
         }
-        warnings.extend(said);
-        let split = Split { images: pixels, labels: values };
-        *part = Some(Part { shape, split, files: Vec::new(), name: format!("{name}{suffix}") });
+        let (channels, pixels) = (self.shape.channels as usize, self.shape.pixels() as usize);
+        let mut planes = vec![0; values.len()];
+        let image = channels * pixels;
+        for (from, to) in values.chunks_exact(image).zip(planes.chunks_exact_mut(image)) {
+            for (pixel, colors) in from.chunks_exact(channels).enumerate() {
+                for (channel, &color) in colors.iter().enumerate() {
+                    to[channel * pixels + pixel] = color;
+                }
+            }
+        }
+        (planes, said)
     }
-    let [train, test, validation, whole] = parts;
-    if let (Some(_), Some(_)) = (&train, &whole) {
-        return Err(wrong("has both images and images by split; one of them is needed".into()));
+
+    /// Checks that the floats of all `parts` have one scale: 1 is white or the darkest grey. Black
+    /// images have any.
+    ///
+    /// # Errors
+    /// Which two disagree.
+    pub fn check_scale(parts: &[&Images]) -> Result<(), String> {
+        let floats = || parts.iter().filter(|part| part.array.kind.is_float());
+        let unit = floats().find(|part| part.is_unit && part.most > 0.0);
+        let (Some(unit), Some(levels)) = (unit, floats().find(|part| !part.is_unit)) else {
+            return Ok(());
+        };
+        let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
+        Err(format!(
+            "{} has pixels up to {}, {} up to {}: floats are 0..1 in all parts, or 0..255 in all; \
+             scale them alike",
+            unit.array.name,
+            rounded(unit.most),
+            levels.array.name,
+            rounded(levels.most)
+        ))
     }
-    let is_whole = train.is_none();
-    let Some(train) = train.or(whole) else {
-        let mut known = names.to_vec();
-        known.sort();
-        known.truncate(8);
-        let here = if known.is_empty() { "nothing".into() } else { known.join(", ") };
-        return Err(wrong(format!(
-            "holds {here}; a data set has images and labels, x_train, y_train, x_test and y_test \
-             (Keras), or train_images, train_labels, test_images and test_labels (MedMNIST)"
-        )));
-    };
-    if is_whole && test.is_some() {
-        return Err(wrong("has test images and no training images (x_train, y_train)".into()));
-    }
-    // Validation images alone are the test set.
-    let (test, validation) = if test.is_none() { (validation, None) } else { (test, validation) };
-    if let Some(validation) = &validation {
-        warnings.push(format!(
-            "{}: its {} images serve for validation only, and are not used without",
-            validation.name,
-            validation.split.len()
-        ));
-    }
-    Ok(Content { train, test, validation, warnings, ..Content::default() })
 }

@@ -7,11 +7,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs::{self, File},
-    io::Read,
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use super::{
     cache,
@@ -28,7 +27,7 @@ use crate::{
         parallel::{self, Progress},
         pixels,
     },
-    digest::hex,
+    digest::hex_of,
     error::phrase,
 };
 
@@ -66,7 +65,7 @@ struct Candidate {
 ///
 /// # Errors
 /// [`Error::Data`] for a folder that is arranged otherwise, pictures of different sizes without
-/// `--image-size`, or a class without a picture that can be read; [`Error::Io`].
+/// `--image-size`, or a class without a picture that can be read to train on; [`Error::Io`].
 pub(super) fn read(
     root: &Path,
     options: &ReadOptions,
@@ -440,7 +439,8 @@ impl Layout {
         )))
     }
 
-    /// Returns an error for a class that has pictures of which none can be read.
+    /// Returns an error for a class that has pictures of which none can be read, or none to train
+    /// on: a network would not learn it.
     fn check_all_classes(
         &self,
         classes: &[String],
@@ -448,17 +448,25 @@ impl Layout {
         readable: &[(&Candidate, Header)],
         failed: &[Skipped],
     ) -> Result<()> {
-        let mut has_readable = vec![false; classes.len()];
-        readable.iter().for_each(|(candidate, _)| has_readable[candidate.class as usize] = true);
-        let lost = candidates.iter().find(|candidate| !has_readable[candidate.class as usize]);
+        let mut has_readable = vec![[false; 2]; classes.len()];
+        for (candidate, _) in readable {
+            let [any, to_train] = &mut has_readable[candidate.class as usize];
+            (*any, *to_train) = (true, *to_train || candidate.split == 0);
+        }
+        let lost = candidates.iter().find(|candidate| {
+            let [any, to_train] = has_readable[candidate.class as usize];
+            !any || candidate.split == 0 && !to_train
+        });
         let Some(lost) = lost else { return Ok(()) };
         let reason = failed
             .iter()
             .find(|skipped| skipped.file == lost.name)
             .map_or("it cannot be read", |skipped| skipped.reason.as_str());
+        let [any, _] = has_readable[lost.class as usize];
         Err(Error::Data(format!(
-            "{}: no picture of class {} can be read: {} {reason}",
+            "{}: no {}picture of class {} can be read: {} {reason}",
             self.root.display(),
+            if any { "training " } else { "" },
             classes[lost.class as usize],
             lost.name
         )))
@@ -558,18 +566,11 @@ fn sum(path: &Path) -> String {
         if length > MAX_FILE {
             return Err("is too large".into());
         }
-        let mut file = File::open(path).map_err(|error| error.to_string())?;
-        let mut hash = Sha256::new();
-        // Most pictures fit.
-        let mut buffer = vec![0; (length as usize + 1).min(1 << 20)];
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => return Ok(hex(&hash.finalize())),
-                Ok(length) => hash.update(&buffer[..length]),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.to_string()),
-            }
-        }
+        // Most pictures fit into the buffer.
+        File::open(path)
+            .and_then(|file| hex_of::<Sha256>(file, (length as usize + 1).min(1 << 20)))
+            .map(|(sum, _)| sum)
+            .map_err(|error| error.to_string())
     };
     read().unwrap_or_else(|reason| reason)
 }

@@ -137,15 +137,12 @@ fn mask(
     options: &ReadOptions,
 ) -> Result<Vec<bool>, String> {
     let decoded = picture::decode(&open(place)?)?;
-    let values: Vec<u8> = match &decoded.pixels {
-        Pixels::Grey(grey) => grey.as_raw().clone(),
+    let ((width, height), values) = match decoded.pixels {
+        Pixels::Grey(grey) => (grey.dimensions(), grey.into_raw()),
         Pixels::Color(rgb) => {
-            rgb.pixels().map(|pixel| pixel.0.into_iter().max().unwrap_or(0)).collect()
+            let values = rgb.pixels().map(|pixel| pixel.0.into_iter().max().unwrap_or(0));
+            (rgb.dimensions(), values.collect())
         }
-    };
-    let (width, height) = match &decoded.pixels {
-        Pixels::Grey(grey) => grey.dimensions(),
-        Pixels::Color(rgb) => rgb.dimensions(),
     };
     // A picture that is gone was checked when the data set was read.
     let own = open(picture).and_then(|bytes| picture::header(&bytes)).map(|own| own.sides);
@@ -167,11 +164,10 @@ fn mask(
     let highest = u16::from(values.iter().copied().max().unwrap_or(0));
     let inside = |value: u8| if highest > 0 && 2 * u16::from(value) >= highest { 255 } else { 0 };
     let values = values.into_iter().map(inside).collect();
-    let mut pixels = Pixels::Grey(GrayImage::from_raw(width, height, values).unwrap_or_default());
+    let mut grey = GrayImage::from_raw(width, height, values).unwrap_or_default();
     if options.transpose {
-        pixels = transposed(pixels);
+        grey = transposed(&grey);
     }
-    let Pixels::Grey(grey) = pixels else { return Ok(Vec::new()) };
     let size = ImageSize { height: shape.height, width: shape.width };
     let fitted = pixels::fit_grey(grey, size).into_raw();
     Ok(fitted.into_iter().map(|value| value >= 128).collect())

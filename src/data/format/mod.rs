@@ -9,6 +9,7 @@ pub mod idx;
 mod idx_folder;
 mod idx_set;
 pub mod masks;
+mod named_arrays;
 mod names;
 pub(super) mod npy;
 pub(super) mod npz;

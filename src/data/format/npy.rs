@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     array::{self, Array, Kind},
-    names,
+    named_arrays, names,
 };
 use crate::{
     Error, Result,
@@ -32,7 +32,7 @@ pub(super) fn read_folder(folder: &Path) -> Result<Content> {
         parse(name, input, length).map_err(|reason| Error::format(&path, reason))
     };
     let wrong = |reason: String| Error::Data(format!("{}: {reason}", folder.display()));
-    array::content(&stems, ".npy", read, wrong)
+    named_arrays::content(&stems, ".npy", read, wrong)
 }
 
 /// The `.npy` files of `folder`.
@@ -171,6 +171,12 @@ fn kind(name: &str, header: &str) -> Result<(Kind, bool), String> {
             return Err(format!(
                 "{name}: holds Python objects (pickles), which can run code when read; save it \
                  with a number type"
+            ));
+        }
+        text if text.starts_with(['U', 'S']) => {
+            return Err(format!(
+                "{name}: holds text; class numbers are needed, in NumPy \
+                 numpy.unique({name}, return_inverse=True)[1]"
             ));
         }
         other => return Err(format!("{name}: numbers of type {other} are not read")),

@@ -10,13 +10,14 @@ use std::{
 
 use zip::{CompressionMethod, ZipArchive, result::ZipError};
 
-use super::{
-    array::{self, Array},
-    names, npy,
-};
+use super::{array::Array, named_arrays, names, npy};
 use crate::{
     Error, Result,
-    data::{content::Content, read::open},
+    data::{
+        content::Content,
+        gzip::{BOMB, is_bomb},
+        read::open,
+    },
     files::DEFLATE_BEST_RATIO,
 };
 
@@ -63,6 +64,9 @@ fn read_from(path: &Path, input: impl Read + Seek) -> Result<Content> {
         let method = raw.compression();
         let (packed, size) = (raw.compressed_size(), raw.size());
         drop(raw);
+        if is_bomb(packed, size) {
+            return Err(wrong(format!("{member} {BOMB}")));
+        }
         let length = match method {
             CompressionMethod::Stored => size.min(packed),
             CompressionMethod::Deflated => size.min(packed.saturating_mul(DEFLATE_BEST_RATIO)),
@@ -80,5 +84,5 @@ fn read_from(path: &Path, input: impl Read + Seek) -> Result<Content> {
         })?;
         npy::parse(name, input, length).map_err(wrong)
     };
-    array::content(&names, "", read, wrong)
+    named_arrays::content(&names, "", read, wrong)
 }

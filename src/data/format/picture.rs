@@ -3,7 +3,10 @@
 //! The size is judged from the header, before any memory is allocated for pixels. Damaged data are
 //! an error, never a partial picture.
 
-use std::io::Cursor;
+use std::{
+    io::Cursor,
+    sync::{Mutex, PoisonError},
+};
 
 use image::{
     ColorType, DynamicImage, GrayImage, ImageDecoder, ImageError, ImageResult, Limits, RgbImage,
@@ -18,6 +21,8 @@ use crate::{data::pixels::swaps_sides, files::DEFLATE_BEST_RATIO, panics::caught
 pub(super) const MAX_PIXELS: u64 = 120_000_000;
 /// Largest number of rows or columns of a picture.
 const MAX_SIDE: u32 = 1 << 17;
+/// Pixels above which pictures are decoded one at a time: each may take a gigabyte.
+const LARGE: u64 = 1 << 24;
 /// JPEG needs at least half a bit for each block of 64 pixels.
 const JPEG_BEST_RATIO: u64 = 1024;
 
@@ -78,7 +83,10 @@ pub(in crate::data) fn decode(bytes: &[u8]) -> Result<Picture, String> {
             check_jpeg_end(bytes)?;
         }
         let mut decoder = decoder(kind, bytes)?;
-        check_size(kind, bytes, decoder.as_ref())?;
+        let (width, height) = check_size(kind, bytes, decoder.as_ref())?;
+        static TURN: Mutex<()> = Mutex::new(());
+        let is_large = u64::from(width) * u64::from(height) > LARGE;
+        let _turn = is_large.then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner));
         let orientation = orientation(kind, bytes, decoder.as_mut());
         let grey_palette = has_grey_palette(kind, bytes);
         let image = DynamicImage::from_decoder(decoder).map_err(|error| reason(&error))?;

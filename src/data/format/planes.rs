@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use image::{GrayImage, RgbImage};
+use image::{GrayImage, ImageBuffer, Pixel};
 
 use super::picture::{self, Pixels};
 use crate::{
@@ -56,7 +56,11 @@ pub(super) fn planes(
 ) -> Result<Decoded, String> {
     let picture = picture::decode(bytes)?;
     let (is_transparent, highest_of_16_bits) = (picture.is_transparent, picture.highest_of_16_bits);
-    let pixels = if transpose { transposed(picture.pixels) } else { picture.pixels };
+    let pixels = match picture.pixels {
+        Pixels::Grey(grey) if transpose => Pixels::Grey(transposed(&grey)),
+        Pixels::Color(rgb) if transpose => Pixels::Color(transposed(&rgb)),
+        pixels => pixels,
+    };
     let planes = match (mode, pixels) {
         (ColorMode::Grey, Pixels::Grey(grey)) => pixels::fit_grey(grey, size).into_raw(),
         (ColorMode::Grey, Pixels::Color(rgb)) => {
@@ -79,15 +83,8 @@ pub(super) fn planes(
 }
 
 /// Rows and columns exchanged.
-pub(super) fn transposed(pixels: Pixels) -> Pixels {
-    match pixels {
-        Pixels::Grey(image) => {
-            let (width, height) = (image.height(), image.width());
-            Pixels::Grey(GrayImage::from_fn(width, height, |x, y| *image.get_pixel(y, x)))
-        }
-        Pixels::Color(image) => {
-            let (width, height) = (image.height(), image.width());
-            Pixels::Color(RgbImage::from_fn(width, height, |x, y| *image.get_pixel(y, x)))
-        }
-    }
+pub(super) fn transposed<P: Pixel>(
+    image: &ImageBuffer<P, Vec<P::Subpixel>>,
+) -> ImageBuffer<P, Vec<P::Subpixel>> {
+    ImageBuffer::from_fn(image.height(), image.width(), |x, y| *image.get_pixel(y, x))
 }

@@ -9,13 +9,19 @@ use image::{
     metadata::Orientation,
 };
 
-/// A decoder for a file whose palette it can be given.
-pub(crate) fn decoder(bytes: &[u8], limits: Limits) -> ImageResult<PngDecoder<Cursor<&[u8]>>> {
+/// Bytes of a decoder besides the pixels and what the file holds: profiles and texts may inflate to
+/// a thousand times their size, and the decoder leaves out a profile that does not fit.
+const BESIDE_PIXELS: u64 = 16 << 20;
+
+/// A decoder for a file whose palette it can be given, within the sides of `limits`.
+pub(crate) fn decoder(bytes: &[u8], mut limits: Limits) -> ImageResult<PngDecoder<Cursor<&[u8]>>> {
     if !has_whole_palette(bytes) {
         let hint = ImageFormatHint::Exact(ImageFormat::Png);
         let reason = "a palette has 1 to 256 colours of 3 bytes";
         return Err(ImageError::Decoding(DecodingError::new(hint, reason)));
     }
+    let most = BESIDE_PIXELS + bytes.len() as u64;
+    limits.max_alloc = Some(limits.max_alloc.map_or(most, |given| given.min(most)));
     PngDecoder::with_limits(Cursor::new(bytes), limits)
 }
 

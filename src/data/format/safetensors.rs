@@ -6,7 +6,10 @@ use std::{collections::HashMap, path::Path};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::array::{self, Array, Kind};
+use super::{
+    array::{self, Array, Kind},
+    named_arrays,
+};
 use crate::{
     Error, Result,
     data::{
@@ -75,7 +78,7 @@ pub(in crate::data) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
             bytes: view.data().to_vec(),
         })
     };
-    let mut content = array::content(&names, "", read, wrong)?;
+    let mut content = named_arrays::content(&names, "", read, wrong)?;
     let parts = std::iter::once(Some(&mut content.train))
         .chain([content.test.as_mut(), content.validation.as_mut()]);
     for (part, files) in parts.zip(notes.files) {

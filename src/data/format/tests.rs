@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 
 use crate::{
     Error,
@@ -181,6 +181,9 @@ fn arrangements_that_cannot_be_meant_are_refused() {
     photos(&damaged, 2, 2);
     write(&damaged, "train/owl/a.png", b"text");
     refused(read(&damaged), "no picture of class owl can be read: train/owl/a.png is text");
+    write(&damaged, "test/owl/a.png", &png(color(2, 2, 9)));
+    let said = "no training picture of class owl can be read: train/owl/a.png is text";
+    refused(read(&damaged), said);
 }
 
 #[test]
@@ -263,12 +266,6 @@ fn bombs_are_refused_by_their_header() {
     };
     let header = |side: u32| {
         let data = [&side.to_be_bytes()[..], &side.to_be_bytes(), &[8, 0, 0, 0, 0]].concat();
-        let chunk = |kind: &[u8], data: &[u8]| {
-            let mut crc = flate2::Crc::new();
-            crc.update(&[kind, data].concat());
-            let length = (data.len() as u32).to_be_bytes();
-            [&length[..], kind, data, &crc.sum().to_be_bytes()].concat()
-        };
         let signature = b"\x89PNG\r\n\x1a\n".to_vec();
         [signature, chunk(b"IHDR", &data), chunk(b"IDAT", &[0; 100])].concat()
     };
@@ -282,6 +279,36 @@ fn bombs_are_refused_by_their_header() {
     let mut gif = encoded(color(2, 2, 1), ImageFormat::Gif);
     gif[6..10].copy_from_slice(&[0xff; 4]);
     assert!(of(&gif).contains("million"), "{}", of(&gif));
+}
+
+/// A chunk of a PNG file.
+fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let mut crc = flate2::Crc::new();
+    crc.update(&[kind, data].concat());
+    let length = (data.len() as u32).to_be_bytes();
+    [&length[..], kind, data, &crc.sum().to_be_bytes()].concat()
+}
+
+#[test]
+fn profiles_that_inflate_without_end_are_left_out() {
+    let picture = png(color(2, 3, 1));
+    let with_profile = |length: usize| {
+        let mut packed =
+            flate2::write::ZlibEncoder::new(b"name\0\0".to_vec(), flate2::Compression::best());
+        packed.write_all(&vec![0; length]).expect("packed");
+        let profile = chunk(b"iCCP", &packed.finish().expect("packed"));
+        // Behind the signature and the header.
+        [&picture[..33], &profile, &picture[33..]].concat()
+    };
+    let length_of = |bytes: &[u8]| {
+        let decoder = super::png::decoder(bytes, image::Limits::no_limits());
+        decoder.expect("a picture").icc_profile().expect("read").map(|profile| profile.len())
+    };
+    assert_eq!(length_of(&with_profile(1 << 20)), Some(1 << 20));
+    let bomb = with_profile(1 << 25);
+    assert_eq!(length_of(&bomb), None);
+    let of = |bytes: &[u8]| data::parse(FileFormat::Picture, Path::new("x"), bytes).expect("read");
+    assert_eq!(of(&bomb), of(&picture));
 }
 
 #[cfg(unix)]
@@ -535,6 +562,74 @@ fn oddities_are_said() {
     ] {
         assert!(said.contains(part), "{said}");
     }
+}
+
+#[test]
+fn images_in_two_parts_are_said() {
+    let root = tempfile::tempdir().unwrap();
+    let own = |name: &str, seed: u8| write(root.path(), name, &png(color(2, 2, seed)));
+    for (class, seed) in [("a", 10), ("b", 20), ("c", 30)] {
+        own(&format!("train/{class}/1.png"), seed);
+        own(&format!("test/{class}/1.png"), seed + 1);
+        own(&format!("val/{class}/1.png"), seed + 2);
+        // A picture of all classes tells nothing, nor does one of a single colour.
+        own(&format!("train/{class}/2.png"), 1);
+        let flat = png(RgbImage::from_pixel(2, 2, Rgb([9; 3])));
+        write(root.path(), &format!("train/{class}/3.png"), &flat);
+    }
+    own("test/a/2.png", 1);
+    write(root.path(), "test/a/3.png", &png(RgbImage::from_pixel(2, 2, Rgb([9; 3]))));
+    let said = || read(root.path()).unwrap().details.warnings;
+    assert_eq!(said(), [""; 0]);
+    own("train/b/4.png", 10);
+    own("test/a/4.png", 10);
+    own("val/c/4.png", 20);
+    own("val/a/5.png", 31);
+    assert_eq!(
+        said(),
+        [
+            "1 test image is also among the training images, pixel for pixel (1 with another \
+             label): accuracy is too good on them",
+            "1 validation image is also among the training images, pixel for pixel (1 with another \
+             label): what is chosen on them fits the training images",
+            "1 test image is also among the validation images, pixel for pixel (1 with another \
+             label): they take part in what is chosen",
+        ]
+    );
+}
+
+#[test]
+fn floats_have_one_scale_in_all_parts() {
+    let floats = |values: &[f32]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        npy("<f4", false, "(2, 1, 2)", &bytes)
+    };
+    let root = tempfile::tempdir().unwrap();
+    let of = |train: Vec<u8>, test: Vec<u8>| {
+        let labels = || npy("|u1", false, "(2,)", &[0, 1]);
+        let members =
+            [("x_train", train), ("y_train", labels()), ("x_test", test), ("y_test", labels())];
+        write(root.path(), "set.npz", &npz(&members));
+        read(&root.path().join("set.npz"))
+    };
+    let levels = floats(&[0.0, 255.0, 3.0, 4.0]);
+    let unit = floats(&[0.0, 1.0, 0.2, 0.4]);
+    let binary = floats(&[0.0, 1.0, 1.0, 0.0]);
+    let black = floats(&[0.0; 4]);
+    refused(of(levels.clone(), unit.clone()), "x_test has pixels up to 1, x_train up to 255");
+    refused(of(binary.clone(), levels.clone()), "scale them alike");
+    let set = of(unit, binary.clone()).unwrap();
+    assert_eq!(
+        (&set.train.images, &set.test.images),
+        (&vec![0, 255, 51, 102], &vec![0, 255, 255, 0])
+    );
+    let set = of(levels, black).unwrap();
+    assert_eq!((&set.train.images[..2], &set.test.images), (&[0, 255][..], &vec![0; 4]));
+    // Bytes have their own scale, whatever the floats beside them.
+    let set = of(npy("|u1", false, "(2, 1, 2)", &[0, 1, 1, 1]), binary).unwrap();
+    let said = "no pixel of the training images is above 1 of 255";
+    assert_eq!(set.train.images, [0, 1, 1, 1]);
+    assert!(set.details.warnings.iter().any(|own| own.contains(said)), "{:?}", set.details);
 }
 
 #[test]

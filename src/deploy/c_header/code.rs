@@ -1,6 +1,9 @@
 //! Text of C.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 /// Lines of a function, indented by their braces.
 #[derive(Default)]
@@ -24,14 +27,17 @@ impl Code {
     }
 
     /// `for` of a variable below `end` in steps of `step`, where there is more than one step; else
-    /// the loop's body follows alone, and the variable is not there.
-    pub fn count(&mut self, variable: &str, end: u32, step: u32) {
-        if end > step {
-            let next = if step == 1 { "++".into() } else { format!(" += {step}") };
-            self.line(format!(
-                "for (uint32_t {variable} = 0; {variable} < {end}; {variable}{next}) {{"
-            ));
+    /// the loop's body follows alone, and the variable is not there. Returns the variable for
+    /// [`place`]: its name, or none.
+    pub fn count<'a>(&mut self, variable: &'a str, end: u32, step: u32) -> &'a str {
+        if end <= step {
+            return "";
         }
+        let next = if step == 1 { "++".into() } else { format!(" += {step}") };
+        self.line(format!(
+            "for (uint32_t {variable} = 0; {variable} < {end}; {variable}{next}) {{"
+        ));
+        variable
     }
 
     /// Ends what [`Self::count`] began with the same numbers.
@@ -47,8 +53,8 @@ impl Code {
     }
 }
 
-/// A sum in C of variables times constants; what is 0 is left out. `sizes` are how far each
-/// variable counts: one that does not exceed 1 is not there.
+/// A sum in C of `base` and of variables times constants. What is 0 is left out: a factor of 0, and
+/// a variable that is not there, whose name is empty.
 pub(super) fn place(base: &str, terms: &[(&str, u32)]) -> String {
     let mut text = base.to_string();
     for (variable, factor) in terms {
@@ -58,7 +64,7 @@ pub(super) fn place(base: &str, terms: &[(&str, u32)]) -> String {
             _ => text.push_str(&format!(" + {variable} * {factor}")),
         }
     }
-    text.strip_prefix(" + ").map_or(text.clone(), str::to_string)
+    text.strip_prefix(" + ").unwrap_or(&text).to_string()
 }
 
 /// An index of [`place`]; `0` where nothing is left.
@@ -68,6 +74,14 @@ pub(super) fn index(terms: &[(&str, u32)], constant: u32) -> String {
         (true, _) => constant.to_string(),
         (_, 0) => text,
         _ => format!("{text} + {constant}"),
+    }
+}
+
+/// `base + offset`, or `base` alone.
+pub(super) fn added(base: &str, offset: impl Display) -> String {
+    match &offset.to_string()[..] {
+        "0" => base.to_string(),
+        offset => format!("{base} + {offset}"),
     }
 }
 
@@ -103,7 +117,7 @@ impl Names {
     }
 }
 
-/// Functions; those with the same body are one.
+/// Functions; those with the same text are one.
 #[derive(Default)]
 pub(super) struct Functions {
     by_text: BTreeMap<String, String>,
@@ -111,14 +125,14 @@ pub(super) struct Functions {
 }
 
 impl Functions {
-    /// The name of the function `signature` `{` body `}`, in which `@name@` stands for it.
-    pub fn add(&mut self, names: &mut Names, wanted: &str, comment: &str, body: &str) -> String {
-        if let Some(name) = self.by_text.get(body) {
+    /// The name of the function `text`, in which `@name@` stands for it: `wanted` if it is new.
+    pub fn add(&mut self, names: &mut Names, wanted: &str, comment: &str, text: &str) -> String {
+        if let Some(name) = self.by_text.get(text) {
             return name.clone();
         }
         let name = names.give(wanted);
-        self.text.push_str(&format!("/* {comment} */\n{}\n", body.replace("@name@", &name)));
-        self.by_text.insert(body.to_string(), name.clone());
+        self.text.push_str(&format!("/* {comment} */\n{}\n", text.replace("@name@", &name)));
+        self.by_text.insert(text.to_string(), name.clone());
         name
     }
 }

@@ -2,7 +2,7 @@
 //! concatenations, and the copy of an image.
 
 use super::{
-    code::{Code, float, place},
+    code::{Code, float, index, place},
     ending::PlainEnding,
     stored::{Number, Stored},
 };
@@ -109,18 +109,10 @@ pub(super) fn product(first: &Stored, second: &Stored, to: &Stored) -> String {
         "static inline void @prefix@_@name@(const float *first, const float *second, float *to) {",
     );
     let shape = to.shape;
-    code.count("y", shape.height, 1);
-    code.count("x", shape.width, 1);
+    let y = code.count("y", shape.height, 1);
+    let x = code.count("x", shape.width, 1);
     code.line(format!("for (uint32_t k = 0; k < {channels}; k++) {{"));
-    let [y, x] = [shape.height > 1, shape.width > 1];
-    let own = |value: &Stored| {
-        let terms = [
-            (if y { "y" } else { "" }, value.row()),
-            (if x { "x" } else { "" }, value.pixel()),
-            ("k", 1),
-        ];
-        place("", &terms)
-    };
+    let own = |value: &Stored| place("", &[(y, value.row()), (x, value.pixel()), ("k", 1)]);
     let second = if is_broadcast { "k".to_string() } else { own(second) };
     code.line(format!("to[{}] = first[{}] * second[{second}];", own(to), own(first)));
     code.line("}");
@@ -139,10 +131,8 @@ pub(super) fn concatenation(first: &Stored, second: &Stored, to: &Stored) -> Str
         "static inline void @prefix@_@name@(const {kind} *first, const {kind} *second, \
          {kind} *to) {{"
     ));
-    code.count("y", shape.height, 1);
-    code.count("x", shape.width, 1);
-    let [y, x] = [(shape.height, "y"), (shape.width, "x")]
-        .map(|(size, name)| if size > 1 { name } else { "" });
+    let y = code.count("y", shape.height, 1);
+    let x = code.count("x", shape.width, 1);
     let pixel = |name: &str, value: &Stored| place(name, &[(y, value.row()), (x, value.pixel())]);
     code.line(format!(
         "const {kind} *p = {}, *q = {};",
@@ -164,21 +154,11 @@ pub(super) fn image(from: &Stored, to: &Stored) -> String {
     let shape = to.shape;
     let mut code = Code::default();
     code.line("static inline void @prefix@_@name@(const uint8_t *from, uint8_t *to) {");
-    code.count("y", shape.height, 1);
-    code.count("x", shape.width, 1);
-    code.count("k", shape.channels, 1);
-    let at = |value: &Stored| {
-        let terms = [
-            ("y", shape.height, value.row()),
-            ("x", shape.width, value.pixel()),
-            ("k", shape.channels, value.channel()),
-        ];
-        let terms = terms.map(|(name, size, stride)| (if size > 1 { name } else { "" }, stride));
-        match place("", &terms) {
-            text if text.is_empty() => "0".to_string(),
-            text => text,
-        }
-    };
+    let y = code.count("y", shape.height, 1);
+    let x = code.count("x", shape.width, 1);
+    let k = code.count("k", shape.channels, 1);
+    let at =
+        |value: &Stored| index(&[(y, value.row()), (x, value.pixel()), (k, value.channel())], 0);
     code.line(format!("to[{}] = from[{}];", at(to), at(from)));
     code.end_count(shape.channels, 1);
     code.end_count(shape.width, 1);

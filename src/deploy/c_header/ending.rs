@@ -5,6 +5,8 @@
 //! channels. Both are steps that rise with the sum, so the sums at which they disagree can be
 //! counted without any image.
 
+use std::ops::AddAssign;
+
 use super::{
     code::{finite, float},
     options::Rescale,
@@ -22,6 +24,13 @@ pub struct Edges {
     pub all: u64,
     /// Those at another sum; pairs that make another level.
     pub moved: u64,
+}
+
+impl AddAssign for Edges {
+    fn add_assign(&mut self, other: Edges) {
+        self.all += other.all;
+        self.moved += other.moved;
+    }
 }
 
 /// Multipliers and offsets of fixed point.
@@ -81,19 +90,20 @@ impl Table {
         Table { name, kind, values: values.iter().map(text).collect() }
     }
 
-    /// Bytes of a value.
-    pub fn bytes(kind: &str) -> u64 {
-        match kind {
+    /// Bytes of all values.
+    pub fn bytes(&self) -> u64 {
+        let size = match self.kind {
             "int64_t" => 8,
             "int16_t" => 2,
             "uint8_t" => 1,
             _ => 4,
-        }
+        };
+        size * self.values.len() as u64
     }
 }
 
-/// The number of the first output along `axis` whose taps inside the image are the same, counted
-/// from 0 in their order, of each output; and one output of each number.
+/// Outputs along `axis` in classes: those of a class have the same taps inside the image. Returns
+/// the class of every output, counted from 0 in their order, and the first output of every class.
 fn classes(step: &IntegerStep, weighted: &WeightedStep, axis: usize) -> (Vec<u8>, Vec<u32>) {
     let window = window_of(step, weighted);
     let size = [step.input.height, step.input.width][axis];
@@ -204,10 +214,8 @@ impl Ending {
             None => format!("offsets[{channel}]"),
             Some([_, columns]) => {
                 let count = columns.iter().max().map_or(1, |&last| u32::from(last) + 1);
-                {
-                    let place = format!("(uint32_t)rows[{y}] * {count} + (uint32_t)columns[{x}]");
-                    format!("offsets[({place}) * {} + {channel}]", self.channels)
-                }
+                let place = format!("(uint32_t)rows[{y}] * {count} + (uint32_t)columns[{x}]");
+                format!("offsets[({place}) * {} + {channel}]", self.channels)
             }
         };
         let multiplier = format!("multipliers[{channel}]");
@@ -342,28 +350,19 @@ impl PlainEnding {
             Number::Float => number.clone(),
             _ => format!("(float){number}"),
         };
-        let scales: Vec<String> = self.multipliers.iter().map(|&own| float(own as f32)).collect();
-        let offset = float(self.offset as f32);
-        let x = match numbers {
-            [one] => {
-                format!("@prefix@_scaled({}, {}, {offset})", as_float(one), scales[0])
-            }
-            _ => "x".to_string(),
+        // Number `at` times its multiplier, and `offset`.
+        let scaled = |at: usize, offset: &str| {
+            let multiplier = float(self.multipliers[at] as f32);
+            format!("@prefix@_scaled({}, {multiplier}, {offset})", as_float(&numbers[at]))
         };
-        let statements = match numbers {
-            [first, second] => vec![
-                format!(
-                    "const float other = @prefix@_scaled({}, {}, {offset});",
-                    as_float(second),
-                    scales[1]
-                ),
-                format!(
-                    "const float x = @prefix@_scaled({}, {}, other);",
-                    as_float(first),
-                    scales[0]
-                ),
-            ],
-            _ => Vec::new(),
+        let offset = float(self.offset as f32);
+        let (statements, x) = match numbers.len() {
+            1 => (Vec::new(), scaled(0, &offset)),
+            _ => {
+                let other = format!("const float other = {};", scaled(1, &offset));
+                let x = format!("const float x = {};", scaled(0, "other"));
+                (vec![other, x], "x".to_string())
+            }
         };
         (statements, ended(self.to, self.range, &x))
     }

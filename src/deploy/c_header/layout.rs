@@ -34,22 +34,36 @@ impl Unit {
 }
 
 /// The memory of a plan.
-pub(super) struct Layout {
+pub(in crate::deploy) struct Layout {
     /// First to last.
-    pub units: Vec<Unit>,
+    pub(super) units: Vec<Unit>,
     /// What those that read the image read.
-    pub image: Stored,
+    image: Stored,
     /// What every step makes; that of a step whose maxima alone are stored has no place.
-    pub values: Vec<Stored>,
+    values: Vec<Stored>,
     /// The word of the row of weights that a unit unpacks, where it does.
-    pub rows: Vec<Option<u64>>,
+    pub(super) rows: Vec<Option<u64>>,
     /// Words of all.
-    pub words: u64,
+    pub(super) words: u64,
+}
+
+/// A quantized activation in the workspace of a header.
+pub(in crate::deploy) struct StoredLevels {
+    /// The step of the header that makes it.
+    pub step: usize,
+    /// Bytes from the workspace's beginning to the first level.
+    pub first: u64,
+    /// Bytes from a row to the next.
+    pub row: u32,
+    /// What is stored.
+    pub shape: Shape,
+    /// Whether these are the maxima of a pool behind the layer.
+    pub are_maxima: bool,
 }
 
 /// The 2 × 2 max-pool behind step `index` that can be computed with it: the maximum of sums makes
 /// the maximum of levels, as the multiplier is not negative.
-pub(in crate::deploy) fn joined_pool(plan: &IntegerPlan, index: usize) -> Option<usize> {
+fn joined_pool(plan: &IntegerPlan, index: usize) -> Option<usize> {
     let step = &plan.steps[index];
     let StepOperation::Weighted(weighted) = &step.operation else { return None };
     let pool = plan.readers(index).next()?;
@@ -196,8 +210,32 @@ impl Layout {
         Loops::new(step, weighted, (from, to), pool.is_some()).unpacked().div_ceil(2)
     }
 
+    /// The steps of the header.
+    pub fn steps(&self) -> usize {
+        self.units.len()
+    }
+
+    /// Where the levels that step `index` of the plan makes are.
+    pub fn levels(&self, index: usize) -> StoredLevels {
+        let pool_of = |unit: &Unit| match *unit {
+            Unit::Step { step, pool } if step == index => Some(pool),
+            _ => None,
+        };
+        let of = |(number, unit): (usize, &Unit)| pool_of(unit).map(|pool| (number, pool));
+        let (step, pool) = self.units.iter().enumerate().find_map(of).unwrap_or_default();
+        let value = self.value(self.units[step].makes());
+        let Place::Word(word) = value.place else { unreachable!("levels are no scores") };
+        StoredLevels {
+            step,
+            first: 4 * word + u64::from(value.first([0, 0])),
+            row: value.row(),
+            shape: value.shape,
+            are_maxima: pool.is_some(),
+        }
+    }
+
     /// The value of step `read`, or the image.
-    pub fn value(&self, read: Option<usize>) -> &Stored {
+    pub(super) fn value(&self, read: Option<usize>) -> &Stored {
         read.map_or(&self.image, |step| &self.values[step])
     }
 }

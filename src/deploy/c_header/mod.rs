@@ -15,12 +15,10 @@ mod weighted;
 use std::{collections::BTreeSet, fmt::Write};
 
 pub use ending::Edges;
-pub(super) use layout::joined_pool;
+pub(super) use layout::Layout;
 pub use options::{COptions, PixelOrder, Rescale};
-pub(super) use steps::{step_count, stored_levels};
 
 use code::array;
-use layout::Layout;
 use steps::Program;
 
 use super::{DeployableModel, IntegerPlan, IntegerStep, StepOperation};
@@ -106,7 +104,7 @@ pub fn c_header_with(model: &DeployableModel, prefix: &str, options: COptions) -
         ("height", input.height.to_string()),
         ("width", input.width.to_string()),
         ("classes", plan.classes.to_string()),
-        ("steps", layout.units.len().to_string()),
+        ("steps", layout.steps().to_string()),
         ("words", layout.words.to_string()),
         ("RAM", ram_bytes.to_string()),
         ("ROM", rom_bytes.to_string()),

@@ -15,21 +15,15 @@ pub(super) fn part(byte: &str, bits: u32, at: u32) -> String {
 
 /// Code `at` of the row of codes `row`.
 pub(super) fn of_row(row: &str, bits: u32, at: u32) -> String {
-    let bit = at * bits;
-    if bit % 8 + bits <= 8 {
-        let (mask, shift) = ((1u32 << bits) - 1, bit % 8);
-        return match shift {
-            _ if bits == 8 => format!("{row}[{}]", bit / 8),
-            0 => format!("({row}[{}] & {mask})", bit / 8),
-            _ => format!("({row}[{}] >> {shift} & {mask})", bit / 8),
-        };
+    let (low, shift, mask) = (at * bits / 8, at * bits % 8, (1u32 << bits) - 1);
+    match shift {
+        _ if bits == 8 => format!("{row}[{low}]"),
+        _ if shift + bits > 8 => {
+            format!("(({row}[{low}] | {row}[{}] << 8) >> {shift} & {mask})", low + 1)
+        }
+        0 => format!("({row}[{low}] & {mask})"),
+        _ => format!("({row}[{low}] >> {shift} & {mask})"),
     }
-    let (low, mask, shift) = (bit / 8, (1u32 << bits) - 1, bit % 8);
-    format!("(({row}[{low}] | {row}[{}] << 8) >> {shift} & {mask})", low + 1)
-}
-
-pub(super) fn one_code(bits: u32, at: u32) -> String {
-    of_row("row", bits, at)
 }
 
 /// spacing · code + pivot.
@@ -42,8 +36,9 @@ pub(super) fn weight(spacing: i32, code: &str, pivot: &str) -> String {
     }
 }
 
+/// The name of [`unpack`], behind the prefix.
 pub(super) fn unpack_name(bits: u32, spacing: i32, count: u32) -> String {
-    format!("@prefix@_unpack_{count}_of_{bits}_bits{}", if spacing == 1 { "" } else { "_odd" })
+    format!("unpack_{count}_of_{bits}_bits{}", if spacing == 1 { "" } else { "_odd" })
 }
 
 /// The function that unpacks `count` weights of `bits` bits.
@@ -53,7 +48,8 @@ pub(super) fn unpack(bits: u32, spacing: i32, count: u32) -> String {
     code.line(format!("/* {count} weights: {spaced}code + pivot. */"));
     let name = unpack_name(bits, spacing, count);
     code.line(format!(
-        "static inline void {name}(const uint8_t *codes, int32_t pivot, int16_t *weights) {{"
+        "static inline void @prefix@_{name}(const uint8_t *codes, int32_t pivot, \
+         int16_t *weights) {{"
     ));
     if 8 % bits == 0 {
         let per = 8 / bits;

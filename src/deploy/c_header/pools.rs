@@ -28,8 +28,7 @@ impl Axis {
     /// Opens the loop over outputs `at`, and states the pixels of a window as `first` to `end` of
     /// its own. Returns both.
     fn open(self, code: &mut Code, at: &str, (first, end): (&str, &str)) -> (String, String) {
-        code.count(at, self.outputs, 1);
-        let at = if self.outputs > 1 { at } else { "" };
+        let at = code.count(at, self.outputs, 1);
         if !self.is_clipped() {
             return ("0".into(), self.kernel.to_string());
         }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::{
-    code::{Functions, Names, array, float},
+    code::{Functions, Names, added, array, float},
     elements,
     ending::{Edges, Ending, PlainEnding, Table},
     layout::{Layout, Unit},
     options::{COptions, Rescale},
-    packing::unpack,
+    packing::{unpack, unpack_name},
     pools,
     stored::{Number, Place, Stored, window_of},
     weighted::Loops,
@@ -60,39 +60,6 @@ struct Call {
     summary: String,
 }
 
-/// A quantized activation in the workspace of a header.
-pub(crate) struct StoredLevels {
-    /// The step of the header that makes it.
-    pub step: usize,
-    /// Bytes from the workspace's beginning to the first level.
-    pub first: u64,
-    /// Bytes from a row to the next.
-    pub row: u32,
-    /// What is stored: of a layer with a pool behind it, the maxima.
-    pub shape: Shape,
-}
-
-/// Where the header of `plan` puts the levels that step `index` makes.
-pub(crate) fn stored_levels(plan: &IntegerPlan, options: COptions, index: usize) -> StoredLevels {
-    let layout = Layout::new(plan, options.pixels);
-    let is_of = |unit: &Unit| matches!(*unit, Unit::Step { step, .. } if step == index);
-    let step = layout.units.iter().position(is_of).unwrap_or_default();
-    let made = layout.units[step].makes();
-    let value = layout.value(made);
-    let Place::Word(word) = value.place else { unreachable!("levels are no scores") };
-    StoredLevels {
-        step,
-        first: 4 * word + u64::from(value.first([0, 0])),
-        row: value.row(),
-        shape: value.shape,
-    }
-}
-
-/// The steps of the header of `plan`.
-pub(crate) fn step_count(plan: &IntegerPlan, options: COptions) -> usize {
-    Layout::new(plan, options.pixels).units.len()
-}
-
 /// `shape` in words.
 fn shape_text(shape: Shape) -> String {
     let Shape { channels, height, width } = shape;
@@ -123,18 +90,14 @@ fn grid_text(encoding: &Encoding) -> String {
 
 /// An expression for number `first` of `value`.
 fn address(value: &Stored, first: u32) -> String {
-    let plus = |base: &str, at: u64| match at {
-        0 => base.to_string(),
-        at => format!("{base} + {at}"),
-    };
     match (value.place, value.number) {
-        (Place::Pixels, _) => plus("pixels", first.into()),
-        (Place::Scores, _) => plus("scores", first.into()),
+        (Place::Pixels, _) => added("pixels", first),
+        (Place::Scores, _) => added("scores", first),
         (Place::Word(word), Number::Float) => {
-            plus("workspace->values.floats", word + u64::from(first))
+            added("workspace->values.floats", word + u64::from(first))
         }
         (Place::Word(word), number) => {
-            let bytes = plus("workspace->values.bytes", 4 * word + u64::from(first));
+            let bytes = added("workspace->values.bytes", 4 * word + u64::from(first));
             if number == Number::I8 { format!("(int8_t *)({bytes})") } else { bytes }
         }
     }
@@ -168,11 +131,9 @@ impl Program {
             if to.has_halo() {
                 program.parts.insert("clear");
                 let Place::Word(word) = to.place else { unreachable!("scores have no halo") };
-                let first = if word == 0 { String::new() } else { format!(" + {}", 4 * word) };
-                program.calls.push_str(&format!(
-                    "        @prefix@_clear(workspace->values.bytes{first}, {});\n",
-                    to.bytes()
-                ));
+                let first = added("workspace->values.bytes", 4 * word);
+                let clear = format!("        @prefix@_clear({first}, {});\n", to.bytes());
+                program.calls.push_str(&clear);
             }
             program.calls.push_str(&format!(
                 "        @prefix@_{name}({});\n        break;\n",
@@ -205,10 +166,8 @@ impl Program {
             }
         }
         for (bits, spacing, count) in all {
-            let text = unpack(bits, spacing, count);
-            let name = text.split("@prefix@_").nth(1).and_then(|rest| rest.split('(').next());
-            names.give(name.unwrap_or_default());
-            self.functions.push_str(&text);
+            names.give(&unpack_name(bits, spacing, count));
+            self.functions.push_str(&unpack(bits, spacing, count));
             self.functions.push('\n');
         }
     }
@@ -244,23 +203,18 @@ impl Program {
         titles.extend(step.activation.clone().filter(|name| *name != step.name));
         titles.extend(pool.map(|pool| plan.steps[pool].name.clone()));
         let plain = |program: &mut Program, ending: &PlainEnding| {
-            let own = ending.edges(&ranges);
-            program.edges.all += own.all;
-            program.edges.moved += own.moved;
+            program.edges += ending.edges(&ranges);
             elements::rescaled(&from, to, ending)
         };
         let (body, what) = match &step.operation {
             StepOperation::Weighted(weighted) => {
                 let ending = Ending::new(step, weighted, to, options.rescale);
                 let loops = Loops::new(step, weighted, (from[0], to), pool.is_some());
-                let own = ending.edges(step, weighted);
-                self.edges.all += own.all;
-                self.edges.moved += own.moved;
+                self.edges += ending.edges(step, weighted);
                 arguments[0] = address(from[0], loops.first());
                 arguments.extend(self.constants_of(step, weighted, (&loops, &ending), names));
                 if let Some(word) = layout.rows[at] {
-                    let plus = if word == 0 { String::new() } else { format!(" + {}", 2 * word) };
-                    arguments.push(format!("workspace->values.shorts{plus}"));
+                    arguments.push(added("workspace->values.shorts", 2 * word));
                 }
                 (loops.body(&ending), weighted_text(step, weighted))
             }
@@ -345,7 +299,7 @@ impl Program {
         let mut arguments = Vec::new();
         for table in tables {
             let name = names.give(&format!("{}_{}", step.name, table.name));
-            self.rom_bytes += Table::bytes(table.kind) * table.values.len() as u64;
+            self.rom_bytes += table.bytes();
             self.constants
                 .push_str(&array(&format!("{} @prefix@_{name}", table.kind), table.values));
             arguments.push(format!("@prefix@_{name}"));

@@ -9,9 +9,9 @@
 //!   all pixels; then a block of pixels and channels shares what it loads.
 
 use super::{
-    code::{Code, index, place},
+    code::{Code, added, index, place},
     ending::Ending,
-    packing::{of_row, one_code, part, unpack_name, weight},
+    packing::{of_row, part, unpack_name, weight},
     stored::{Number, Stored, window_of},
 };
 use crate::{
@@ -28,7 +28,7 @@ const MOST_WEIGHTS: u32 = 9;
 const CHUNK: u32 = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Path {
+enum Path {
     Taps,
     Packed,
     Chunks,
@@ -50,7 +50,7 @@ pub(super) struct Loops<'a> {
     made: u32,
     /// Weights of an output channel.
     row: u32,
-    pub path: Path,
+    path: Path,
 }
 
 /// Bits, spacing and (where one serves all channels) pivot of packed weights.
@@ -227,7 +227,7 @@ impl<'a> Loops<'a> {
     }
 
     /// Bytes of the codes of an output channel.
-    pub fn code_bytes(&self, bits: u32) -> u32 {
+    fn code_bytes(&self, bits: u32) -> u32 {
         packed_bytes(self.row as usize, bits) as u32
     }
 
@@ -236,9 +236,9 @@ impl<'a> Loops<'a> {
         codes.pivot.map_or_else(|| format!("pivots[{out}]"), |pivot| pivot.to_string())
     }
 
-    /// The type of sums.
-    fn sum(&self) -> &'static str {
-        if self.codes().is_some() { "int32_t" } else { "float" }
+    /// Whether weights and sums are floats.
+    fn is_float(&self) -> bool {
+        matches!(self.weighted.weights, StepWeights::Float(_))
     }
 
     /// (rows, columns) of blocks, their pixels' (row, column) in units of outputs.
@@ -273,9 +273,8 @@ impl<'a> Loops<'a> {
     fn taps(&self, code: &mut Code, ending: &Ending) {
         let codes = self.codes();
         let offsets = self.offsets();
-        let is_float = codes.is_none();
-        code.count("out", self.out.channels, 1);
-        let out = if self.out.channels > 1 { "out" } else { "" };
+        let is_float = self.is_float();
+        let out = code.count("out", self.out.channels, 1);
         let channel = if out.is_empty() { "0" } else { out };
         // Weights as variables.
         let row = match &codes {
@@ -291,7 +290,7 @@ impl<'a> Loops<'a> {
         for at in 0..self.row {
             match &codes {
                 Some(codes) => {
-                    let value = one_code(codes.bits, at);
+                    let value = of_row("row", codes.bits, at);
                     code.line(format!(
                         "const int32_t w{at} = {};",
                         weight(codes.spacing, &value, &self.pivot(codes, channel))
@@ -312,9 +311,8 @@ impl<'a> Loops<'a> {
             place("from", &[(&group_of, group)])
         ));
         let [height, width] = self.stored();
-        code.count("y", height, 1);
-        code.count("x", width, 1);
-        let [y, x] = [if height > 1 { "y" } else { "" }, if width > 1 { "x" } else { "" }];
+        let y = code.count("y", height, 1);
+        let x = code.count("x", width, 1);
         let [down, right] = self.strides();
         code.line(format!(
             "const {} *p = {};",
@@ -369,7 +367,7 @@ impl<'a> Loops<'a> {
             (false, "0") => target,
             (false, channel) => format!("{target} + {channel}"),
         };
-        let value = ending.value(sum, channel, (y_index, x_index), self.sum() == "float");
+        let value = ending.value(sum, channel, (y_index, x_index), self.is_float());
         code.line(format!("to[{target}] = {value};"));
     }
 
@@ -436,7 +434,7 @@ impl<'a> Loops<'a> {
                 first + count
             ));
             code.line(format!(
-                "{}(codes + part * {bytes}, {pivot}, weights);",
+                "@prefix@_{}(codes + part * {bytes}, {pivot}, weights);",
                 unpack_name(codes.bits, codes.spacing, size)
             ));
             code.line(format!(
@@ -452,10 +450,8 @@ impl<'a> Loops<'a> {
     fn blocks(&self, code: &mut Code, ending: &Ending, (pixels, channels): (u32, u32)) {
         let codes = self.codes();
         let groups = self.weighted.groups;
-        code.count("group", groups, 1);
-        code.count("block", self.made, channels);
-        let block = if self.made > channels { "block" } else { "" };
-        let group = if groups > 1 { "group" } else { "" };
+        let group = code.count("group", groups, 1);
+        let block = code.count("block", self.made, channels);
         // The last block of a group may overlap the one in front.
         let mut first = block.to_string();
         if !self.made.is_multiple_of(channels) && !block.is_empty() {
@@ -479,30 +475,28 @@ impl<'a> Loops<'a> {
                 let own = index(&[(&out, 1)], channel);
                 let bytes = self.code_bytes(codes.bits);
                 code.line(format!(
-                    "{}({}, {}, {});",
+                    "@prefix@_{}({}, {}, {});",
                     unpack_name(codes.bits, codes.spacing, self.row),
-                    added("codes", &index(&[(&out, bytes)], channel * bytes)),
+                    added("codes", index(&[(&out, bytes)], channel * bytes)),
                     self.pivot(codes, &own),
-                    added("weights", &(channel * self.row).to_string()),
+                    added("weights", channel * self.row),
                 ));
             }
         }
         let [height, width] = self.stored();
         let columns = if self.pooled { 1 } else { pixels };
-        code.count("y", height, 1);
-        let mut x = if width > columns { "x" } else { "" };
-        if !width.is_multiple_of(columns) && !x.is_empty() {
-            code.count("at", width, columns);
-            let last = width - columns;
-            code.line(format!("const uint32_t x = at < {last} ? at : {last};"));
-        } else {
-            code.count("x", width, columns);
-        }
-        if width <= columns {
-            x = "";
-        }
-        let y = if height > 1 { "y" } else { "" };
-        self.block(code, &codes, (pixels, channels), (y, x), (group, &out));
+        let y = code.count("y", height, 1);
+        let is_whole = width <= columns || width.is_multiple_of(columns);
+        let x = code.count(if is_whole { "x" } else { "at" }, width, columns);
+        let x = match is_whole {
+            true => x,
+            false => {
+                let last = width - columns;
+                code.line(format!("const uint32_t x = at < {last} ? at : {last};"));
+                "x"
+            }
+        };
+        self.block(code, (pixels, channels), (y, x), (group, &out));
         self.store_block(code, ending, (pixels, channels), (y, x), &out);
         code.end_count(width, columns);
         code.end_count(height, 1);
@@ -514,12 +508,11 @@ impl<'a> Loops<'a> {
     fn block(
         &self,
         code: &mut Code,
-        codes: &Option<Codes>,
         (pixels, channels): (u32, u32),
         (y, x): (&str, &str),
         (group, out): (&str, &str),
     ) {
-        let is_float = codes.is_none();
+        let is_float = self.is_float();
         let [down, right] = self.strides();
         code.line(format!(
             "const {} *p = {};",
@@ -533,14 +526,14 @@ impl<'a> Loops<'a> {
         let zero = if is_float { "0.0f" } else { "0" };
         let all = (0..channels).flat_map(|c| (0..pixels).map(move |p| (p, c)));
         let sums: Vec<String> = all.clone().map(|(p, c)| format!("s{p}{c} = {zero}")).collect();
-        code.line(format!("{} {};", self.sum(), sums.join(", ")));
+        let kind = if is_float { "float" } else { "int32_t" };
+        code.line(format!("{kind} {};", sums.join(", ")));
         let [rows, runs] = self.segments();
         let run = self.row / (rows * runs);
         let [step_down, step_right] = [
             self.window.dilation[0] * self.from.row(),
             self.window.dilation[1] * self.from.pixel(),
         ];
-        let kind = if is_float { "float" } else { "int16_t" };
         // Runs lie one behind another; behind those of a row comes the next row.
         let at = match [rows, runs] {
             [1, 1] => None,
@@ -551,12 +544,11 @@ impl<'a> Loops<'a> {
         if let Some(at) = &at {
             code.line(format!("for (uint32_t i = 0; i < {}; i++) {{", rows * runs));
             code.line(format!("const {} *q = p + {at};", self.from.number.name()));
-            code.line(format!("const {kind} *v = w + i * {run};"));
+            let stored = if is_float { "float" } else { "int16_t" };
+            code.line(format!("const {stored} *v = w + i * {run};"));
         }
         let (p, w) = if at.is_some() { ("q", "v") } else { ("p", "w") };
-        code.count("k", run, 1);
-        let k = if run > 1 { "k" } else { "" };
-        let kind = if is_float { "float" } else { "int32_t" };
+        let k = code.count("k", run, 1);
         let places = self.pixels_of(pixels);
         let cast = if is_float { self.cast() } else { "" };
         let loads = places.iter().enumerate().map(|(number, &pixel)| {
@@ -619,11 +611,6 @@ impl<'a> Loops<'a> {
         let is_there = counts.into_iter().filter(|&count| count > 0);
         is_there.map(|count| (codes.bits, codes.spacing, count)).collect()
     }
-}
-
-/// `base + offset`, or `base` alone.
-fn added(base: &str, offset: &str) -> String {
-    if offset == "0" { base.to_string() } else { format!("{base} + {offset}") }
 }
 
 /// The largest of four sums.

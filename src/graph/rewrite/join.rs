@@ -1,7 +1,7 @@
 //! Joins activations and max-pools with the operations in front of them.
 
 use crate::{
-    config::{MaxPool, Window},
+    config::MaxPool,
     graph::{Graph, Op, OpId, OpKind},
 };
 
@@ -70,7 +70,7 @@ fn is_epilogue(op: &Op) -> bool {
 
 /// Whether `op` is a max-pool of windows of 2×2 pixels side by side.
 fn is_quartering(op: &Op) -> bool {
-    op.kind == OpKind::MaxPool(MaxPool { window: Window::plain([2, 2, 0]), ceil_mode: false })
+    op.kind == OpKind::MaxPool(MaxPool::inside(2, 2))
 }
 
 #[cfg(test)]

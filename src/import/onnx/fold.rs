@@ -7,6 +7,7 @@ use super::{
     layout::place,
     node::Node,
     schema::DataType,
+    slices::{Slice, Taken},
 };
 
 /// Most axes of a computed constant.
@@ -315,39 +316,21 @@ fn gather(from: &Constant, indices: &Constant, axis: i64) -> Fallible<Constant> 
 
 fn slice(node: Node<'_>, inputs: &Inputs<'_>) -> Fallible<Constant> {
     let from = inputs.get(0)?;
-    let list = |name: &str, index: usize| match node.integers(name) {
+    let slices = Slice::of_node(|name, index| match node.integers(name) {
         Some(own) => Ok(Some(own.to_vec())),
-        None => inputs.optional(index).map(|own| own.integers().map(<[i64]>::to_vec)).transpose(),
-    };
-    let starts = list("starts", 1)?.ok_or("it has no starts")?;
-    let ends = list("ends", 2)?.ok_or("it has no ends")?;
-    let axes = list("axes", 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
-    let steps = list("steps", 4)?.unwrap_or_else(|| vec![1; starts.len()]);
-    if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
-        return Err("its starts, ends, axes and steps differ in number".into());
-    }
+        None => inputs.optional(index).map(|own| own.integers().map(Vec::from)).transpose(),
+    })?;
     let (mut shape, mut strides) = (from.shape.clone(), strides(&from.shape));
     let mut start = 0isize;
-    for (((&first, &end), &axis), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
-        let axis = place(axis, shape.len())?;
-        let size = from.shape[axis] as i64;
-        if step == 0 || shape[axis] != from.shape[axis] {
-            return Err("a step is 0, or an axis is cut twice".into());
+    for slice in slices {
+        let axis = place(slice.axis, shape.len())?;
+        if shape[axis] != from.shape[axis] {
+            return Err("an axis is cut twice".into());
         }
-        let within = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
-        let (low, high) = if step > 0 { (0, size) } else { (-1, size - 1) };
-        let first = within(first).clamp(low.max(0), high);
-        let end = within(end).clamp(low, high);
-        let distance = i128::from(end) - i128::from(first);
-        let step = i128::from(step);
-        let count = ((distance + step - step.signum()) / step).max(0);
-        if count == 0 {
-            return Err("it leaves nothing".into());
-        }
+        let Taken { first, step, count } = slice.taken(from.shape[axis] as i64)?;
         shape[axis] = count as usize;
         start += first as isize * strides[axis];
-        // With one element left the step is not taken.
-        strides[axis] *= if count == 1 { 1 } else { step as isize };
+        strides[axis] *= step as isize;
     }
     Ok(from.picked(shape.clone(), Walk::new(shape, strides, start)))
 }
@@ -573,18 +556,8 @@ fn dequantize(node: Node<'_>, inputs: &Inputs<'_>) -> Fallible<Constant> {
     let (from, scale) = (inputs.get(0)?, inputs.get(1)?);
     let at = scale_places(node, &from.shape, scale)?;
     let (scales, zeros) = (scale.floats()?, zero_points(inputs, scale)?);
-    let of = |(element, &level): (usize, &i64)| {
-        let own = at(element);
-        level.saturating_sub(zeros[own]) as f32 * scales[own]
-    };
-    let values = from.integers()?.iter().enumerate().map(of).collect();
-    let is_known = zeros.iter().all(|zero| *zero == zeros[0])
-        && (scales.len() == 1 || node.integer("axis", 1)? == 0);
-    let levels = from
-        .range
-        .filter(|_| is_known)
-        .map(|range| Levels { range: range.map(|end| end - zeros[0]), scales: scales.to_vec() });
-    Ok(Constant { levels, ..Constant::real(from.shape.clone(), values) })
+    let is_of_rows = scales.len() == 1 || node.integer("axis", 1)? == 0;
+    floats_of(from, at, (scales, &zeros), is_of_rows)
 }
 
 /// The floats that the levels `from` stand for, by a scale and a zero point for all of them, or
@@ -605,16 +578,33 @@ pub(super) fn dequantized(
         return Err("a scale of its weights is no number above 0".into());
     }
     let stride: usize = from.shape.iter().skip(axis + 1).product();
+    let at = |element: usize| element / stride.max(1) % size.max(1);
+    floats_of(from, at, (scales, zeros), scales.len() == 1 || axis == 0)
+}
+
+/// The floats that the levels `from` stand for; `at` is the slice of an element, which has a scale
+/// and a zero point, or the only ones. They keep their levels where all zero points are the same
+/// and `is_of_rows`: there is one scale, or one a slice along the first axis.
+fn floats_of(
+    from: &Constant,
+    at: impl Fn(usize) -> usize,
+    (scales, zeros): (&[f32], &[i64]),
+    is_of_rows: bool,
+) -> Fallible<Constant> {
     let of = |(element, &level): (usize, &i64)| {
-        let slice = element / stride.max(1) % size.max(1);
+        let slice = at(element);
         level.saturating_sub(zeros[slice % zeros.len()]) as f32 * scales[slice % scales.len()]
     };
     let values = from.integers()?.iter().enumerate().map(of).collect();
-    let is_known = zeros.iter().all(|zero| *zero == zeros[0]) && (scales.len() == 1 || axis == 0);
-    let levels = from.range.filter(|_| is_known).map(|range| Levels {
-        range: range.map(|end| end.saturating_sub(zeros[0])),
-        scales: scales.to_vec(),
-    });
+    let levels = match (zeros, from.range) {
+        (&[first, ..], Some(range))
+            if is_of_rows && !scales.is_empty() && zeros.iter().all(|&zero| zero == first) =>
+        {
+            let range = range.map(|end| end.saturating_sub(first));
+            Some(Levels { range, scales: scales.to_vec() })
+        }
+        _ => None,
+    };
     Ok(Constant { levels, ..Constant::real(from.shape.clone(), values) })
 }
 

@@ -191,23 +191,33 @@ impl Made {
     }
 }
 
-/// A depthwise convolution that takes the mean of windows, as a layer's settings and weights.
-pub(super) fn window_means(
+/// A depthwise convolution without padding and bias, and the shape of its weights.
+pub(super) fn depthwise(
     channels: u32,
-    [kernel, stride]: [[u32; 2]; 2],
-    sides: [u32; 4],
-) -> (LayerKind, Vec<usize>, Vec<f32>) {
-    let taps = u64::from(kernel[0]) * u64::from(kernel[1]);
+    kernel: [u32; 2],
+    stride: [u32; 2],
+) -> (Convolution, Vec<usize>) {
     let own = Convolution {
         out_channels: channels,
         kernel,
         stride,
-        padding: Padding::Sides(sides),
+        padding: Padding::Sides([0; 4]),
         dilation: [1; 2],
         groups: ChannelGroups::Count(channels),
         bias: false,
     };
-    let shape = [channels, 1, kernel[0], kernel[1]].map(|size| size as usize).to_vec();
+    (own, [channels, 1, kernel[0], kernel[1]].map(|size| size as usize).to_vec())
+}
+
+/// A depthwise convolution that takes the mean of windows, as a layer's settings and weights.
+pub(super) fn window_means(
+    channels: u32,
+    [kernel, stride, dilation]: [[u32; 2]; 3],
+    sides: [u32; 4],
+) -> (LayerKind, Vec<usize>, Vec<f32>) {
+    let taps = u64::from(kernel[0]) * u64::from(kernel[1]);
+    let (own, shape) = depthwise(channels, kernel, stride);
+    let own = Convolution { padding: Padding::Sides(sides), dilation, ..own };
     let weights = vec![(1.0 / taps as f64) as f32; channels as usize * taps as usize];
     (LayerKind::Conv(own), shape, weights)
 }

@@ -9,6 +9,10 @@ use crate::config::Shape;
 pub(super) enum Axis {
     Batch,
     Channel,
+    /// Which of so many groups of channels.
+    Group(u32),
+    /// Which channel of one of so many groups.
+    Member(u32),
     Row,
     Column,
 }
@@ -19,9 +23,18 @@ impl Axis {
         u64::from(match self {
             Axis::Batch => 1,
             Axis::Channel => shape.channels,
+            Axis::Group(groups) => groups,
+            Axis::Member(groups) => shape.channels / groups,
             Axis::Row => shape.height,
             Axis::Column => shape.width,
         })
+    }
+
+    /// Channels as `groups` groups of them, the two axes that they consist of.
+    fn grouped(self, groups: u64, shape: Shape) -> Option<[Axis; 2]> {
+        let groups = u32::try_from(groups).ok()?;
+        let fits = self == Axis::Channel && groups > 1 && shape.channels.is_multiple_of(groups);
+        fits.then_some([Axis::Group(groups), Axis::Member(groups)])
     }
 }
 
@@ -250,21 +263,57 @@ impl Layout {
             return Err(mixed());
         }
         let mut groups = vec![vec![Axis::Batch]];
-        let mut rest = &in_order[1..];
+        // The next one last.
+        let mut rest: Vec<Axis> = in_order[1..].iter().rev().copied().collect();
         for size in sizes {
             let (mut group, mut have) = (Vec::new(), 1);
             while have < size {
-                let Some((&next, others)) = rest.split_first() else { return Err(mixed()) };
+                let mut next = rest.pop().ok_or_else(mixed)?;
+                if have * next.size(shape) > size
+                    && let Some([outer, inner]) = next.grouped(size / have, shape)
+                {
+                    rest.push(inner);
+                    next = outer;
+                }
                 have *= next.size(shape);
                 group.push(next);
-                rest = others;
             }
             if have != size {
                 return Err(format!("{size} elements are no whole axes of {shape} images"));
             }
-            groups.push(group);
+            groups.push(joined(group));
         }
         Ok(Layout(groups))
+    }
+
+    /// The groups of channels that stand within each other in one axis, the members outside: the
+    /// channels in another order.
+    pub(super) fn shuffled(&self) -> Option<u32> {
+        let pairs = self.0.iter().flat_map(|axes| axes.windows(2));
+        pairs.into_iter().find_map(|pair| match *pair {
+            [Axis::Member(groups), Axis::Group(others)] if groups == others => Some(groups),
+            _ => None,
+        })
+    }
+
+    /// [`Self::shuffled`] channels as channels in order.
+    pub(super) fn in_order(&self) -> Layout {
+        let order = |axes: &Vec<Axis>| {
+            let mut axes = axes.clone();
+            for at in 1..axes.len() {
+                if let [Axis::Member(groups), Axis::Group(_)] = axes[at - 1..=at] {
+                    axes[at - 1..=at].copy_from_slice(&[Axis::Group(groups), Axis::Member(groups)]);
+                }
+            }
+            joined(axes)
+        };
+        Layout(self.0.iter().map(order).collect())
+    }
+
+    /// The same axes for images of `shape`, which has fewer or more of everything.
+    pub(super) fn resized(&self, shape: Shape) -> Layout {
+        let groups: Vec<&[Axis]> = self.0.iter().map(|group| &group[..]).collect();
+        Layout::new(&groups, shape)
     }
 
     fn features(&self, shape: Shape) -> u64 {
@@ -277,7 +326,8 @@ impl Layout {
         let step = |axis: Axis| match axis {
             Axis::Batch | Axis::Column => 1,
             Axis::Row => columns,
-            Axis::Channel => rows * columns,
+            Axis::Channel | Axis::Member(_) => rows * columns,
+            Axis::Group(groups) => u64::from(shape.channels / groups) * rows * columns,
         };
         let mut places = vec![0usize];
         for &axis in &self.0[index] {
@@ -288,6 +338,20 @@ impl Layout {
         }
         places
     }
+}
+
+/// `axes` with groups of channels and their members behind them as channels.
+fn joined(axes: Vec<Axis>) -> Vec<Axis> {
+    let mut all: Vec<Axis> = Vec::new();
+    for axis in axes {
+        match (all.last_mut(), axis) {
+            (Some(last), Axis::Member(groups)) if *last == Axis::Group(groups) => {
+                *last = Axis::Channel;
+            }
+            _ => all.push(axis),
+        }
+    }
+    all
 }
 
 /// The place of `axis`, which may be counted from the end, among `rank`.
@@ -318,6 +382,21 @@ mod tests {
         assert!(images.reshaped(&[0, 60], true, None, SHAPE).is_err());
         assert_eq!(rows.reshaped(&[-1, 3, 4, 5], false, None, SHAPE), Ok(images.clone()));
         assert!(reshaped(&[0, 3, 2, 2, 5]).unwrap_err().contains("whole axes"));
+    }
+
+    #[test]
+    fn channels_are_shuffled_in_groups() {
+        let shape = Shape::new(6, 4, 5);
+        let images = Layout::images(shape);
+        let grouped = images.reshaped(&[0, 2, 3, 4, 5], false, None, shape).unwrap();
+        assert_eq!((grouped.rank(), grouped.shuffled()), (5, None));
+        assert_eq!(grouped.reshaped(&[0, 6, 4, 5], false, None, shape), Ok(images.clone()));
+        let moved = grouped.transposed(&[0, 2, 1, 3, 4]).unwrap();
+        let shuffled = moved.reshaped(&[-1, 6, 4, 5], false, None, shape).unwrap();
+        assert_eq!(shuffled.shuffled(), Some(2));
+        assert_eq!(shuffled.feature_places(1, shape), [0, 60, 20, 80, 40, 100]);
+        assert_eq!(shuffled.in_order(), images);
+        assert!(images.reshaped(&[0, 4, 30, 1], false, None, shape).is_err());
     }
 
     #[test]

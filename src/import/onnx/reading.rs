@@ -11,12 +11,11 @@ use prost::Message;
 use super::{
     Fallible,
     constant::{self, Beside, Budget},
-    integers,
     layers::{self, Finished, NamedParameter},
     layout::Layout,
     lowering::Lowering,
     node::Node,
-    pixels,
+    operators, pixels,
     schema::{GraphProto, ModelProto, ValueInfoProto},
     value::{Live, Value},
     wire,
@@ -189,9 +188,7 @@ impl<'a> Reading<'a> {
             if !needed || is_known && self.normalize.is_some() {
                 continue;
             }
-            let taken = integers::node(&mut self.lowering, node)
-                .unwrap_or_else(|| self.lowering.node(node));
-            taken.map_err(|reason| {
+            operators::node(&mut self.lowering, node).map_err(|reason| {
                 // A message that names the operator does not need it twice.
                 format!("node {} ({}): {reason}", node.label(), node.operator())
             })?;

@@ -534,6 +534,19 @@ fn levels_come_in_as_quantized_layers() {
     assert_close(&found[4][..16], &second);
 }
 
+/// As many levels, scales and zero points as no rows have: none.
+#[test]
+fn weights_of_no_levels_are_refused() {
+    let mut graph = Graph::new(&[2, 4, 4]);
+    graph.tensor("levels", &[0, 2, 1, 1], DataType::Int8, Vec::new());
+    graph.floats("scales", &[0], &[]);
+    graph.tensor("zeros", &[0], DataType::Int8, Vec::new());
+    let inputs = ["levels", "scales", "zeros"];
+    graph.node("DequantizeLinear", "weight", &inputs, &[integer("axis", 0)]);
+    graph.then("Conv", "conv", &["weight"], &[]);
+    assert!(graph.refusal().contains("levels: its shape is [0, 2, 1, 1]"), "{}", graph.refusal());
+}
+
 #[test]
 fn large_and_recurring_sums_are_short() {
     let mut graph = Graph::new(&[1, 4, 4]);
@@ -618,4 +631,63 @@ fn damaged_files_are_refused() {
     assert!(refusal(b"<html></html>").contains("no ONNX model"));
     let own = graph.read();
     assert!(logits(&own, &image(192)).iter().all(|logit| logit.is_finite()));
+}
+
+/// Halves of the channels, and of one the rows; the halves come back in another order.
+#[test]
+fn parts_are_taken_by_convolutions_of_zeros_and_ones() {
+    let mut graph = Graph::new(&[4, 5, 3]);
+    graph.then("Relu", "act", &[], &[]);
+    graph.integers("sizes", &[1, 3]);
+    graph.then("Split", "one", &["sizes"], &[integer("axis", 1)]);
+    let split = graph.nodes.last_mut().unwrap();
+    split.output.push("three".into());
+    for (name, values) in
+        [("starts", [1, 1]), ("ends", [i64::MAX, -1]), ("axes", [2, 1]), ("steps", [2, 1])]
+    {
+        graph.integers(name, &values);
+    }
+    graph.node("Slice", "rows", &["three", "starts", "ends", "axes", "steps"], &[]);
+    graph.integers("channels", &[2, 0, 1]);
+    graph.node("Gather", "turned", &["three", "channels"], &[integer("axis", 1)]);
+    graph.node("Concat", "joined", &["turned", "one"], &[integer("axis", 1)]);
+    graph.integers("groups", &[0, 2, 2, 5, 3]);
+    graph.node("Reshape", "grouped", &["joined", "groups"], &[]);
+    graph.node("Transpose", "moved", &["grouped"], &[list("perm", &[0, 2, 1, 3, 4])]);
+    graph.integers("whole", &[0, -1, 5, 3]);
+    graph.node("Reshape", "shuffled", &["moved", "whole"], &[]);
+    graph.integers("behind", &[0, 0, 0, 0, 0, 2, 0, 0]);
+    graph.node("Pad", "wide", &["shuffled", "behind"], &[]);
+    graph.node("Flatten", "flat_wide", &["wide"], &[]);
+    graph.floats(
+        "eye",
+        &[90, 90],
+        &(0..8100).map(|at| f32::from(u8::from(at % 91 == 0))).collect::<Vec<_>>(),
+    );
+    graph.node("MatMul", "end", &["flat_wide", "eye"], &[]);
+    graph.output = "end".into();
+    let own = graph.read();
+    let x: Vec<f64> = image(60).into_iter().map(f64::abs).collect();
+    let channel = |channel: usize| x[channel * 15..][..15].to_vec();
+    // [3, 1, 2, 0] in two groups, one of each in turn.
+    let expected = [channel(3), channel(2), channel(1), channel(0), vec![0.0; 30]].concat();
+    assert_close(&logits(&own, &x), &expected);
+
+    graph.floats("small_eye", &[2, 2], &[1.0, 0.0, 0.0, 1.0]);
+    graph.node("Slice", "pixels", &["rows", "pixel", "far", "last"], &[]);
+    graph.integers("pixel", &[2]);
+    graph.integers("far", &[3]);
+    graph.integers("last", &[3]);
+    graph.node("Flatten", "flat", &["pixels"], &[]);
+    graph.node("MatMul", "end_of_rows", &["flat", "small_eye"], &[]);
+    graph.output = "end_of_rows".into();
+    // Of channel 2, the second of the three in front of the last.
+    assert_close(&logits(&graph.read(), &x), &[1, 3].map(|row| x[2 * 15 + row * 3 + 2]));
+
+    let mut graph = Graph::new(&[4, 5, 3]);
+    graph.integers("sizes", &[1, 2]);
+    graph.then("Split", "one", &["sizes"], &[integer("axis", 1)]);
+    graph.nodes.last_mut().unwrap().output.push("two".into());
+    graph.head(1, 2);
+    assert!(graph.refusal().contains("node one (Split): 2 parts of sizes [1, 2] of 4"));
 }

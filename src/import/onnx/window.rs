@@ -80,6 +80,15 @@ impl Window {
         (dilation == [1; 2]).then_some(config::Window { kernel, stride, dilation, padding })
     }
 
+    /// The windows and ceil modes of pools that these windows may be of where padding does not
+    /// count, those that PyTorch's pools have first.
+    fn likely(&self) -> impl Iterator<Item = (config::Window, bool)> {
+        let [top, left, ..] = self.sides;
+        let windows = [[top, left, top, left], self.sides].map(|padding| self.of_pool(padding));
+        let modes = |window| [false, true].map(|ceil_mode| (window, ceil_mode));
+        windows.into_iter().flatten().flat_map(modes)
+    }
+
     /// What is said of a window that no pool has.
     fn misfit(&self) -> String {
         let Window { kernel, stride, sides, dilation, .. } = self;
@@ -111,50 +120,32 @@ impl Window {
                 return Err(misfit());
             }
             let whole = |kernel: [u32; 2]| MaxPool {
-                window: config::Window {
-                    kernel,
-                    stride: kernel,
-                    dilation: [1; 2],
-                    padding: [0; 4],
-                },
+                window: config::Window::side_by_side(kernel),
                 ceil_mode: false,
             };
             return Ok(vec![whole([y, x]), whole(rest)]);
         }
-        let [top, left, ..] = self.sides;
-        // As PyTorch's pools have it, where one of them is the same.
-        for padding in [[top, left, top, left], self.sides] {
-            let Some(window) = self.of_pool(padding) else { continue };
-            for ceil_mode in [false, true] {
-                let pool = MaxPool { window, ceil_mode };
-                let own = [pool.windows(0, input.height), pool.windows(1, input.width)];
-                if own == counts.map(Ok) {
-                    return Ok(vec![pool]);
-                }
-            }
-        }
-        Err(misfit())
+        let fits = |(window, ceil_mode)| {
+            let pool = MaxPool { window, ceil_mode };
+            let own = [pool.windows(0, input.height), pool.windows(1, input.width)];
+            (own == counts.map(Ok)).then_some(vec![pool])
+        };
+        self.likely().find_map(fits).ok_or_else(misfit)
     }
 
     /// The average-pool that has these windows over `input`; none where there is none.
     pub(super) fn average_pool(&self, input: Shape, counts_padding: bool) -> Option<AveragePool> {
         let counts = self.counts(input)?;
-        let [top, left, ..] = self.sides;
-        let counts_zeros = counts_padding && self.sides != [0; 4];
-        let paddings = match counts_zeros {
-            // What counts is the same as in the file.
-            true => vec![(self.sides, self.is_ceil)],
-            false => [[top, left, top, left], self.sides]
-                .into_iter()
-                .flat_map(|padding| [false, true].map(|ceil_mode| (padding, ceil_mode)))
-                .collect(),
-        };
-        paddings.into_iter().find_map(|(padding, ceil_mode)| {
-            let window = self.of_pool(padding)?;
+        let fits = |(window, ceil_mode)| {
             let pool = AveragePool { window, ceil_mode, count_include_pad: counts_padding };
             let own = [pool.windows(0, input.height), pool.windows(1, input.width)];
             (own == counts.map(Ok)).then_some(pool)
-        })
+        };
+        match counts_padding && self.sides != [0; 4] {
+            // What counts is the same as in the file.
+            true => self.of_pool(self.sides).and_then(|window| fits((window, self.is_ceil))),
+            false => self.likely().find_map(fits),
+        }
     }
 
     /// Whether the window is the whole of `input` and nothing else.
@@ -169,7 +160,6 @@ impl Window {
     pub(super) fn is_uniform(&self, input: Shape, counts_padding: bool) -> bool {
         let whole = Window { is_ceil: false, ..*self };
         (counts_padding || self.sides == [0; 4])
-            && self.dilation == [1; 2]
             && self.counts(input).is_some_and(|counts| whole.counts(input) == Some(counts))
     }
 }

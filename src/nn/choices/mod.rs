@@ -1,6 +1,7 @@
 //! Which kernel family and which tiles for which adapter: the one table.
 
 mod family;
+mod matrices;
 mod strips;
 mod table;
 

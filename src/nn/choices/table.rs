@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::{StripShape, strips};
+use super::{StripShape, matrices::matrices_multiply, strips};
 use crate::{
     config::Window,
     gpu::{Abilities, Gpu, ProductShape, ProductTiles, Tuning},
@@ -55,17 +55,30 @@ pub struct TileTable {
 impl TileTable {
     /// The table for `gpu`'s adapter, behind the [`Tuning`] that is in use on it.
     pub fn new(gpu: &Gpu) -> Self {
-        let Abilities { subgroup_lanes, cooperative_side } = gpu.abilities();
         let software = gpu.is_software();
-        let cooperative =
-            subgroup_lanes.zip(cooperative_side).filter(|&(lanes, _)| lanes <= 64 && !software);
-        TileTable {
-            subgroup_lanes,
-            cooperative: cooperative.map(<[u32; 2]>::from),
+        let table = TileTable {
+            subgroup_lanes: gpu.abilities().subgroup_lanes,
             measured: gpu.tuning(),
             short: gpu.compiles_slowly(),
             ..TileTable::for_kind(software)
-        }
+        };
+        // A software driver multiplies matrices one number at a time.
+        if software { table } else { table.with_matrices(gpu) }
+    }
+
+    /// With the cooperative matrices of `gpu`, if it has any and they multiply rightly.
+    #[must_use]
+    pub fn with_matrices(self, gpu: &Gpu) -> Self {
+        let Abilities { subgroup_lanes, cooperative_side } = gpu.abilities();
+        let matrices = subgroup_lanes.zip(cooperative_side).filter(|&(lanes, _)| lanes <= 64);
+        let table = TileTable { cooperative: matrices.map(<[u32; 2]>::from), ..self };
+        let found = matrices.is_some_and(|_| {
+            gpu.trusts_matrices(|gpu| {
+                // Of 40 channels: all columns of the tiles for many, and a part of the next.
+                table.cooperative(10).map_or(Ok(true), |tiles| matrices_multiply(gpu, tiles))
+            })
+        });
+        TileTable { cooperative: table.cooperative.filter(|_| found), ..table }
     }
 
     /// The table for a software driver, or for a GPU: each works everywhere, but is fast only on

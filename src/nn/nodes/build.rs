@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 
-use super::{BatchNorm, JoinedPool, Node, NodeKind, Source, Weights};
+use super::{BatchNorm, JoinedPool, Node, NodeKind, Weights, node::format_of};
 use crate::{
     Error, Result,
     config::{Precision, Shape},
     gpu::{Buffer, Gpu},
     graph::{
         self, Graph, Op, OpKind, ValueId,
+        plan::Source,
         rewrite::{self, Group},
     },
     kernels::{
@@ -87,7 +88,7 @@ pub(in crate::nn) fn build(
     let mut nodes = builder.nodes;
     for index in 0..nodes.len() {
         let reads = nodes.iter().enumerate().flat_map(|(other, node)| {
-            node.sources.iter().filter(|source| **source == Source::Node(index)).map(move |_| other)
+            node.sources.iter().filter(|source| **source == Source::Step(index)).map(move |_| other)
         });
         let readers: Vec<usize> = reads.take(2).collect();
         nodes[index].reader = readers.first().copied().filter(|_| readers.len() == 1);
@@ -117,12 +118,12 @@ impl<'a> Builder<'a> {
         let op = self.graph.op(group.op);
         let read_id = op.inputs[0];
         let made = |id: &ValueId| match self.made.get(id) {
-            Some(&at) => Ok(Source::Node(at)),
+            Some(&at) => Ok(Source::Step(at)),
             None if *id == Graph::INPUT => Ok(Source::Images),
             None => Err(Error::Model(format!("{} reads what no layer in front makes", op.name))),
         };
         let sources: Vec<Source> = op.inputs.iter().map(made).collect::<Result<_>>()?;
-        let source = sources[0].node();
+        let source = sources[0].step();
         let input = self.graph.value(read_id).shape;
         let (read, format) = match source.map(|index| &self.nodes[index]) {
             Some(node) => (node.value.clone(), node.storage.output),
@@ -157,7 +158,7 @@ impl<'a> Builder<'a> {
         };
         let levels = self.graph.value(read_id).quantizer;
         let entering = |(id, source): (&ValueId, &Source)| {
-            (self.graph.value(*id).shape, source.format(&self.nodes))
+            (self.graph.value(*id).shape, format_of(*source, &self.nodes))
         };
         let inputs = op.inputs.iter().zip(&sources).map(entering).collect();
         for part in [Some(group.op), group.activation, group.pool].into_iter().flatten() {

@@ -7,6 +7,6 @@ mod weights;
 
 pub use build::NetworkOptions;
 pub(super) use build::{Assembly, build};
-pub(super) use node::{JoinedPool, Node, NodeKind, Source};
+pub(super) use node::{JoinedPool, Node, NodeKind, format_of};
 pub(super) use norm::BatchNorm;
 pub(super) use weights::Weights;

@@ -4,6 +4,7 @@ use super::{BatchNorm, Weights};
 use crate::{
     config::{Shape, Window},
     gpu::Buffer,
+    graph::plan::Source,
     kernels::{AveragePoolShape, Geometry, Gradient, GroupedShape, PoolShape, PreluShape},
     layout::groups,
     nn::ConvolutionFamily,
@@ -43,26 +44,9 @@ impl NodeKind {
     }
 }
 
-/// Where what a node reads comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::nn) enum Source {
-    Images,
-    Node(usize),
-}
-
-impl Source {
-    /// The format of its values.
-    pub fn format(self, nodes: &[Node]) -> Format {
-        self.node().map_or(Format::F32, |index| nodes[index].storage.output)
-    }
-
-    /// The node, where it is one.
-    pub fn node(self) -> Option<usize> {
-        match self {
-            Source::Images => None,
-            Source::Node(index) => Some(index),
-        }
-    }
+/// The format of what comes from `source`, the images or one of `nodes`.
+pub(in crate::nn) fn format_of(source: Source, nodes: &[Node]) -> Format {
+    source.step().map_or(Format::F32, |index| nodes[index].storage.output)
 }
 
 /// A layer with its activation and its output.
@@ -157,7 +141,7 @@ impl Node {
 
     /// The node whose value goes in first; none for the images.
     pub fn front(&self) -> Option<usize> {
-        self.sources.first().and_then(|source| source.node())
+        self.sources.first().and_then(|source| source.step())
     }
 
     /// Whether the gradient of its output is that of each input.

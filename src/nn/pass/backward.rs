@@ -5,18 +5,19 @@ use crate::{
     Error, Result,
     batch::Chunked,
     gpu::{Binding, Buffer, Gpu, Recording},
+    graph::plan::{Passing, Source},
     kernels::{Gradient, ImageRange, PreluRule, PreluShape, WeightShape},
     nn::{
         body::Body,
-        nodes::{Node, NodeKind, Source, Weights},
+        nodes::{Node, NodeKind, Weights},
         ops::{
             activation::{self, LearnedGradient},
             add, average_pool,
             batch_norm::{self, TrainingPass},
             concat, convolution, dropout, linear, max_pool, multiply, prelu,
         },
-        plan::{GradientBuffers, Passing, Route},
         recorder::Recorder,
+        routes::{GradientBuffers, Route},
         tangents::{GradientMap, Tangents},
     },
     quant::ActivationPlan,
@@ -164,12 +165,12 @@ impl<'a> Way<'a, '_> {
         gradients: &mut [Option<Binding<'a>>],
     ) -> Result<()> {
         let node = &self.body.nodes[index];
-        let routes = &self.buffers.routes.nodes[index].inputs;
+        let routes = &self.buffers.routes.nodes[index];
         for (number, route) in routes.iter().enumerate() {
             let front = match route.source {
                 Source::Images if self.wanted == Gradients::Parameters => continue,
                 Source::Images => None,
-                Source::Node(front) => Some(front),
+                Source::Step(front) => Some(front),
             };
             let (to, end) = self.target(recorder, route)?;
             // What there is of the gradient of a value that others read too.
@@ -206,7 +207,7 @@ impl<'a> Way<'a, '_> {
     /// Where the gradient with respect to what `route` is for goes, and what it is multiplied by.
     fn target(&self, recorder: &Recorder<'_>, route: &'a Route) -> Result<(Binding<'a>, Gradient)> {
         let (body, routes) = (self.body, &self.buffers.routes);
-        let (Source::Node(source), Some(beside)) = (route.source, &route.beside) else {
+        let (Source::Step(source), Some(beside)) = (route.source, &route.beside) else {
             let bytes = u64::from(body.input_elements()) * Format::F32.group_bytes();
             return Ok((routes.images.after(u64::from(recorder.slot) * bytes), Gradient::Plain));
         };
@@ -247,9 +248,8 @@ impl<'a> Way<'a, '_> {
         if let Some(weighted) = self.walk.weighted {
             self.weighted_ratio(recorder, node, gradient, weighted)?;
         }
-        let route = &self.buffers.routes.nodes[index];
         let by_reader = node.gradient_by_pool && self.walk.joins_pools()
-            || route.is_rectified && self.replaces_values();
+            || self.buffers.routes.is_rectified[index] && self.replaces_values();
         if node.activation != ActivationPlan::NONE && !by_reader {
             match self.walk.rule {
                 BackwardRule::Gradient => {

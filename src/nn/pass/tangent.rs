@@ -11,10 +11,11 @@ use super::backward::weight_gradient;
 use crate::{
     Error, Result,
     gpu::{Binding, Gpu, Recording},
+    graph::plan::Source,
     kernels::{ImageRange, PreluRule, WeightShape},
     nn::{
         body::Body,
-        nodes::{NodeKind, Source},
+        nodes::NodeKind,
         ops::{
             activation::{self, LearnedGradient},
             add, average_pool, batch_norm, concat, convolution, linear, max_pool, prelu,
@@ -45,7 +46,7 @@ pub fn tangent(
     // Of the outputs of nodes.
     let mut along: Vec<Binding<'_>> = Vec::with_capacity(body.nodes.len());
     for (index, node) in body.nodes.iter().enumerate() {
-        let of = |source: &Source| source.node().map_or(map.map, |front| along[front]);
+        let of = |source: &Source| source.step().map_or(map.map, |front| along[front]);
         let inputs: Vec<Binding<'_>> = node.sources.iter().map(of).collect();
         let from = inputs[0];
         if let (Some(gradient), Some(weights)) = (map.gradients[index], node.weights()) {
