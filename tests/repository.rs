@@ -762,7 +762,7 @@ fn tests_that_run_on_a_second_device_are_there() {
     }
 }
 
-/// Each fuzz target is in the table and has a program.
+/// Each fuzz target is in the table, has a program and is run every week.
 #[test]
 fn fuzz_targets_are_complete() {
     let table = read("fuzz/targets.txt");
@@ -781,6 +781,10 @@ fn fuzz_targets_are_complete() {
         );
     }
     assert_eq!(manifest.matches("[[bin]]").count(), names.len());
+    let workflow = read(".github/workflows/fuzz.yml");
+    let weekly: Vec<_> =
+        workflow.lines().filter_map(|line| line.strip_prefix("          - ")).collect();
+    assert_eq!(weekly, names);
 }
 
 /// Bits are listed by layers with weights; only the code that lowers a network may count these
@@ -823,4 +827,74 @@ fn the_library_has_no_dependencies_of_the_program() {
         assert!(!library.contains(name), "{name} is not of the library");
     }
     assert!(library.contains("wgpu") && !names(&tree("check")).contains("wgpu"));
+}
+
+/// The address of the repository is a choice of Cargo.toml; whoever changes it there is told where
+/// else it stands.
+#[test]
+fn the_repository_has_one_address() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let home = manifest["package"]["repository"].as_str().unwrap();
+    let place = home.strip_prefix("https://github.com/").unwrap();
+    let (owner, name) = place.split_once('/').unwrap();
+    let pages = format!("{owner}.github.io/{name}");
+    let tap = format!("brew install {owner}/tap/{name}");
+    for (file, expected) in [
+        (".github/ISSUE_TEMPLATE/config.yml", home),
+        ("CITATION.cff", home),
+        ("SECURITY.md", place),
+        ("docs/book/book.toml", home),
+        ("docs/book/install.md", place),
+        ("docs/book/install.md", &tap),
+        ("docs/browser.md", &pages),
+        ("docs/shader-ci.md", home),
+        ("docs/shader-ci.md", place),
+    ] {
+        let text = read(file);
+        assert!(text.contains(expected), "{file}: no {expected}");
+        assert!(!text.contains("OWNER"), "{file}: an address that nobody has filled in");
+    }
+}
+
+/// The dependencies that the library has with `features`, by the manifest.
+fn dependencies(manifest: &toml::Table, features: &[&str]) -> BTreeSet<String> {
+    let of_target = manifest["target"].as_table().unwrap().values();
+    let tables = of_target.map(|own| &own["dependencies"]).chain([&manifest["dependencies"]]);
+    let is_optional = |value: &toml::Value| {
+        value.get("optional").and_then(toml::Value::as_bool).unwrap_or_default()
+    };
+    let all = tables.flat_map(|own| own.as_table().unwrap());
+    let mut found: BTreeSet<String> =
+        all.filter(|(_, value)| !is_optional(value)).map(|(name, _)| name.clone()).collect();
+    let mut open: Vec<&str> = features.to_vec();
+    while let Some(feature) = open.pop() {
+        match (feature.strip_prefix("dep:"), feature.contains('/')) {
+            (Some(name), _) => _ = found.insert(name.into()),
+            (None, true) => {}
+            (None, false) => {
+                let list = manifest["features"][feature].as_array().unwrap();
+                open.extend(list.iter().map(|own| own.as_str().unwrap()));
+            }
+        }
+    }
+    found
+}
+
+/// Builds in `fuzz` and `web` have lock files of their own, and fail with `--locked` if these lag
+/// behind.
+#[test]
+fn other_lock_files_know_the_library() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    for (folder, features) in [("fuzz", &["default"][..]), ("web", &["gpu", "check"])] {
+        let lock: toml::Table = read(&format!("{folder}/Cargo.lock")).parse().unwrap();
+        let packages = lock["package"].as_array().unwrap();
+        let own = packages.iter().find(|own| own["name"].as_str() == Some("saliq")).unwrap();
+        let update = format!("cargo update --workspace --manifest-path {folder}/Cargo.toml");
+        assert_eq!(own["version"], manifest["package"]["version"], "{update}");
+        let listed = own["dependencies"].as_array().unwrap().iter();
+        // A name has a version behind it where there are several.
+        let listed: BTreeSet<String> =
+            listed.map(|own| own.as_str().unwrap().split(' ').next().unwrap().into()).collect();
+        assert_eq!(listed, dependencies(&manifest, features), "{update}");
+    }
 }

@@ -214,7 +214,7 @@ pub enum Command {
     ///
     /// The two are compared.
     Quantize(QuantizeArgs),
-    /// Find the bits of each layer that keep accuracy and explanations within a budget
+    /// Find bits of each layer that keep accuracy and explanations within a budget
     Search(Box<SearchArgs>),
     /// Measure accuracy, loss, confusion matrix, per-class figures
     Eval(EvalArgs),

@@ -1,48 +1,39 @@
 //! The help: commands in groups, `-h` on one screen, examples with `--help`.
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use super::args::Cli;
 
 /// The commands by what they are for. Commands in no group follow under "More".
-const GROUPS: [(&str, &[&str]); 7] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("Start", &["demo", "devices", "data", "networks"]),
     ("Train", &["train", "sweep", "runs", "watch", "search", "quantize"]),
-    ("Explain", &["explain", "drop", "compare"]),
-    ("Measure", &["eval", "cost", "bench"]),
+    ("Explain and judge", &["explain", "drop", "compare", "eval", "cost", "bench"]),
     ("Deploy", &["export", "import", "check"]),
-    ("The paper", &["reproduce", "report"]),
-    ("Shell", &["completions", "man", "help"]),
+    ("The paper, the shell", &["reproduce", "report", "completions", "man", "help"]),
 ];
 
 /// The flags that `-h` shows, for commands with more than a screen of them; some with fewer words
 /// than `--help` has.
-const BRIEF: [(&str, &[&str]); 4] = [
+const BRIEF: [(&str, &[&str]); 8] = [
     (
         "train",
         &[
-            "dataset=A named data set, or a folder or file of your own [default: mnist-mini]",
-            "train_limit",
+            "dataset=A named data set, or a folder or file [default: mnist-mini]",
             "augment=none, or a list of shift, crop, hflip, cutout [default: none]",
             "bits=Bits a layer: one value, or a list in order [default: 32]",
-            "all_layers=--bits N is that of every layer with weights",
-            "first_last=Bits of the first and the last layer with weights",
-            "network=A network from `saliq networks`, or a TOML file",
             "init=Start from a trained model",
+            "network=A network from `saliq networks`, or a TOML file",
             "sgt=Saliency guided training; `false` is plain training [default: true]",
             "mask_ratio=Share of the features that is masked [default: 0.5]",
             "lambda=Weight of the KL divergence [default: 1]",
-            "teacher=Trained model to learn from",
-            "align=Weight of the distance of the maps from the teacher's [default: 0]",
-            "optimizer=Update rule, with torch.optim's semantics [default: sgd]",
+            "optimizer=Update rule [default: sgd]",
             "lr=Learning rate [default: 0.2; 0.1 for the Fashion sets]",
             "schedule",
             "batch_size",
             "epochs",
-            "steps",
             "seed=Seed of every random number [default: 0]",
             "out",
-            "log",
             "config=TOML file with any of these settings; flags win",
             "resume=Continue the run in --out from its last checkpoint",
             "force",
@@ -51,15 +42,108 @@ const BRIEF: [(&str, &[&str]); 4] = [
     (
         "explain",
         &[
-            "models", "method", "indices", "count", "image", "target", "baseline", "samples",
-            "steps", "keep", "out", "dataset", "split", "bits",
+            "models",
+            "method",
+            "indices=Images by number, or by the end of their files' paths",
+            "count",
+            "image",
+            "target",
+            "samples=Samples an image, in methods that average [default: 50, rise 1000]",
+            "steps",
+            "keep=Share of the features that the masked picture keeps",
+            "out=Folder for grid.png and the arrays",
+            "dataset",
+            "split",
+            "bits",
+        ],
+    ),
+    (
+        "drop",
+        &[
+            "models",
+            "method",
+            "fill=Values that replace removed features",
+            "step=Percent of the features between two points",
+            "roar",
+            "count",
+            "dataset",
+            "split",
+            "network",
+            "bits",
+            "seed",
+            "target",
+            "out=Folder for the tables and figures",
+        ],
+    ),
+    (
+        "compare",
+        &[
+            "reference",
+            "models",
+            "method",
+            "randomisation",
+            "masks=Folder of masks, with a picture for each image",
+            "count",
+            "dataset",
+            "split",
+            "network",
+            "bits",
+            "seed",
+            "target",
+            "out=Folder for the tables and figures",
+        ],
+    ),
+    (
+        "search",
+        &[
+            "model",
+            "network",
+            "widths",
+            "budget",
+            "objective",
+            "tied",
+            "plan",
+            "images",
+            "recover=Epochs of training with the chosen bits",
+            "dataset",
+            "normalize",
+            "test_limit=Measure on the first N test images only [default: all]",
+            "out",
+            "force",
         ],
     ),
     (
         "reproduce",
-        &["preset", "seeds", "shard", "plan", "config", "dataset", "bits", "sgt", "epochs", "out"],
+        &[
+            "preset",
+            "seeds",
+            "shard",
+            "plan",
+            "config",
+            "dataset=Data set [default: the preset's]",
+            "bits=Bits of the quantized models [default: those of the paper]",
+            "sgt=Models with it alone, or without it alone [default: both]",
+            "epochs=Passes over the training images [default: the preset's]",
+            "out=Folder of the study [default: runs/reproduce-PRESET]",
+        ],
     ),
     ("export", &["model", "format", "out", "verify", "fold_batch_norm", "dataset", "network"]),
+    (
+        "check",
+        &[
+            "paths=WGSL files, folders, patterns, - for standard input [default: saliq's own]",
+            "format=Format of the report",
+            "targets=Targets whose failures fail a shader [default: all but gles]",
+            "features=Features of the device, as `f16,subgroups`",
+            "explain=Explain a rule by its id, or list `all`",
+            "define=Define a name of conditions",
+            "prelude=Put this file in front of those that use it",
+            "package=Folder of a package that shaders import",
+            "deny=Let warnings fail a shader",
+            "config=Configuration [default: saliq-check.toml]",
+            "watch=Check again whenever a file changes",
+        ],
+    ),
 ];
 
 /// Examples of commands whose definitions have none.
@@ -148,7 +232,7 @@ const EXAMPLES: [(&str, &str); 15] = [
 
 /// Fewer words for flags of every command.
 const GLOBAL: [(&str, &str); 3] = [
-    ("adapter", "Adapter to run on, by number or part of its name"),
+    ("adapter", "Adapter to run on"),
     ("quiet", "Print results and errors only"),
     ("json", "Print the result as JSON, with =lines an object a line"),
 ];
@@ -210,11 +294,22 @@ pub(super) fn command() -> Command {
     for name in names {
         root = root.mut_subcommand(&name, |own| with_help(own, &format!("saliq {name}")));
     }
+    let begin = root.get_after_help().map(ToString::to_string).unwrap_or_default();
     let groups = groups(&root);
-    root.help_template(format!(
-        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Global:\n{{options}}\
-         {{after-help}}"
-    ))
+    with_help_flag(root)
+        .help_template(format!(
+            "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}\nGlobal:\n\
+             {{options}}{{after-help}}"
+        ))
+        .after_help("Begin with `saliq demo`. Details and examples: saliq --help")
+        .after_long_help(begin)
+}
+
+/// `command` with a flag for its help that its help need not name: the last line of `-h` does.
+fn with_help_flag(command: Command) -> Command {
+    let flag = Arg::new("help").short('h').long("help").action(ArgAction::Help);
+    let flag = flag.help("Print help (see a summary with '-h')").hide_short_help(true);
+    command.disable_help_flag(true).arg(flag)
 }
 
 /// `command` with its examples, and those of its own commands.
@@ -252,7 +347,7 @@ fn with_help(command: Command, path: &str) -> Command {
         command = command.mut_subcommand(&name, |own| with_help(own, &format!("{path} {name}")));
     }
     let more = format!("All flags, details and examples: {path} --help");
-    command.after_help(more).after_long_help(long)
+    with_help_flag(command).after_help(more).after_long_help(long)
 }
 
 /// `argument` with `words` for `-h` and all of its help for `--help`.
@@ -269,7 +364,8 @@ fn first_words(help: &str) -> String {
         Some(place) => help.split_at(place),
         None => (help, ""),
     };
-    let end = ["; ", ": ", " (", ", such as "].iter().filter_map(|mark| words.find(mark)).min();
+    let marks = ["; ", ": ", " (", ", such as ", ", a comma"];
+    let end = marks.iter().filter_map(|mark| words.find(mark)).min();
     let default = if default.len() > 40 { "" } else { default };
     format!("{}{default}", &words[..end.unwrap_or(words.len())])
 }
@@ -285,14 +381,14 @@ fn groups(root: &Command) -> String {
         let found = names.iter().filter_map(|name| root.find_subcommand(name));
         let lines: String = found.map(line).collect();
         if !lines.is_empty() {
-            text += &format!("{heading}:\n{lines}\n");
+            text += &format!("{heading}:\n{lines}");
         }
     }
     let listed = |command: &&Command| {
         GROUPS.iter().any(|(_, names)| names.contains(&command.get_name())) || command.is_hide_set()
     };
     let rest: String = root.get_subcommands().filter(|own| !listed(own)).map(line).collect();
-    if rest.is_empty() { text } else { format!("{text}More:\n{rest}\n") }
+    if rest.is_empty() { text } else { format!("{text}More:\n{rest}") }
 }
 
 #[cfg(test)]
@@ -421,7 +517,9 @@ mod tests {
         found.push(("saliq".into(), root));
         for (path, own) in found {
             let help = own.term_width(100).render_help().to_string();
-            assert!(help.lines().count() <= 60, "{path}: {} lines\n{help}", help.lines().count());
+            assert!(help.lines().count() <= 40, "{path}: {} lines\n{help}", help.lines().count());
+            let widest = help.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(100), "{path}: {widest:?} columns\n{help}");
         }
         let flags = |name: &str| -> Vec<String> {
             let own = command().find_subcommand(name).cloned().unwrap_or_default();

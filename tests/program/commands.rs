@@ -853,6 +853,7 @@ fn demo() {
     let written: Value =
         serde_json::from_str(&fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
     assert_eq!(printed, written);
+    support::schema::hold("demo", &[printed]);
     let models = written["models"].as_array().unwrap();
     assert_eq!(
         models.iter().map(|model| model["bits"].as_str().unwrap()).collect::<Vec<_>>(),

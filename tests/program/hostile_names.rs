@@ -364,12 +364,14 @@ fn notes_that_quote_a_file() {
         "1",
         "--batch-size",
         "1",
+        "--json",
         "--tiles",
         support::text(&tiles),
     ]);
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && error.contains("was measured on x"), "{error}");
     assert!(!error.contains(|c| is_hostile(c) && c != '\n'), "{error:?}");
+    support::schema::hold("bench", &[serde_json::from_slice(&output.stdout).unwrap()]);
 }
 
 /// Twenty images of digits' size.

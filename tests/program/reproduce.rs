@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use saliq::{judgement::Fill, study::report};
+use saliq::{
+    judgement::Fill,
+    study::{preset::Preset, report},
+};
 use serde_json::Value;
 
 use crate::support;
@@ -143,6 +146,7 @@ fn one_run_two_shards_and_a_killed_run_give_the_same_report() {
     }))
     .unwrap();
     assert_eq!(incomplete["missing"].as_array().unwrap().len(), 4);
+    support::schema::fits("reproduce", &[summary.clone(), incomplete]);
     let mut slurm = study(&shared, &[]);
     slurm.envs([
         ("SLURM_ARRAY_TASK_ID", "0"),
@@ -264,6 +268,7 @@ fn plan_says_what_is_done(whole: &Path) {
     for run in open["runs"].as_array().unwrap() {
         assert!(run["finished"] == false && run["seconds"].as_f64().unwrap() > 0.0, "{run}");
     }
+    support::schema::hold("reproduce-plan", &[done, open]);
 }
 
 /// The page's commands for a model of the second seed.
@@ -533,6 +538,30 @@ fn planned_in(variables: &[(&str, &str)], more: &[&str]) -> (Value, String) {
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{error}");
     (serde_json::from_slice(&output.stdout).unwrap(), error)
+}
+
+/// Reports of artificial studies: with goals and both trainings, a narrow one, one with gaps.
+#[test]
+fn reports_have_their_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let report_of = |name: &str, preset, sgt, gap: bool| -> Value {
+        let root = folder.path().join(name);
+        let plan = support::study::plan_of(preset, "mnist", sgt);
+        support::study::write_results(&root, &plan, "mnist");
+        if gap {
+            fs::remove_file(plan.folder(&root, 1).join("result.json")).unwrap();
+        }
+        let mut command = saliq(&["report", "--json"]);
+        command.arg(&root);
+        serde_json::from_str(&succeed(command)).unwrap()
+    };
+    let wide = report_of("wide", Preset::Best, None, false);
+    assert!(!wide["trainings"].as_array().unwrap().is_empty());
+    assert!(wide["models"].as_array().unwrap().iter().any(|model| model["goal"].is_number()));
+    let narrow = report_of("narrow", Preset::Tiny, Some(true), false);
+    let gap = report_of("gap", Preset::Tiny, Some(true), true);
+    assert!(!gap["missing"].as_array().unwrap().is_empty());
+    support::schema::hold("reproduce", &[wide, narrow, gap]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use saliq::{
     model::Model,
 };
 
-use crate::support::{colored, json, refused, succeed, text, write_folder};
+use crate::support::{colored, json, refused, schema, succeed, text, write_folder};
 
 const NETWORK: &str = r#"
 sgt = false
@@ -47,6 +47,7 @@ fn bits_are_searched_recovered_and_trained() {
     let plan = json(&[&search[..], &["--plan"]].concat());
     assert_eq!(plan["sensitivities"], 3.0 * 2.0 * 1.5, "{plan}");
     assert!(!out.exists(), "a plan writes nothing");
+    schema::hold("search-plan", std::slice::from_ref(&plan));
     let shown = succeed(&[&search[..], &["--plan"]].concat());
     assert!(shown.contains("9.0 forward passes of 48 images"), "{shown}");
 
@@ -55,6 +56,10 @@ fn bits_are_searched_recovered_and_trained() {
     let written: serde_json::Value =
         serde_json::from_slice(&fs::read(out.join("search.json")).unwrap()).unwrap();
     assert_eq!(written, result);
+    // With `--recover 0` nothing is trained.
+    let mut untrained = result.clone();
+    untrained.as_object_mut().unwrap().remove("recovered");
+    schema::hold("search", &[result.clone(), untrained]);
     // The model is the chosen one, within the budget.
     let model = Model::load(&out, &QuantizationOverrides::default()).unwrap();
     let cost = Cost::new(&model.config.network, &model.config.quantization).unwrap();

@@ -117,6 +117,8 @@ fn a_sweep_prints_a_job_and_says_what_failed() {
     let job = succeed(&[&arguments[..], &["--sbatch", "8"]].concat());
     assert!(job.starts_with("#!/bin/bash\n") && job.contains("--array=1-2\n"), "{job}");
     assert!(job.contains("it'\\''s.toml") && !out.exists(), "{job}");
+    // Slurm writes no log into a folder that is not there.
+    assert!(job.contains("--output=saliq-it-s-%A_%a.log\n"), "{job}");
     // A rate at which the numbers are lost ends that run alone.
     let output = run(&arguments);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

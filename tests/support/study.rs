@@ -24,6 +24,11 @@ const IMAGES: usize = 3;
 /// The plan of a study of the data set `name`: a float model, the same model trained further, one
 /// trained with 4 and 2 bits, and one quantized after training.
 pub fn plan(name: &str) -> Plan {
+    plan_of(Preset::Tiny, name, Some(true))
+}
+
+/// The plan of a study by `preset`, with both trainings if none is given.
+pub fn plan_of(preset: Preset, name: &str, sgt: Option<bool>) -> Plan {
     let split =
         || Split { images: vec![9; 40 * 784], labels: (0..40).map(|image| image % 10).collect() };
     let dataset = Dataset {
@@ -31,12 +36,9 @@ pub fn plan(name: &str) -> Plan {
         class_names: vec![name.into(); 10],
         ..mnist_like(split(), split())
     };
-    let overrides = PartialRunConfig {
-        bits: Some("4,2".parse().unwrap()),
-        sgt: Some(true),
-        ..PartialRunConfig::default()
-    };
-    Plan::new(Preset::Tiny, &PlanOptions { seeds: Some(1), overrides }, &["gradient"], &[dataset])
+    let overrides =
+        PartialRunConfig { bits: Some("4,2".parse().unwrap()), sgt, ..PartialRunConfig::default() };
+    Plan::new(preset, &PlanOptions { seeds: Some(1), overrides }, &["gradient"], &[dataset])
         .unwrap()
 }
 
@@ -112,6 +114,12 @@ fn write_maps(folder: &Path) {
 /// Writes the study of the data set `name` into the folder `root`.
 pub fn write(root: &Path, name: &str) -> Plan {
     let plan = plan(name);
+    write_results(root, &plan, name);
+    plan
+}
+
+/// Writes the results of `plan`, with `name` in every place that can hold a name.
+pub fn write_results(root: &Path, plan: &Plan, name: &str) {
     plan.write(root).unwrap();
     for (index, run) in plan.runs.iter().enumerate() {
         let folder = plan.folder(root, index);
@@ -119,5 +127,4 @@ pub fn write(root: &Path, name: &str) -> Plan {
         result(run, name).write(&folder).unwrap();
         write_maps(&folder);
     }
-    plan
 }

@@ -364,7 +364,14 @@ pub struct ExplainArgs {
     )]
     pub array: Option<PathBuf>,
     /// Class numbers of the images of --array, one an image
-    #[arg(long, value_name = "FILE.npy", requires = "array", help_heading = "Data")]
+    #[arg(
+        long,
+        value_name = "FILE.npy",
+        requires = "array",
+        // clap asks for nothing that conflicts with what is given.
+        conflicts_with_all = ["image", "indices", "count", "split"],
+        help_heading = "Data"
+    )]
     pub labels: Option<PathBuf>,
     /// The images, and how to run the models.
     #[command(flatten)]

@@ -20,8 +20,8 @@ presets except `paper`), they are compared with a float model that is trained fo
 further steps with the same settings.
 
 Finished runs are not repeated: the same command continues a study that was stopped. Settings of
-`saliq train` override those of the preset in every run. --dataset, --bits and --sgt restrict the
-study; --seed is its first seed.
+`saliq train` override those of the preset in every run; the defaults that their help names are of
+`saliq train`. --dataset, --bits and --sgt restrict the study; --seed is its first seed.
 
 Parts: models of the same data set, training and seed depend on each other and form a group, which
 stays in one part. The groups are distributed so that the parts have numbers of passes through the

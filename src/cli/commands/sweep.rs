@@ -130,7 +130,7 @@ fn script(args: &SweepArgs, tasks: u32) -> String {
     let [file, out] = [&args.file, &args.out].map(|path| absolute(path).display().to_string());
     let name = args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let command = format!("saliq sweep {} --out {}", super::quoted(&file), super::quoted(&out));
-    sbatch(&name, &command, &out, tasks as usize)
+    sbatch(&name, &command, tasks as usize)
 }
 
 /// The JSON of `saliq sweep --plan --json`.
