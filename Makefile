@@ -45,7 +45,7 @@ test: cargo
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
-	for features in "" gpu check gpu,check; do $(CARGO) check --locked --lib --no-default-features --features "$$features" || exit 1; done
+	for features in "" models gpu check gpu,check; do $(CARGO) check --locked --lib --no-default-features --features "$$features" || exit 1; done
 	$(CARGO) test --locked --lib --bins --tests --benches
 	$(CARGO) test --locked --doc
 	if command -v node >/dev/null; then for file in web/page/*.js web/test/*.mjs; do node --check $$file || exit 1; done; node web/test/page.mjs; else echo "left out: the page in a browser: node was not found"; fi

@@ -17,6 +17,7 @@ pub const TEMPORARY_PREFIX: &str = ".saliq-";
 
 /// The user's cache folder, with data sets (each in a folder of its name), pipelines and tile
 /// sizes. `None` if the user has no home folder.
+#[cfg(feature = "models")]
 pub fn cache_dir() -> Option<PathBuf> {
     directories::ProjectDirs::from("", "", "saliq").map(|folders| folders.cache_dir().to_path_buf())
 }

@@ -2,7 +2,7 @@
 //! quantization-aware training, and explains the effect of quantization on their saliency maps.
 //! `ARCHITECTURE.md` describes this crate.
 //!
-//! The library alone is `--no-default-features --features gpu`. A graph needs no GPU:
+//! The library alone is `--no-default-features --features gpu`. A graph needs no GPU (`models`):
 //!
 //! ```
 //! use saliq::{
@@ -25,7 +25,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(feature = "cli"),
-    allow(dead_code, unused_imports, reason = "parts that only the program uses")
+    allow(dead_code, unused_imports, unused_macros, reason = "parts that only the program uses")
 )]
 
 #[cfg(feature = "gpu")]
@@ -36,15 +36,21 @@ pub mod bench;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "models")]
 pub mod config;
+#[cfg(feature = "models")]
 pub mod data;
+#[cfg(feature = "models")]
 pub mod deploy;
+#[cfg(feature = "models")]
 mod digest;
 mod error;
 pub mod files;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+#[cfg(feature = "models")]
 pub mod graph;
+#[cfg(feature = "models")]
 pub mod import;
 #[cfg(feature = "gpu")]
 pub mod integer;
@@ -52,10 +58,13 @@ pub mod integer;
 pub mod judgement;
 #[cfg(feature = "gpu")]
 pub mod kernels;
+#[cfg(feature = "models")]
 pub mod layout;
 #[cfg(feature = "cli")]
 pub mod logs;
+#[cfg(feature = "models")]
 pub mod metrics;
+#[cfg(feature = "models")]
 pub mod model;
 #[cfg(feature = "gpu")]
 pub mod nn;
@@ -64,8 +73,11 @@ pub mod panics;
 pub mod pipelines;
 #[cfg(feature = "gpu")]
 pub mod post_training;
+#[cfg(feature = "models")]
 pub mod quant;
+#[cfg(feature = "models")]
 pub mod random;
+#[cfg(feature = "models")]
 pub mod reference;
 #[cfg(feature = "cli")]
 pub mod report;

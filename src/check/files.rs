@@ -314,6 +314,27 @@ impl<'a> Run<'a> {
                     }
                 }
             }
+            if report.failed() && prepared.faults.is_empty() && prepared.map.is_some() {
+                // What it imports may need definitions that it does not read itself.
+                let tries = match has_named_sets || !self.files.is_thorough {
+                    true => Vec::new(),
+                    false => prepared.of_imports(&values, MAX_REPAIRS),
+                };
+                for values in tries {
+                    if bytes > MAX_COMBINED_BYTES {
+                        break;
+                    }
+                    let prepared = self.prepared(text.clone(), &values).0;
+                    bytes += prepared.wgsl.len();
+                    let fixed = self.report(job, &prepared, &constants);
+                    if !fixed.failed() {
+                        (report, is_unmeant) = (fixed, false);
+                        added = values;
+                        added.retain(|name, _| !given.contains_key(name));
+                        break;
+                    }
+                }
+            }
             variants.push(Variant { added, report: Some(report), is_unmeant });
         }
         let mut report = merged(&name, variants, has_named_sets, is_complete && checked >= of);

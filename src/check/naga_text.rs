@@ -4,10 +4,10 @@
 use super::{
     diagnostic::{Diagnostic, Platform},
     rules::{ENABLE, REQUIRES},
-    semantics::{Program, types::Type},
+    semantics::{Phase, Program, types::Type},
     syntax::tree::{
-        Attribute, Block, Bytes, DeclarationKind, DirectiveKind, ExprId, ExprKind, Statement,
-        StatementKind,
+        Attribute, Block, Bytes, DeclarationKind, DirectiveKind, ExprId, ExprKind, Function,
+        Statement, StatementKind, UnaryOp, Variable,
     },
 };
 
@@ -22,6 +22,22 @@ const NAGA_REQUIRES: [&str; 3] = [
 /// without it.
 const NAGA_WITHOUT: [&str; 2] = ["subgroups", "subgroup_size_control"];
 
+/// Functions of abstract numbers that naga does not evaluate.
+const UNEVALUATED: [&str; 12] = [
+    "mix",
+    "transpose",
+    "determinant",
+    "refract",
+    "reflect",
+    "smoothstep",
+    "faceForward",
+    "ldexp",
+    "normalize",
+    "length",
+    "distance",
+    "quantizeToF16",
+];
+
 /// A text for naga, and what was taken out of it.
 pub struct NagaText {
     /// WGSL of the same length.
@@ -30,6 +46,8 @@ pub struct NagaText {
     pub gaps: Vec<Diagnostic>,
     /// Bytes of `const_assert` that hold.
     pub asserts: Vec<Bytes>,
+    /// Bytes that are valid and that naga may refuse.
+    pub blind: Vec<Bytes>,
 }
 
 /// A finding that only concerns targets that use naga.
@@ -47,11 +65,24 @@ pub fn naga_text(wgsl: &str, program: &Program<'_, '_>) -> NagaText {
         text: wgsl.as_bytes().to_vec(),
         gaps: Vec::new(),
         asserts: Vec::new(),
+        blind: Vec::new(),
     };
     prepare.directives();
+    prepare.expressions();
     for declaration in &program.module.declarations {
         match &declaration.kind {
-            DeclarationKind::Function(function) => prepare.block(&function.body),
+            DeclarationKind::Function(function) => {
+                prepare.signature(&declaration.attributes, function, &declaration.span);
+                prepare.block(&function.body);
+            }
+            DeclarationKind::Struct { members, .. } => {
+                for member in members {
+                    prepare.builtins(&member.attributes);
+                }
+            }
+            DeclarationKind::Variable(variable) => {
+                prepare.initializer(variable, &declaration.span);
+            }
             DeclarationKind::ConstAssert(condition) => {
                 prepare.assertion(*condition, &declaration.span);
             }
@@ -59,7 +90,7 @@ pub fn naga_text(wgsl: &str, program: &Program<'_, '_>) -> NagaText {
         }
     }
     let text = String::from_utf8(prepare.text).unwrap_or_else(|_| wgsl.to_owned());
-    NagaText { text, gaps: prepare.gaps, asserts: prepare.asserts }
+    NagaText { text, gaps: prepare.gaps, asserts: prepare.asserts, blind: prepare.blind }
 }
 
 struct Prepare<'a, 'm, 's> {
@@ -68,6 +99,7 @@ struct Prepare<'a, 'm, 's> {
     text: Vec<u8>,
     gaps: Vec<Diagnostic>,
     asserts: Vec<Bytes>,
+    blind: Vec<Bytes>,
 }
 
 impl<'s> Prepare<'_, '_, 's> {
@@ -102,6 +134,95 @@ impl<'s> Prepare<'_, '_, 's> {
                     || self.is_swizzle_of_memory(self.program.module.inner(*base))
             }
             _ => false,
+        }
+    }
+
+    /// Expressions that naga refuses: minus twice, which it reads as a decrement; an index that
+    /// only naga knows; functions of abstract numbers that it does not evaluate.
+    fn expressions(&mut self) {
+        let program = self.program;
+        for (id, expression) in (0..).zip(&program.module.expressions) {
+            let blind = match &expression.kind {
+                ExprKind::Unary(UnaryOp::Negate, _) => {
+                    let start = expression.span.start;
+                    self.wgsl.as_bytes()[start.saturating_sub(1)..].starts_with(b"--")
+                        || self.wgsl.as_bytes()[start..].starts_with(b"--")
+                }
+                ExprKind::Call { callee, .. } if callee.name == "subgroupElect" => true,
+                ExprKind::Call { callee, arguments, .. } if callee.name == "bitcast" => {
+                    let lanes = |id: ExprId| program.ty(id).lanes();
+                    arguments.first().is_some_and(|argument| lanes(*argument) != lanes(id))
+                }
+                ExprKind::Index(_, index) => {
+                    program.phase(*index) == Phase::Runtime && program.integer(*index).is_none()
+                }
+                ExprKind::Call { callee, arguments, .. } => {
+                    UNEVALUATED.contains(&callee.name)
+                        && arguments.iter().any(|argument| {
+                            program.ty(*argument).scalar().is_some_and(|one| one.is_abstract())
+                        })
+                }
+                _ => false,
+            };
+            if blind {
+                let before = expression.span.start.saturating_sub(1);
+                self.blind.push(before..expression.span.end);
+            }
+        }
+    }
+
+    /// A value of another number of components by `bitcast`, which naga gives the type of the
+    /// argument, or of a function that it does not evaluate.
+    fn initializer(&mut self, variable: &Variable<'s>, span: &Bytes) {
+        let Some(value) = variable.value else { return };
+        let module = self.program.module;
+        let ExprKind::Call { callee, arguments, .. } = &module.expr(module.inner(value)).kind
+        else {
+            return;
+        };
+        let lanes = |id: ExprId| self.program.ty(id).lanes();
+        let is_blind = match arguments.as_slice() {
+            [argument] if callee.name == "bitcast" => lanes(*argument) != lanes(value),
+            _ => UNEVALUATED.contains(&callee.name) && self.program.phase(value) == Phase::Const,
+        };
+        if is_blind {
+            self.blind.push(span.clone());
+        }
+    }
+
+    /// Inputs, results and attributes of functions that naga does not have.
+    fn signature(&mut self, attributes: &[Attribute<'s>], function: &Function<'s>, span: &Bytes) {
+        for attribute in attributes.iter().filter(|one| one.name.name == "subgroup_size") {
+            self.gaps.push(gap("@subgroup_size", Some(attribute.span.clone())));
+            self.replace(&attribute.span.clone(), "");
+        }
+        for parameter in &function.parameters {
+            self.builtins(&parameter.attributes);
+            let declared = self.program.declared.get(&parameter.name.span.start);
+            let ty = declared.map(|id| &self.program.variables[*id].ty);
+            if let Some(Type::BindingArray(_)) = ty {
+                self.blind.push(span.clone());
+            }
+        }
+        self.builtins(&function.result_attributes);
+    }
+
+    /// Built-in values that naga does not have.
+    fn builtins(&mut self, attributes: &[Attribute<'s>]) {
+        let module = self.program.module;
+        for attribute in attributes.iter().filter(|one| one.name.name == "builtin") {
+            let Some([first, rest @ ..]) = attribute.arguments.as_deref() else { continue };
+            let ExprKind::Name(name, _) = &module.expr(*first).kind else { continue };
+            if matches!(name.name, "global_invocation_index" | "workgroup_index") {
+                self.blind.push(attribute.span.clone());
+            }
+            if let ("frag_depth", [depth]) = (name.name, rest)
+                && let ExprKind::Name(mode, _) = &module.expr(*depth).kind
+                && matches!(mode.name, "any" | "less" | "greater")
+            {
+                self.gaps.push(gap("a mode of frag_depth", Some(attribute.span.clone())));
+                self.replace(&(name.span.end..mode.span.end), "");
+            }
         }
     }
 
@@ -188,9 +309,12 @@ impl<'s> Prepare<'_, '_, 's> {
             StatementKind::ConstAssert(condition) => {
                 self.assertion(*condition, &statement.span);
             }
+            StatementKind::Variable(variable) => self.initializer(variable, &statement.span),
             StatementKind::Assign { target: Some(target), value, .. } => {
                 let module = self.program.module;
-                let ExprKind::Member(base, _) = &module.expr(module.inner(*target)).kind else {
+                let (ExprKind::Member(base, _) | ExprKind::Index(base, _)) =
+                    &module.expr(module.inner(*target)).kind
+                else {
                     return;
                 };
                 // A swizzle of a vector in memory.

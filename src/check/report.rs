@@ -271,13 +271,13 @@ impl ShaderReport {
                 Outcome::Fail { message, line, column } => (Severity::Error, message, line, column),
                 _ => continue,
             };
-            // What a limit needs is listed in `needs`; a rule's finding is there already.
+            // What a limit needs is listed in `needs`; a rule's finding is there already, with its
+            // place where naga has none.
             let known = |one: &Diagnostic| {
                 one.message == *message
                     || (one.severity == Severity::Error
                         && severity == Severity::Error
-                        && line.is_some()
-                        && one.line == *line
+                        && (line.is_none() || one.line == *line)
                         && ["syntax", "validation"].contains(&rule))
             };
             let is_need = rule == "limit" && self.user;

@@ -160,7 +160,8 @@ impl Library {
                     || {
                         let base = self.base(from).unwrap_or(folder).display();
                         missing(format!(
-                            "no such file below {base}; `package::` is the folder given"
+                            "no such file below {base}, nor above it; `package::` is the folder \
+                             given"
                         ))
                     },
                     Ok,
@@ -258,6 +259,18 @@ impl Library {
         };
         roots.extend(between.iter().rev().find(is_crate).cloned());
         roots.extend(between);
+        // Above a file that is given alone, the nearest first: in the current folder, or in the
+        // repository.
+        let mut above: Vec<_> = file.ancestors().skip(1).take(MAX_DEPTH).collect();
+        if file.is_absolute() {
+            let root = above.iter().position(|folder| folder.join(".git").exists());
+            above.truncate(root.map_or(0, |root| root + 1));
+        }
+        for folder in above {
+            if !roots.iter().any(|root| root == folder) {
+                roots.push(folder.to_path_buf());
+            }
+        }
         roots
     }
 

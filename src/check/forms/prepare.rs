@@ -253,6 +253,24 @@ impl Prepared {
         repair::repaired(&self.texts, name, is_member, values, given)
     }
 
+    /// Definitions that change what the file imports and nothing in it: each name that conditions
+    /// of imported files read, and all of them.
+    pub(in crate::check) fn of_imports(&self, values: &Values, most: usize) -> Vec<Values> {
+        let names = repair::read_by_imports(&self.texts, &self.names, values);
+        let with = |names: &[(String, Option<String>)]| {
+            let mut changed = values.clone();
+            for (name, compared) in names {
+                changed.insert(name.clone(), compared.clone().unwrap_or_default());
+            }
+            changed
+        };
+        let mut all: Vec<_> = names.iter().take(most - 1).map(|one| with(&[one.clone()])).collect();
+        if names.len() > 1 {
+            all.push(with(&names));
+        }
+        all
+    }
+
     /// Definitions with which a function returns where it does not with `values`.
     pub(in crate::check) fn returning(
         &self,

@@ -71,6 +71,28 @@ pub(super) fn repaired(
     fitting.into_iter().map(|(_, values)| values).collect()
 }
 
+/// Names that only conditions of the files behind the first read, with what they are compared
+/// with, without those in `own`.
+pub(super) fn read_by_imports(
+    texts: &Texts,
+    own: &[(String, Option<String>)],
+    values: &Values,
+) -> Vec<(String, Option<String>)> {
+    let mut found: Vec<(String, Option<String>)> = Vec::new();
+    for file in 1..texts.files.len() {
+        for one in Scanned::new(texts, file).dependences {
+            let Ok((_, names)) = evaluate(texts, &one.condition, values) else { continue };
+            for name in names {
+                let is_known = own.iter().chain(&found).any(|(known, _)| *known == name.0);
+                if !is_known && !values.contains_key(&name.0) {
+                    found.push(name);
+                }
+            }
+        }
+    }
+    found
+}
+
 /// The definitions under which a `return` of function `name` is there.
 pub(super) fn returning(texts: &Texts, name: &str, values: &Values, given: &Values) -> Vec<Values> {
     let mut fitting = Vec::new();

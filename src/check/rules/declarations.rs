@@ -7,11 +7,11 @@ use crate::check::{
         Kind, Meaning, Phase, Program, Stage,
         builtins::is_subgroup,
         layout::Layouts,
-        types::{Access, Length, Scalar, Space, Type},
+        types::{Length, Scalar, Space, Type},
     },
     syntax::tree::{
         Attribute, Block, Bytes, DeclarationKind, DirectiveKind, ExprKind, Filter, Literal, Module,
-        Statement, StatementKind, VariableKind,
+        Statement, StatementKind, Variable, VariableKind,
     },
 };
 
@@ -146,7 +146,16 @@ impl<'s> Check<'_, '_, 's> {
         }
     }
 
+    /// The name of a rule is no reserved word.
+    fn filter_rule(&mut self, rule: &str, span: &Bytes) {
+        let words = naga::keywords::wgsl::RESERVED;
+        if let Some(word) = rule.split('.').find(|part| words.contains(part)) {
+            self.report("diagnostic-filter", span, format!("{word} is a reserved word"));
+        }
+    }
+
     fn filter(&mut self, filter: &Filter<'s>) {
+        self.filter_rule(filter.rule.0, &filter.rule.1);
         if !["off", "info", "warning", "error"].contains(&filter.severity.name) {
             let message =
                 format!("a severity is off, info, warning or error, not {}", filter.severity.name);
@@ -168,6 +177,7 @@ impl<'s> Check<'_, '_, 's> {
                 self.report("diagnostic-filter", &severity.span, message);
             }
             if let ExprKind::Name(rule, _) = &module.expr(*rule).kind {
+                self.filter_rule(rule.name, &rule.span);
                 if seen.contains(&rule.name) {
                     let message = format!("two filters of {} in one place", rule.name);
                     self.report("diagnostic-filter", &attribute.span, message);
@@ -197,7 +207,9 @@ impl<'s> Check<'_, '_, 's> {
                 self.report("attribute", &attribute.span, format!("@{name} stands here twice"));
             }
         }
-        self.attribute_range(attributes, "location");
+        for name in ["location", "align", "size", "id"] {
+            self.attribute_range(attributes, name);
+        }
         self.filter_attributes(attributes);
     }
 
@@ -213,6 +225,7 @@ impl<'s> Check<'_, '_, 's> {
                         for name in ["group", "binding"] {
                             self.attribute_range(attributes, name);
                         }
+                        self.is_bound(variable, attributes);
                     }
                     VariableKind::Override => {
                         self.attributes(attributes, &["id"], "an override");
@@ -259,6 +272,25 @@ impl<'s> Check<'_, '_, 's> {
         self.depths();
     }
 
+    /// A resource has a group and a binding.
+    fn is_bound(&mut self, variable: &Variable<'s>, attributes: &[Attribute<'s>]) {
+        let Some(id) = self.program.declared.get(&variable.name.span.start) else { return };
+        let info = &self.program.variables[*id];
+        let is_resource = match info.space {
+            Space::Uniform | Space::Storage => true,
+            Space::Handle => matches!(
+                info.ty,
+                Type::Texture(_) | Type::Sampler | Type::ComparisonSampler | Type::BindingArray(_)
+            ),
+            _ => false,
+        };
+        let has = |name: &str| attributes.iter().any(|one| one.name.name == name);
+        if is_resource && !(has("group") && has("binding")) {
+            let message = format!("{} needs @group and @binding", info.name);
+            self.report("attribute", &variable.name.span, message);
+        }
+    }
+
     /// `@group` and `@binding` are of i32 or u32 and not negative.
     fn attribute_range(&mut self, attributes: &[Attribute<'s>], name: &str) {
         let Some(attribute) = attributes.iter().find(|one| one.name.name == name) else { return };
@@ -277,6 +309,13 @@ impl<'s> Check<'_, '_, 's> {
 
     fn entry_attributes(&mut self, attributes: &[Attribute<'s>]) {
         let has = |name: &str| attributes.iter().find(|one| one.name.name == name);
+        if let Some(size) = has("subgroup_size")
+            && let Some([argument]) = size.arguments.as_deref()
+            && let Some(value) = self.program.integer(*argument).filter(|value| *value <= 0)
+        {
+            let message = format!("a subgroup of size {value}");
+            self.report("attribute", &self.program.span(*argument), message);
+        }
         let Some(size) = has("workgroup_size") else { return };
         if !["compute", "mesh", "task"].iter().any(|stage| has(stage).is_some()) {
             let message = "@workgroup_size is only for compute shaders".to_owned();
@@ -289,8 +328,15 @@ impl<'s> Check<'_, '_, 's> {
             .filter_map(|argument| self.program.ty(*argument).scalar())
             .collect();
         for argument in size.arguments.iter().flatten() {
+            let ty = self.program.ty(*argument);
+            let is_whole = matches!(ty, Type::Scalar(scalar) if scalar.is_integer());
+            if !ty.is_unknown() && !is_whole {
+                let message = "the size of a workgroup is a whole number".to_owned();
+                self.report("attribute", &self.program.span(*argument), message);
+            }
             if self.program.phase(*argument) == Phase::Const
-                && let Some(value) = self.program.integer(*argument).filter(|value| *value <= 0)
+                && let Some(value) = self.program.integer(*argument)
+                && (value <= 0 || (value > i128::from(i32::MAX) && !scalars.contains(&Scalar::U32)))
             {
                 let message = format!("a workgroup of size {value}");
                 self.report("attribute", &self.program.span(*argument), message);
@@ -317,27 +363,8 @@ impl<'s> Check<'_, '_, 's> {
     fn variables(&mut self) {
         for variable in &self.program.variables {
             let span = &variable.span;
-            if let Type::Pointer(space, inner, access) = &variable.ty
-                && variable.kind == Kind::Parameter
-                && self.program.has_atomic(inner)
-            {
-                let memory = matches!(space, Space::Workgroup | Space::Storage);
-                if !memory || (*space == Space::Storage && *access == Access::Read) {
-                    let message =
-                        "atomics are in workgroup memory or in storage that is read_write";
-                    self.report("atomic-access", span, message.to_owned());
-                }
-            }
             if variable.kind != Kind::Var {
                 continue;
-            }
-            if self.program.has_atomic(&variable.ty)
-                && variable.space == Space::Storage
-                && variable.access == Access::Read
-            {
-                let name = variable.name;
-                let message = format!("{name} has atomics; declare it var<storage, read_write>");
-                self.report("atomic-access", span, message);
             }
             if variable.space == Space::Uniform && self.is_runtime_sized(&variable.ty) {
                 let message = format!("{} is uniform and has no fixed size", variable.name);
@@ -557,7 +584,7 @@ impl<'s> Check<'_, '_, 's> {
                 }
                 _ => continue,
             };
-            if !has(needed) {
+            if !has(needed) && !has("subgroup_size_control") {
                 let message = format!("{} needs `enable {needed};` at the top", name.name);
                 self.report("extension", &name.span, message);
             }

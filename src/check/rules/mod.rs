@@ -5,10 +5,12 @@ mod behaviour;
 mod calls;
 mod declarations;
 mod filters;
+mod io;
 mod needs;
 mod table;
 #[cfg(test)]
 mod tests;
+mod types;
 mod uniformity;
 
 use super::{diagnostic::Diagnostic, semantics::Program, syntax::tree::Module};
@@ -24,6 +26,8 @@ pub fn check(module: &Module<'_>, program: &Program<'_, '_>) -> Vec<Diagnostic> 
     let calls = calls::Calls::of(program);
     let filters = filters::Filters::of(module);
     found.extend(behaviour::check(program));
+    found.extend(types::check(program));
+    found.extend(io::check(program));
     let (accesses, effects) = accesses::check(program, &calls);
     found.extend(accesses);
     found.extend(uniformity::check(program, &calls, &filters));

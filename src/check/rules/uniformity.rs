@@ -2,7 +2,7 @@
 //! by what could make it non-uniform: something that is so by itself, the control flow in which the
 //! function is called, or an argument. Loops are repeated until nothing changes; sets only grow.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{calls::Calls, filters::Filters};
 use crate::check::{
@@ -50,7 +50,7 @@ struct Requirement {
 struct Summary {
     requirements: Vec<Requirement>,
     result: Causes,
-    /// What each parameter points to when the function returns; `None` if it is not written.
+    /// What each parameter points to when the function returns; `None` for values.
     outputs: Vec<Option<Causes>>,
 }
 
@@ -179,10 +179,9 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
             && let Some(returned) = &self.returned
         {
             for (index, id) in info.parameters.iter().enumerate() {
-                if let Some(causes) = self.slots.get(id).and_then(|slot| returned.get(*slot))
-                    && *causes != contents(index)
-                {
-                    outputs[index] = Some(*causes);
+                // Also one that is not written: the specification takes it for written.
+                if let Some(causes) = self.slots.get(id).and_then(|slot| returned.get(*slot)) {
+                    outputs[index] = Some(*causes).filter(|_| contents(index) != 0);
                 }
             }
         }
@@ -390,14 +389,23 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
                 NEXT
             }
             StatementKind::Assign { target, operator, value } => {
-                let causes = self.value(*value);
+                // The left side comes first, and what it holds is read there.
+                let mut causes = 0;
                 if let Some(target) = target {
-                    self.assign(*target, causes, operator.is_some());
+                    causes |= self.place(*target);
+                    if operator.is_some() {
+                        causes |= self.held(*target);
+                    }
+                }
+                causes |= self.value(*value);
+                if let Some(target) = target {
+                    self.assign(*target, causes);
                 }
                 NEXT
             }
             StatementKind::Step { target } => {
-                self.assign(*target, 0, true);
+                let causes = self.place(*target) | self.held(*target);
+                self.assign(*target, causes);
                 NEXT
             }
             StatementKind::Variable(variable) => {
@@ -490,6 +498,16 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
     fn is_whole(&self, id: ExprId) -> bool {
         match &self.program.module.expr(id).kind {
             ExprKind::Paren(inner) | ExprKind::Unary(_, inner) => self.is_whole(*inner),
+            // All components of a vector.
+            ExprKind::Member(base, member) => {
+                let size = match self.program.ty(*base) {
+                    Type::Reference(_, inner, _) | Type::Pointer(_, inner, _) => (**inner).clone(),
+                    other => other.clone(),
+                };
+                let letters: BTreeSet<u8> = member.name.bytes().collect();
+                matches!(size, Type::Vector(size, _) if letters.len() == usize::from(size))
+                    && self.is_whole(*base)
+            }
             ExprKind::Name(..) => match self.program.meaning(id) {
                 Meaning::Variable(variable) => {
                     let variable = &self.program.variables[variable];
@@ -512,13 +530,17 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
         }
     }
 
-    fn assign(&mut self, target: ExprId, causes: Causes, reads: bool) {
-        let place = self.place(target);
+    /// What the variable holds that an expression names a part of.
+    fn held(&self, id: ExprId) -> Causes {
+        self.program.root(id).map_or(0, |root| self.stored(root))
+    }
+
+    fn assign(&mut self, target: ExprId, causes: Causes) {
         let Some(root) = self.program.root(target) else { return };
         if self.slots.contains_key(&root) {
-            let old = if reads || !self.is_whole(target) { self.load(root) } else { 0 };
+            let old = if self.is_whole(target) { 0 } else { self.load(root) };
             let slot = self.slot(root);
-            let all = old | causes | place | self.flow;
+            let all = old | causes | self.flow;
             self.store(slot, all);
         }
     }
@@ -583,22 +605,35 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
             },
             ExprKind::Unary(UnaryOp::AddressOf, inner) => self.place(*inner),
             ExprKind::Unary(UnaryOp::Dereference, _) => {
-                let stored = self.program.root(id).map_or(0, |root| self.stored(root));
-                stored | self.place(id)
+                let place = self.place(id);
+                place | self.held(id)
             }
             ExprKind::Unary(_, inner) => self.value(*inner),
-            ExprKind::Member(base, _) => self.part(id, *base),
+            ExprKind::Member(base, _) => {
+                if self.is_in_memory(*base) {
+                    let place = self.place(*base);
+                    return place | self.held(id);
+                }
+                self.value(*base)
+            }
             ExprKind::Index(base, index) => {
-                let causes = self.part(id, *base);
-                causes | self.value(*index)
+                // What is in memory is read behind the index.
+                if self.is_in_memory(*base) {
+                    let place = self.place(*base) | self.value(*index);
+                    return place | self.held(id);
+                }
+                self.value(*base) | self.value(*index)
             }
             ExprKind::Binary(operator, left, right) => {
                 let a = self.value(*left);
                 if operator.is_logical() {
+                    // The right side may not be evaluated.
                     let before = self.flow;
+                    let without = self.copy_state();
                     self.flow |= a;
                     let b = self.value(*right);
                     self.flow = before;
+                    join(&mut self.state, &without);
                     return a | b;
                 }
                 a | self.value(*right)
@@ -611,13 +646,8 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
         }
     }
 
-    /// A member or an element: through a pointer it is a load.
-    fn part(&mut self, id: ExprId, base: ExprId) -> Causes {
-        if matches!(self.program.ty(base), Type::Pointer(..)) {
-            let stored = self.program.root(id).map_or(0, |root| self.stored(root));
-            return stored | self.place(base);
-        }
-        self.value(base)
+    fn is_in_memory(&self, id: ExprId) -> bool {
+        matches!(self.program.ty(id), Type::Pointer(..) | Type::Reference(..))
     }
 
     fn all(&mut self, arguments: &[ExprId]) -> Causes {

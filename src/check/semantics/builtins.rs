@@ -3,7 +3,7 @@
 use super::{
     constants::{Constants, convert_quietly},
     program::Phase,
-    types::{Number, Scalar, TextureKind, Type, Value, holds, wrapped},
+    types::{Access, Number, Scalar, TextureKind, Type, Value, holds, wrapped},
 };
 use crate::check::syntax::tree::{BinaryOp, Bytes};
 
@@ -157,11 +157,22 @@ impl<'s> Call<'_, 's> {
         let phase = self.phase();
         if name == "bitcast" {
             let ty = target.unwrap_or(Type::Unknown);
+            let is_number = matches!(ty, Type::Unknown | Type::Scalar(_) | Type::Vector(..));
+            if !is_number || ty.scalar() == Some(Scalar::Bool) {
+                self.fail::<()>("bitcast makes numbers and vectors of numbers");
+            }
             let value = self.bitcast(&ty);
             return (ty, phase, value);
         }
         let types: Vec<Type<'s>> =
             self.arguments.iter().map(|argument| argument.ty.clone()).collect();
+        if name == "subgroupElect"
+            && let Some(argument) = self.arguments.first()
+        {
+            let span = argument.span.clone();
+            let message = "subgroupElect takes no argument".to_owned();
+            self.constants.error("builtin-argument", span, message);
+        }
         let Some(first) = types.first().cloned() else {
             let ty = if name == "subgroupElect" { Type::BOOL } else { Type::Void };
             return (ty, Phase::Runtime, None);
@@ -170,6 +181,16 @@ impl<'s> Call<'_, 's> {
             self.subgroup_arguments();
             self.texture_arguments(&first);
             return (ty, Phase::Runtime, None);
+        }
+        if name == "sign" && first.scalar() == Some(Scalar::U32) {
+            self.fail::<()>("sign has no form for u32");
+        }
+        if let ("insertBits", [a, b, ..]) = (name, types.as_slice())
+            && !a.is_unknown()
+            && !b.is_unknown()
+            && a.common(b).is_unknown()
+        {
+            self.fail::<()>("the first two arguments of insertBits have one type");
         }
         let Some(common) = self.operand_type(name, &types) else {
             return (Type::Unknown, phase, None);
@@ -248,7 +269,10 @@ impl<'s> Call<'_, 's> {
                 Type::Atomic(scalar) => Type::Scalar(scalar),
                 other => other,
             },
-            _ if DERIVATIVES.contains(&name) => first.concrete(),
+            _ if DERIVATIVES.contains(&name) => match first.scalar() {
+                Some(scalar) if scalar.is_abstract() => first.with_scalar(Scalar::F32),
+                _ => first.clone(),
+            },
             "subgroupAll" | "subgroupAny" => Type::BOOL,
             "subgroupBallot" => Type::Vector(4, Scalar::U32),
             _ if name.starts_with("subgroup") || name.starts_with("quad") => first.concrete(),
@@ -264,9 +288,18 @@ impl<'s> Call<'_, 's> {
         if !is_subgroup(name) {
             return;
         }
+        let number =
+            |ty: &Type<'_>| matches!(ty, Type::Unknown | Type::Scalar(_) | Type::Vector(..));
+        if let Some(argument) = arguments.first().filter(|one| !number(&one.ty)) {
+            let message = format!("{name} takes a scalar or a vector");
+            self.constants.error("builtin-argument", argument.span.clone(), message);
+            return;
+        }
         if let Some(scalar) = arguments.first().and_then(|one| one.ty.scalar()) {
             let fits = match name {
-                "subgroupAll" | "subgroupAny" | "subgroupBallot" => scalar == Scalar::Bool,
+                "subgroupAll" | "subgroupAny" | "subgroupBallot" => {
+                    scalar == Scalar::Bool && matches!(arguments[0].ty, Type::Scalar(_))
+                }
                 "subgroupAnd" | "subgroupOr" | "subgroupXor" => scalar.is_integer(),
                 _ => scalar != Scalar::Bool,
             };
@@ -288,7 +321,16 @@ impl<'s> Call<'_, 's> {
         };
         let Some(lane) = arguments.get(1) else { return };
         let span = lane.span.clone();
-        if name.ends_with("Broadcast") && lane.phase != Phase::Const {
+        // A lane is i32 or u32, what is added to it or mixed into it u32.
+        let fits = match &lane.ty {
+            Type::Unknown | Type::Scalar(Scalar::U32 | Scalar::AbstractInt) => true,
+            Type::Scalar(Scalar::I32) => !name.starts_with("subgroupShuffle") || name.len() == 15,
+            _ => false,
+        };
+        if !fits {
+            let message = format!("the second argument of {name} is a whole number");
+            self.constants.error("builtin-argument", span, message);
+        } else if name.ends_with("Broadcast") && lane.phase != Phase::Const {
             let message = format!("the lane of {name} must be a constant expression");
             self.constants.error("builtin-argument", span, message);
         } else if let Some(value) = lane.integer()
@@ -344,6 +386,27 @@ impl<'s> Call<'_, 's> {
             self.constants.error("texture-argument", span, message);
         }
         let depth = matches!(texture.kind, TextureKind::Depth | TextureKind::DepthMultisampled);
+        if matches!(name, "textureDimensions" | "textureLoad") {
+            for argument in &arguments[texture_at + 1..] {
+                if argument.ty.scalar() == Some(Scalar::AbstractInt) {
+                    self.convert(argument, Scalar::I32);
+                }
+            }
+        }
+        let (is_storage, access) = (texture.kind == TextureKind::Storage, texture.access);
+        let mistake = match name {
+            "textureLoad" if is_storage && access == Access::Write => {
+                Some("this texture is only written: it cannot be read")
+            }
+            "textureStore" if is_storage && access == Access::Read => {
+                Some("this texture is only read: it cannot be written")
+            }
+            _ => None,
+        };
+        if let Some(message) = mistake {
+            let span = arguments[texture_at].span.clone();
+            self.constants.error("texture-argument", span, message.to_owned());
+        }
         let no_form = (depth && (texture_at == 1 || name == "textureSampleGrad"))
             || (texture.dimension == 1
                 && matches!(name, "textureSampleBias" | "textureSampleGrad" | "textureGather"));
@@ -844,16 +907,26 @@ impl<'s> Call<'_, 's> {
         }
         let shape = (from.lanes(), ty.lanes());
         let (from, to) = (from.scalar()?, ty.scalar()?);
+        // A number without a suffix may also be a half.
+        let may_be_half = argument.ty.scalar().is_some_and(Scalar::is_abstract);
         if let (Some(a), Some(b)) = shape
             && a * from.bits() as usize != b * to.bits() as usize
+            && !(may_be_half && a * 16 == b * to.bits() as usize)
         {
             return self.fail("the two sides of bitcast have different sizes");
         }
         let value = argument.value.clone()?;
+        let span = self.span.clone();
+        if to == Scalar::F16 && matches!(from, Scalar::I32 | Scalar::U32) {
+            let halves = value.iter().map(|n| n.int() as u32).flat_map(|n| [n, n >> 16]);
+            // All bits of the exponent: not finite.
+            if halves.into_iter().any(|half| half & 0x7c00 == 0x7c00) {
+                return self.constants.overflow(&span, Scalar::F16);
+            }
+        }
         if from.bits() != 32 || to.bits() != 32 || ty.lanes() != Some(value.len()) {
             return None;
         }
-        let span = self.span.clone();
         let mut numbers = Vec::with_capacity(value.len());
         for number in value.iter() {
             let bits = match from {

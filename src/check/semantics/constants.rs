@@ -115,7 +115,10 @@ impl Constants {
 
     /// A float result as one of the type; reports one that is too large.
     pub fn float(&mut self, span: &Bytes, value: f64, scalar: Scalar) -> Option<Number> {
-        let result = rounded(value, scalar).map(Number::Float);
+        // Halves are not rounded to the largest one.
+        let result = rounded(value, scalar)
+            .filter(|_| scalar != Scalar::F16 || in_range(value, scalar))
+            .map(Number::Float);
         if result.is_none() {
             let message = format!("the result cannot be represented as {}", scalar.name());
             self.error("const-overflow", span.clone(), message);

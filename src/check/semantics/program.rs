@@ -1,6 +1,6 @@
 //! What the names and expressions of a file mean.
 
-use super::types::{Access, Number, Space, Type, Value};
+use super::types::{Access, Number, Scalar, Space, Type, Value};
 use crate::check::{
     diagnostic::Diagnostic,
     syntax::tree::{Bytes, ExprId, Function, Module},
@@ -77,6 +77,10 @@ pub struct StructInfo<'s> {
     pub lanes: Option<usize>,
     /// Whether it contains an atomic.
     pub atomic: bool,
+    /// Whether it contains a bool.
+    pub bool: bool,
+    /// Whether it contains an array.
+    pub array: bool,
 }
 
 /// What an expression refers to.
@@ -117,6 +121,24 @@ impl<'s> Program<'_, 's> {
             Type::Atomic(_) => true,
             Type::Array(element, _) => self.has_atomic(element),
             Type::Struct(id) => self.structs[*id].atomic,
+            _ => false,
+        }
+    }
+
+    /// Whether a type is or contains a bool.
+    pub fn has_bool(&self, ty: &Type<'_>) -> bool {
+        match ty {
+            Type::Array(element, _) => self.has_bool(element),
+            Type::Struct(id) => self.structs[*id].bool,
+            other => other.scalar() == Some(Scalar::Bool),
+        }
+    }
+
+    /// Whether a type is or contains an array.
+    pub fn has_array(&self, ty: &Type<'_>) -> bool {
+        match ty {
+            Type::Array(..) => true,
+            Type::Struct(id) => self.structs[*id].array,
             _ => false,
         }
     }

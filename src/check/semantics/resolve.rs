@@ -179,12 +179,16 @@ impl<'m, 's> Resolver<'m, 's> {
                 let id = self.program.structs.len();
                 let lanes = resolved.iter().map(|(_, ty)| self.lanes(ty)).sum::<Option<usize>>();
                 let atomic = resolved.iter().any(|(_, ty)| self.program.has_atomic(ty));
+                let bool = resolved.iter().any(|(_, ty)| self.program.has_bool(ty));
+                let array = resolved.iter().any(|(_, ty)| self.program.has_array(ty));
                 self.program.structs.push(StructInfo {
                     name: name.name,
                     declaration: index,
                     members: resolved,
                     lanes: lanes.filter(|lanes| *lanes > 0),
                     atomic,
+                    bool,
+                    array,
                 });
                 Entity::Type(Type::Struct(id))
             }
@@ -286,6 +290,14 @@ impl<'m, 's> Resolver<'m, 's> {
                 Space::Storage | Space::Uniform | Space::Handle | Space::Immediate => Access::Read,
                 _ => Access::ReadWrite,
             });
+        if kind == Kind::Var {
+            self.store_type(&syntax.name, space, access, &ty);
+            let own = matches!(space, Space::Function | Space::Private | Space::Other);
+            if syntax.value.is_some() && !own {
+                let message = format!("{} memory has no initialiser", space.name());
+                self.constants.error("address-space", syntax.name.span.clone(), message);
+            }
+        }
         let pointer = matches!(ty, Type::Pointer(..));
         self.add(Variable {
             name: syntax.name.name,
@@ -559,15 +571,43 @@ impl<'m, 's> Resolver<'m, 's> {
                 let inner = self.type_of(*template.get(1)?);
                 let access = template.get(2).and_then(|id| Access::of_name(self.word(*id)?));
                 let default = match space {
-                    Space::Storage | Space::Uniform | Space::Handle => Access::Read,
+                    Space::Storage | Space::Uniform | Space::Handle | Space::Immediate => {
+                        Access::Read
+                    }
                     _ => Access::ReadWrite,
                 };
-                Type::Pointer(space, Rc::new(inner), access.unwrap_or(default))
+                let access = access.unwrap_or(default);
+                self.store_type(name, space, access, &inner);
+                Type::Pointer(space, Rc::new(inner), access)
             }
             "sampler" => Type::Sampler,
             "sampler_comparison" => Type::ComparisonSampler,
             _ => Type::Texture(Rc::new(self.texture_type(text, template)?)),
         })
+    }
+
+    /// Reports memory of an address space that cannot have the type or the access.
+    fn store_type(&mut self, at: &Ident<'s>, space: Space, access: Access, ty: &Type<'s>) {
+        let shared = matches!(space, Space::Uniform | Space::Storage | Space::Immediate);
+        let name = space.name();
+        let atomic = self.program.has_atomic(ty);
+        if shared && self.program.has_bool(ty) {
+            let message = format!("bool is not for {name} memory, which the host shares");
+            self.constants.error("address-space", at.span.clone(), message);
+        } else if space == Space::Immediate && self.program.has_array(ty) {
+            let message = "immediate memory has no arrays".to_owned();
+            self.constants.error("address-space", at.span.clone(), message);
+        } else if space == Space::Storage && access == Access::Write {
+            let message = "storage is read or read_write, not write".to_owned();
+            self.constants.error("address-space", at.span.clone(), message);
+        } else if atomic
+            && (!matches!(space, Space::Workgroup | Space::Storage | Space::Other)
+                || (space == Space::Storage && !access.writes()))
+        {
+            let message =
+                "atomics are in workgroup memory or in storage that is read_write".to_owned();
+            self.constants.error("atomic-access", at.span.clone(), message);
+        }
     }
 
     fn texture_type(&mut self, name: &str, template: &[ExprId]) -> Option<Texture<'s>> {
@@ -796,7 +836,6 @@ impl<'m, 's> Resolver<'m, 's> {
                 if lanes.len() == 1 {
                     self.set(id, wrap(Type::Scalar(*scalar)), phase, part);
                 } else {
-                    self.program.roots[at] = None;
                     self.set(id, Type::Vector(lanes.len() as u8, *scalar), phase, part);
                 }
             }

@@ -123,6 +123,19 @@ impl Space {
             _ => Space::Other,
         }
     }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Space::Function => "function",
+            Space::Private => "private",
+            Space::Workgroup => "workgroup",
+            Space::Uniform => "uniform",
+            Space::Storage => "storage",
+            Space::Handle => "handle",
+            Space::Immediate => "immediate",
+            Space::Other => "other",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -53,6 +53,17 @@ impl<'s> Parser<'s> {
         token
     }
 
+    /// Passes the operator or sign here. In an expression `--` is two of them.
+    fn advance_sign(&mut self) {
+        if self.is("--") {
+            let (token, span) = &mut self.tokens[self.at];
+            *token = Token::Symbol("-");
+            span.start += 1;
+        } else {
+            self.advance();
+        }
+    }
+
     fn is(&self, symbol: &str) -> bool {
         matches!(self.peek(), Token::Symbol(found) if found == symbol)
     }
@@ -510,7 +521,7 @@ impl<'s> Parser<'s> {
         let Token::Symbol(symbol) = self.peek() else { return None };
         Some(match symbol {
             "+" => BinaryOp::Add,
-            "-" => BinaryOp::Subtract,
+            "-" | "--" => BinaryOp::Subtract,
             "*" => BinaryOp::Multiply,
             "/" => BinaryOp::Divide,
             "%" => BinaryOp::Modulo,
@@ -535,7 +546,7 @@ impl<'s> Parser<'s> {
         let mut left = self.unary()?;
         while let Some(operator) = self.operator().filter(|found| found.strength() > least) {
             let at = self.span();
-            self.advance();
+            self.advance_sign();
             let right = self.binary(operator.strength())?;
             for (operand, is_left) in [(left, true), (right, false)] {
                 if let ExprKind::Binary(inner, ..) = self.module.expr(operand).kind
@@ -553,15 +564,14 @@ impl<'s> Parser<'s> {
     fn unary(&mut self) -> Parsed<ExprId> {
         let start = self.start();
         let operator = match self.peek() {
-            Token::Symbol("-") => UnaryOp::Negate,
+            Token::Symbol("-" | "--") => UnaryOp::Negate,
             Token::Symbol("!") => UnaryOp::Not,
             Token::Symbol("~") => UnaryOp::Complement,
             Token::Symbol("*") => UnaryOp::Dereference,
             Token::Symbol("&") => UnaryOp::AddressOf,
-            // Two signs of an operand, as in `a --b`, are one token only in front of `;` or `)`.
             _ => return self.postfix(),
         };
-        self.advance();
+        self.advance_sign();
         let operand = self.unary()?;
         Ok(self.push(ExprKind::Unary(operator, operand), start..self.end()))
     }
