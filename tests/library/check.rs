@@ -249,8 +249,21 @@ fn imports_are_linked_from_the_folder_given_or_nearer() {
     }
     assert_eq!(reports[2].entry_points, ["main"]);
     assert_eq!([&reports[2].spirv, &reports[2].glsl], [&Outcome::Pass; 2]);
-    // Alone, the file's own folder is the package, which has no `common`.
-    fails_with(&report_of("imports/shaders/main.wesl").parse, "common");
+}
+
+#[test]
+fn a_file_alone_finds_its_package_above_it_in_the_repository() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let shaders = dir.path().join("shaders");
+    std::fs::create_dir(&shaders).expect("a folder");
+    for name in ["common.wesl", "shaders/helper.wgsl", "shaders/main.wesl"] {
+        std::fs::copy(fixture("imports").join(name), dir.path().join(name)).expect("a copy");
+    }
+    let alone = || check_paths(&[shaders.join("main.wesl")]).expect("a file").remove(0);
+    // Without a repository its own folder is the package, which has no `common`.
+    fails_with(&alone().parse, "common");
+    std::fs::create_dir(dir.path().join(".git")).expect("a folder");
+    assert_eq!(failing(&alone()), [""; 0]);
 }
 
 #[test]

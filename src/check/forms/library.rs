@@ -261,12 +261,12 @@ impl Library {
         roots.extend(between);
         // Above a file that is given alone, the nearest first: in the current folder, or in the
         // repository.
-        let mut above: Vec<_> = file.ancestors().skip(1).take(MAX_DEPTH).collect();
-        if file.is_absolute() {
-            let root = above.iter().position(|folder| folder.join(".git").exists());
-            above.truncate(root.map_or(0, |root| root + 1));
-        }
-        for folder in above {
+        let absolute = fs::canonicalize(file).unwrap_or_default();
+        let mut whole: Vec<_> = absolute.ancestors().skip(1).take(MAX_DEPTH).collect();
+        let root = whole.iter().position(|folder| folder.join(".git").exists());
+        whole.truncate(root.map_or(0, |root| root + 1));
+        let above = file.ancestors().skip(1).take(MAX_DEPTH).filter(|_| file.is_relative());
+        for folder in above.chain(whole) {
             if !roots.iter().any(|root| root == folder) {
                 roots.push(folder.to_path_buf());
             }

@@ -264,7 +264,8 @@ impl Prepared {
             }
             changed
         };
-        let mut all: Vec<_> = names.iter().take(most - 1).map(|one| with(&[one.clone()])).collect();
+        let mut all: Vec<_> =
+            names.iter().take(most - 1).map(|one| with(std::slice::from_ref(one))).collect();
         if names.len() > 1 {
             all.push(with(&names));
         }
