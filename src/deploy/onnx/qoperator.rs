@@ -205,7 +205,7 @@ impl Rewriting {
         let name = node.name();
         let [w, s, z, b] =
             ["levels", "scale", "zero_point", "bias"].map(|part| format!("{name}/integer_{part}"));
-        let mut input: Vec<String> = from.iter().cloned().collect();
+        let mut input = from.to_vec();
         input.extend([w.clone(), s.clone(), z.clone()]);
         let mut output = node.output.clone();
         let mut constants = Vec::new();

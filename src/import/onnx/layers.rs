@@ -154,6 +154,20 @@ impl Made {
         }
     }
 
+    /// A convolution of factor 1 that reads what it reads, an activation.
+    fn same_in_front(&self) -> Made {
+        let (kind, shape) = depthwise(self.output.channels, [1; 2], [1; 2]);
+        let weight = vec![1.0; shape[0]];
+        let kind = LayerKind::Conv(kind);
+        Made {
+            name: format!("{}/same", self.name),
+            step: Step::Weighted { kind, shape, weight, bias: None, levels: None },
+            inputs: self.inputs.clone(),
+            output: self.output,
+            grid: None,
+        }
+    }
+
     /// Whether it changes nothing.
     fn is_identity(&self) -> bool {
         match &self.step {
@@ -232,7 +246,6 @@ pub(super) struct Finished {
 /// The bits of layers that `is_used`, by number: of their weights, and of the activations behind.
 fn bits(layers: &[Made], is_used: &[bool]) -> Fallible<HashMap<usize, LayerBits>> {
     let mut all: HashMap<usize, LayerBits> = HashMap::new();
-    let mut said: HashMap<usize, u32> = HashMap::new();
     // The nearest layer with weights on the way back, whose bits an activation has.
     let mut weighted: Vec<Option<usize>> = Vec::with_capacity(layers.len());
     for (index, made) in layers.iter().enumerate() {
@@ -252,19 +265,56 @@ fn bits(layers: &[Made], is_used: &[bool]) -> Fallible<HashMap<usize, LayerBits>
         if !matches!(made.step, Step::Plain(LayerKind::Activation(_))) {
             continue;
         }
-        let own = made.grid.map_or(Ok(32), Grid::bits)?;
-        let Some(owner) = before else { continue };
-        if *said.entry(owner).or_insert(own) != own {
-            return Err(format!(
-                "activations behind {} are on different numbers of levels: {} and its others",
-                layers[owner].name, made.name
-            ));
-        }
-        if let Some(bits) = all.get_mut(&owner) {
-            bits.activation = own;
+        if let Some(bits) = before.and_then(|owner| all.get_mut(&owner)) {
+            bits.activation = made.grid.map_or(Ok(32), Grid::bits)?;
         }
     }
     Ok(all)
+}
+
+/// Which of `layers` layer `last` depends on.
+fn used(layers: &[Made], last: usize) -> Vec<bool> {
+    let mut is_used = vec![false; layers.len()];
+    is_used[last] = true;
+    for index in (0..=last).rev() {
+        if is_used[index] {
+            layers[index].inputs.iter().flatten().for_each(|&read| is_used[read] = true);
+        }
+    }
+    is_used
+}
+
+/// `layers` up to `last` with a convolution of factor 1 in front of every activation that has other
+/// bits than one behind the same layer with weights: that layer has the bits of all of them.
+fn separated(layers: Vec<Made>, last: usize) -> Fallible<(Vec<Made>, usize)> {
+    let is_used = used(&layers, last);
+    let mut all: Vec<Made> = Vec::with_capacity(layers.len());
+    let mut places: Vec<usize> = Vec::with_capacity(layers.len());
+    let mut said: HashMap<usize, u32> = HashMap::new();
+    // The nearest layer with weights on the way back, by number in `all`.
+    let mut weighted: Vec<Option<usize>> = Vec::with_capacity(layers.len());
+    for (mut made, is_used) in layers.into_iter().zip(is_used) {
+        made.inputs.iter_mut().flatten().for_each(|read| *read = places[*read]);
+        let mut before = made.inputs.iter().find_map(|read| read.and_then(|read| weighted[read]));
+        if let (true, Some(owner), Step::Plain(LayerKind::Activation(_))) =
+            (is_used, before, &made.step)
+        {
+            let own = made.grid.map_or(Ok(32), Grid::bits)?;
+            if *said.entry(owner).or_insert(own) != own {
+                before = Some(all.len());
+                said.insert(all.len(), own);
+                weighted.push(before);
+                let same = made.same_in_front();
+                made.inputs = vec![before];
+                all.push(same);
+            }
+        }
+        let is_weighted = matches!(made.step, Step::Weighted { .. });
+        weighted.push(if is_weighted { Some(all.len()) } else { before });
+        places.push(all.len());
+        all.push(made);
+    }
+    Ok((all, places[last]))
 }
 
 /// The network that ends with layer `last`, and its parameters.
@@ -284,13 +334,8 @@ pub(super) fn network(mut layers: Vec<Made>, last: usize, input: Shape) -> Falli
     if (output.height, output.width) != (1, 1) {
         return Err(format!("the output is {output} an image; a number a class is needed"));
     }
-    let mut is_used = vec![false; layers.len()];
-    is_used[last] = true;
-    for index in (0..=last).rev() {
-        if is_used[index] {
-            layers[index].inputs.iter().flatten().for_each(|&read| is_used[read] = true);
-        }
-    }
+    let (layers, last) = separated(layers, last)?;
+    let is_used = used(&layers, last);
     let bits = bits(&layers, &is_used)?;
     let is_per_channel = |made: &Made| match &made.step {
         Step::Weighted { levels: Some(levels), .. } => levels.scales.len() > 1,

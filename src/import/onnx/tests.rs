@@ -534,6 +534,30 @@ fn levels_come_in_as_quantized_layers() {
     assert_close(&found[4][..16], &second);
 }
 
+/// The quantizer of a convolution that no activation follows, and a float function behind it.
+#[test]
+fn activations_of_other_bits_are_behind_layers_of_their_own() {
+    let mut graph = Graph::new(&[2, 4, 4]);
+    graph.conv("conv", [4, 2, 3, 3], &[]);
+    graph.floats("scale", &[], &[0.05]);
+    graph.tensor("zero", &[], DataType::Uint8, vec![128]);
+    graph.then("QuantizeLinear", "quantize", &["scale", "zero"], &[]);
+    graph.then("DequantizeLinear", "dequantize", &["scale", "zero"], &[]);
+    graph.then("Tanh", "tanh", &[], &[]);
+    graph.head(4, 3);
+    let own = graph.read();
+    let kinds = types(&own);
+    assert_eq!(kinds[..4], ["conv", "activation", "conv", "activation"]);
+    let bits: Vec<u32> = own.quantization.bits.iter().map(|bits| bits.activation).collect();
+    assert_eq!(bits[..2], [8, 32]);
+    // The images come first.
+    let made = values(&own, &image(32));
+    let of = |layer: usize| made[layer].clone();
+    let tanh: Vec<f64> = of(2).iter().map(|value| value.tanh()).collect();
+    assert_close(&of(4), &tanh);
+    assert!(of(2).iter().all(|value| (value / 0.05 - (value / 0.05).round()).abs() < 1e-5));
+}
+
 /// As many levels, scales and zero points as no rows have: none.
 #[test]
 fn weights_of_no_levels_are_refused() {
