@@ -35,7 +35,7 @@ impl BackwardPlan {
     }
 
     /// Chunks for `steps` that keep `kept` bytes of `slots` images and have `fixed` bytes beside
-    /// values and their gradients: as large as [`MEMORY_GOAL`] allows.
+    /// values and their gradients: as large as the memory goal allows.
     pub fn new(steps: &[Step], kept: u64, slots: u32, fixed: u64) -> Self {
         let small = kept / u64::from(slots.max(1)) / SMALL_SHARE;
         // Behind the seam there is one way: each step reads the one before.
