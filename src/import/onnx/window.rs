@@ -94,8 +94,8 @@ impl Window {
         let Window { kernel, stride, sides, dilation, .. } = self;
         format!(
             "a pool with kernel {kernel:?}, strides {stride:?}, pads {sides:?} and dilations \
-             {dilation:?} is not supported; dilations of 1 and pads of at most a window on both \
-             sides together are"
+             {dilation:?} is not supported; dilations of 1, pads of at most a window on both \
+             sides together, and overlapping windows of at most {MAX_POOL_PIXELS} pixels are"
         )
     }
 
@@ -105,25 +105,7 @@ impl Window {
         let misfit = || self.misfit();
         let counts = self.counts(input).ok_or_else(misfit)?;
         if self.kernel[0].saturating_mul(self.kernel[1]) > MAX_POOL_PIXELS {
-            // A maximum of maxima.
-            let factor = |axis: usize| {
-                let kernel = self.kernel[axis];
-                (1..=MAX_POOL_KERNEL).rev().find(|factor| kernel.is_multiple_of(*factor))
-            };
-            let [y, x] = [factor(0), factor(1)].map(|own| own.unwrap_or(1));
-            let rest = [self.kernel[0] / y, self.kernel[1] / x];
-            let is_whole = self.kernel == self.stride
-                && self.dilation == [1; 2]
-                && self.sides == [0; 4]
-                && counts == [input.height / self.kernel[0], input.width / self.kernel[1]];
-            if !is_whole || rest[0].saturating_mul(rest[1]) > MAX_POOL_PIXELS {
-                return Err(misfit());
-            }
-            let whole = |kernel: [u32; 2]| MaxPool {
-                window: config::Window::side_by_side(kernel),
-                ceil_mode: false,
-            };
-            return Ok(vec![whole([y, x]), whole(rest)]);
+            return self.maxima_of_maxima(input, counts).ok_or_else(misfit);
         }
         let fits = |(window, ceil_mode)| {
             let pool = MaxPool { window, ceil_mode };
@@ -131,6 +113,42 @@ impl Window {
             (own == counts.map(Ok)).then_some(vec![pool])
         };
         self.likely().find_map(fits).ok_or_else(misfit)
+    }
+
+    /// Max-pools one behind the other that have these windows, `counts` of them over `input`, each
+    /// with windows of few pixels; none where windows overlap or are padded.
+    fn maxima_of_maxima(&self, input: Shape, counts: [u32; 2]) -> Option<Vec<MaxPool>> {
+        if self.dilation != [1; 2] || self.sides != [0; 4] {
+            return None;
+        }
+        let pool = |kernel: [u32; 2], ceil_mode| MaxPool {
+            window: config::Window::side_by_side(kernel),
+            ceil_mode,
+        };
+        let mut size = [input.height, input.width];
+        let is_all = counts == [1; 2] && (0..2).all(|axis| self.kernel[axis] >= size[axis]);
+        let factors = self.kernel.map(|kernel| {
+            (1..=MAX_POOL_KERNEL).rev().find(|factor| kernel.is_multiple_of(*factor)).unwrap_or(1)
+        });
+        let rest = [self.kernel[0] / factors[0], self.kernel[1] / factors[1]];
+        let is_whole = self.kernel == self.stride
+            && counts == [size[0] / self.kernel[0], size[1] / self.kernel[1]];
+        if is_whole && rest[0].saturating_mul(rest[1]) <= MAX_POOL_PIXELS {
+            return Some(vec![pool(factors, false), pool(rest, false)]);
+        }
+        if !is_all {
+            return None;
+        }
+        // Of the whole image, windows need not divide the size: the last one has what is left.
+        let mut pools = Vec::new();
+        while size != [1; 2] {
+            let kernel = size.map(|size| size.min(MAX_POOL_KERNEL));
+            let rest = [size[0].div_ceil(kernel[0]), size[1].div_ceil(kernel[1])];
+            let is_ceil = (0..2).any(|axis| rest[axis] * kernel[axis] != size[axis]);
+            pools.push(pool(kernel, is_ceil));
+            size = rest;
+        }
+        Some(pools)
     }
 
     /// The average-pool that has these windows over `input`; none where there is none.
@@ -195,6 +213,17 @@ mod tests {
         let pools = whole.max_pools(Shape::new(1, 16, 16)).unwrap();
         assert_eq!(pools, [MaxPool::inside(8, 8), MaxPool::inside(2, 2)]);
         assert!(whole.max_pools(Shape::new(1, 15, 16)).is_err());
+        for [height, width] in [[17, 17], [32, 30], [1, 241], [500, 7]] {
+            let plane = Shape::new(1, height, width);
+            let exact = Window { kernel: [height, width], stride: [1; 2], ..PLAIN };
+            for window in [exact, Window::whole(height.max(width))] {
+                let made = window.max_pools(plane).unwrap();
+                let last = made.iter().try_fold(plane, |shape, pool| pool.output(shape));
+                assert_eq!(last, Ok(Shape::new(1, 1, 1)));
+            }
+        }
+        let overlapping = Window { kernel: [17; 2], stride: [1; 2], ..PLAIN };
+        assert!(overlapping.max_pools(Shape::new(1, 20, 20)).is_err());
     }
 
     #[test]
