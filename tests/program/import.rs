@@ -238,6 +238,30 @@ fn classes_are_matched_by_name() {
     assert!((accuracies[0] - accuracies[1]).abs() < 1e-6, "{accuracies:?}");
 }
 
+/// Classes with names that the model does not have go by index, if there are as many.
+#[test]
+fn classes_without_names_go_by_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.safetensors");
+    let model = random_model(network(), "32", QuantizationConfig::default(), 3);
+    assert!(model.config.class_names.is_empty());
+    Model::save(&file, &model.config, &model.graph.layout, &model.parameters).unwrap();
+    let data = images(folder.path());
+    let output = run(&["eval", text(&file), "--dataset", text(&data)]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("names no classes"), "{said}");
+    let input = model.config.network.input;
+    for place in ["train/cat", "train/dog", "test/cat", "test/dog"] {
+        let place = folder.path().join("named").join(place);
+        std::fs::create_dir_all(&place).unwrap();
+        image::RgbImage::new(input.width, input.height).save(place.join("0.png")).unwrap();
+    }
+    let color = if input.channels == 1 { "grey" } else { "rgb" };
+    let named = folder.path().join("named");
+    let said = refused(1, &["eval", text(&file), "--dataset", text(&named), "--color", color]);
+    assert!(said.contains("has 2 classes") && said.contains("--classes"), "{said}");
+}
+
 /// A network of the layers of LeNet-5's kind, small.
 const NAMED: &str = "[network]\ninput = [1, 8, 8]\nclasses = 3\nlayers = [\n    \
                      { type = \"conv\", out_channels = 4, kernel = 3, padding = 1 },\n    \

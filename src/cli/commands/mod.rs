@@ -197,6 +197,7 @@ impl<'a> ModelFlags<'a> {
         let dataset = self.load(&name, self.data_dir.or(beside_dir.as_deref()), &reading)?;
         check_images(model, &name, dataset.shape, dataset.classes)?;
         let Some(matched) = dataset.with_labels_of(&model.config.class_names) else {
+            self.assumed.borrow_mut().extend(classes_by_index(model, &name, &dataset)?);
             return Ok(dataset);
         };
         self.assumed.borrow_mut().push(format!(
@@ -338,6 +339,27 @@ fn check_images(model: &Model, name: &str, shape: Shape, classes: u32) -> Result
         <[u32; 3]>::from(network.input),
         network.classes
     )))
+}
+
+/// What is said of the classes of `dataset`, called `name`, where labels are taken for the numbers
+/// of outputs because the model names none. Named classes that are not the model's own must be as
+/// many as its outputs.
+fn classes_by_index(model: &Model, name: &str, dataset: &Dataset) -> Result<Option<String>> {
+    let (own, names) = (&model.config.class_names, &dataset.class_names);
+    if !names.is_empty() && names.iter().all(|name| own.contains(name)) {
+        return Ok(None);
+    }
+    let (path, outputs) = (model.path.display(), model.config.network.classes);
+    let is_numbered = names.iter().enumerate().all(|(class, name)| *name == class.to_string());
+    if !is_numbered && dataset.classes != outputs {
+        return Err(Error::Data(format!(
+            "{name} has {} classes, {path} has {outputs} and {}; `saliq import --classes` names \
+             the classes of a model, which are then matched by name",
+            dataset.classes,
+            if own.is_empty() { "names none" } else { "calls them otherwise" }
+        )));
+    }
+    Ok(own.is_empty().then(|| format!("{path}: names no classes; those of {name} go by index")))
 }
 
 /// Refuses a model that is quantized already; `command` takes the float one.
