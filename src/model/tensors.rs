@@ -214,7 +214,13 @@ impl TensorFile {
             Error::format(path, format!("is not a valid safetensors file: {error}"))
         };
         if is_pickle(bytes) {
-            let how = "save the state_dict with safetensors.torch.save_file (docs/python.md)";
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let to = Path::new(&*name).with_extension("safetensors");
+            let how = format!(
+                "convert its state_dict in Python: `import torch, safetensors.torch; \
+                 safetensors.torch.save_file(torch.load({name:?}, weights_only=True), {to:?})` \
+                 (docs/from-pytorch.md)"
+            );
             return Err(Error::format(
                 path,
                 format!("is a file of torch.save (a pickle), which could run code; {how}"),
