@@ -843,7 +843,11 @@ fn networks_that_begin_in_place_train_in_chunks() {
     let activated = "type = \"activation\"\n[[network.layers]]\ntype = \"conv\"\n\
                      out_channels = 4\nkernel = 3\n[[network.layers]]\ntype = \"linear\"\n\
                      out_features = 4";
-    let networks = [format!("{perceptron}4"), format!("{perceptron}40000"), activated.into()];
+    let networks = [
+        format!("{perceptron}4"),
+        format!("{perceptron}2000\n[[network.layers]]\n{}", "type = \"linear\"\nout_features = 4"),
+        activated.into(),
+    ];
     for (number, layers) in networks.iter().enumerate() {
         let network = folder.path().join(format!("{number}.toml"));
         std::fs::write(&network, format!("[[network.layers]]\n{layers}\n")).unwrap();
