@@ -107,11 +107,15 @@ fn stratified(labels: &[u32], share: f32, seed: u64) -> Vec<bool> {
     };
     let mut order: Vec<usize> = (0..classes).filter(|&class| !places[class].is_empty()).collect();
     order.sort_by(|&one, &other| rest(other).total_cmp(&rest(one)).then(one.cmp(&other)));
+    let mut left = total.saturating_sub(quotas.iter().sum());
     for keep in [1, 0] {
-        for &class in &order {
-            if quotas.iter().sum::<usize>() < total && quotas[class] + keep < places[class].len() {
+        let mut giving = order.clone();
+        while left > 0 && !giving.is_empty() {
+            giving.retain(|&class| quotas[class] + keep < places[class].len());
+            for &class in giving.iter().take(left) {
                 quotas[class] += 1;
             }
+            left -= giving.len().min(left);
         }
     }
     let key = random_key(seed, 0, random::TEST_SHARE);
@@ -357,6 +361,9 @@ mod tests {
         // Classes of one image keep it, as long as there are others.
         let labels = [0, 1, 2, 3, 3, 3, 3, 3];
         assert_eq!(per_class(&labels, &stratified(&labels, 0.25, 3)), [0, 0, 0, 2]);
+        let labels: Vec<u32> = (0..8).chain([8; 10]).collect();
+        let expected = [0, 0, 0, 0, 0, 0, 0, 0, 5];
+        assert_eq!(per_class(&labels, &stratified(&labels, 0.25, 3)), expected);
         let labels = [0, 1, 2, 3];
         assert_eq!(stratified(&labels, 0.5, 3).iter().filter(|&&chosen| chosen).count(), 2);
         // A fifth of five is one, though 0.2 as a float is not exactly a fifth.

@@ -45,6 +45,9 @@ pub struct ClassReport {
     pub precision: Option<f64>,
 }
 
+/// Most classes that have a confusion matrix: its size is their square.
+pub const MOST_CONFUSED: usize = 4096;
+
 /// Figures of a split; the JSON of `saliq eval --json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Evaluation {
@@ -56,7 +59,8 @@ pub struct Evaluation {
     pub images: u64,
     /// One record per class.
     pub per_class: Vec<ClassReport>,
-    /// `confusion[label][predicted]`: numbers of images.
+    /// `confusion[label][predicted]`: numbers of images. Empty for more than [`MOST_CONFUSED`]
+    /// classes.
     pub confusion: Vec<Vec<u64>>,
     /// One record per image, in file order.
     #[serde(skip)]
@@ -67,36 +71,42 @@ impl Evaluation {
     /// The figures of `predictions`, which are in file order.
     fn new(predictions: Vec<Prediction>, classes: u32, names: &[String]) -> Result<Evaluation> {
         let count = classes as usize;
-        let mut confusion = vec![vec![0u64; count]; count];
+        let rows = if count <= MOST_CONFUSED { count } else { 0 };
+        let mut confusion = vec![vec![0u64; rows]; rows];
+        let [mut of_label, mut predicted, mut right] = [const { Vec::new() }; 3];
+        for counts in [&mut of_label, &mut predicted, &mut right] {
+            counts.resize(count, 0u64);
+        }
         for (image, Prediction { class, label, .. }) in predictions.iter().enumerate() {
-            let cell =
-                confusion.get_mut(*label as usize).and_then(|row| row.get_mut(*class as usize));
-            *cell.ok_or_else(|| {
+            if *label >= classes || *class >= classes {
                 let (what, number) =
                     if *label < classes { ("predicted class", class) } else { ("label", label) };
                 let last = classes.saturating_sub(1);
-                Error::Data(format!(
+                return Err(Error::Data(format!(
                     "{what} {number} of image {image} is not one of the model's {classes} classes \
-                                     (0 to {last})"
-                ))
-            })? += 1;
+                     (0 to {last})"
+                )));
+            }
+            let (label, class) = (*label as usize, *class as usize);
+            of_label[label] += 1;
+            predicted[class] += 1;
+            right[label] += u64::from(label == class);
+            if let Some(row) = confusion.get_mut(label) {
+                row[class] += 1;
+            }
         }
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let per_class = (0..count)
-            .map(|class| {
-                let images = confusion[class].iter().sum();
-                let predicted = confusion.iter().map(|row| row[class]).sum();
-                ClassReport {
-                    class: class as u32,
-                    name: names.get(class).cloned().unwrap_or_else(|| class.to_string()),
-                    images,
-                    accuracy: share(confusion[class][class], images),
-                    precision: share(confusion[class][class], predicted),
-                }
+            .map(|class| ClassReport {
+                class: class as u32,
+                name: names.get(class).cloned().unwrap_or_else(|| class.to_string()),
+                images: of_label[class],
+                accuracy: share(right[class], of_label[class]),
+                precision: share(right[class], predicted[class]),
             })
             .collect();
         let images = predictions.len() as u64;
-        let correct = (0..count).map(|class| confusion[class][class]).sum();
+        let correct = right.iter().sum();
         let loss = predictions.iter().map(|prediction| f64::from(prediction.loss)).sum::<f64>()
             / images.max(1) as f64;
         Ok(Evaluation {
@@ -299,6 +309,20 @@ mod tests {
                 ("2", Some(2.0 / 3.0), Some(1.0))
             ]
         );
+    }
+
+    #[test]
+    fn many_classes_have_no_confusion_matrix() {
+        let prediction = Prediction {
+            class: 65_535,
+            label: 65_535,
+            probability: 0.5,
+            label_probability: 0.5,
+            loss: 0.7,
+        };
+        let made = Evaluation::new(vec![prediction], 65_536, &[]).unwrap();
+        assert_eq!((made.accuracy, made.confusion.len()), (1.0, 0));
+        assert_eq!(made.per_class[65_535].precision, Some(1.0));
     }
 
     #[test]

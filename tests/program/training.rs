@@ -832,6 +832,34 @@ fn a_pytorch_export_is_a_model() {
     assert_eq!(contents, expected);
 }
 
+/// Networks whose first layer works in place, with batches that go back in chunks: behind it are
+/// gradients as large as the images', or small ones.
+#[test]
+fn networks_that_begin_in_place_train_in_chunks() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("corners");
+    write_folder(&images, Shape::new(3, 11, 13), &colored(130, 1), &colored(30, 2));
+    let perceptron = "type = \"flatten\"\n[[network.layers]]\ntype = \"linear\"\nout_features = ";
+    let activated = "type = \"activation\"\n[[network.layers]]\ntype = \"conv\"\n\
+                     out_channels = 4\nkernel = 3\n[[network.layers]]\ntype = \"linear\"\n\
+                     out_features = 4";
+    let networks = [
+        format!("{perceptron}4"),
+        format!("{perceptron}2000\n[[network.layers]]\n{}", "type = \"linear\"\nout_features = 4"),
+        activated.into(),
+    ];
+    for (number, layers) in networks.iter().enumerate() {
+        let network = folder.path().join(format!("{number}.toml"));
+        std::fs::write(&network, format!("[[network.layers]]\n{layers}\n")).unwrap();
+        for sgt in ["true", "false"] {
+            let out = folder.path().join(format!("{number}-{sgt}"));
+            let arguments = ["train", "--dataset", text(&images), "--network", text(&network)];
+            let more = ["--batch-size", "130", "--steps", "2", "--sgt", sgt, "--out", text(&out)];
+            json(&[&arguments[..], &more].concat());
+        }
+    }
+}
+
 /// Odd sizes all the way: three channels, 11×13 pixels, stride, padding, an overlapping pool, a
 /// folder of files.
 #[test]

@@ -135,15 +135,17 @@ fn describe(evaluation: &Evaluation) -> String {
     let rows: Vec<_> = evaluation
         .per_class
         .iter()
-        .zip(&evaluation.confusion)
-        .map(|(class, confusion)| {
+        .enumerate()
+        .map(|(number, class)| {
+            // Many classes have no confusion matrix.
+            let confusion = evaluation.confusion.get(number).into_iter().flatten();
             let mut row = vec![
                 class.name.clone(),
                 class.images.to_string(),
                 share(class.accuracy),
                 share(class.precision),
             ];
-            row.extend(confusion.iter().map(u64::to_string));
+            row.extend(confusion.map(u64::to_string));
             row
         })
         .collect();

@@ -118,7 +118,7 @@ pub(super) fn hops(steps: &[Step], seam: usize) -> Vec<Hop> {
 
 /// Whether the gradient of the value of step `index` becomes the images' in place: steps in place
 /// are all there is in front, and each is the only reader of what it reads.
-fn leads_to_images(steps: &[Step], index: usize) -> bool {
+pub(super) fn leads_to_images(steps: &[Step], index: usize) -> bool {
     let step = &steps[index];
     let is_only = |source: &Source| {
         steps.iter().flat_map(|step| &step.sources).filter(|own| *own == source).count() == 1

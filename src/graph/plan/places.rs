@@ -2,7 +2,7 @@
 
 use super::{
     chunks::BackwardPlan,
-    hops::{Hop, Passing, hops},
+    hops::{Hop, Passing, hops, leads_to_images},
     steps::{Source, StepActivation, Steps, StorageId},
     turns::at_turn,
 };
@@ -157,7 +157,8 @@ impl GradientPlan {
 }
 
 /// Where the gradient with respect to the images lies: in the masked images' half of them, where
-/// there is one and no step in place reads them.
+/// there is one and no step in place reads them. What is behind steps in place puts its gradient
+/// there in training too, for all images: activations in place may learn from it.
 fn image_place(steps: &Steps, plan: BackwardPlan, masked: bool) -> ImagePlace {
     let mut readers = steps.all.iter().filter(|step| step.sources.contains(&Source::Images));
     let own = readers.next();
@@ -167,9 +168,16 @@ fn image_place(steps: &Steps, plan: BackwardPlan, masked: bool) -> ImagePlace {
     });
     let offset = u64::from(plan.slots / 2) * bytes;
     let is_read_once = own.is_some_and(|own| !own.hands_on) && readers.next().is_none();
+    let is_changed = |index: usize| {
+        steps.all[index].sources == [Source::Images] && leads_to_images(&steps.all, index)
+    };
+    let images = match (0..steps.all.len()).any(is_changed) {
+        true => plan.slots,
+        false => plan.input_images(),
+    };
     match masked && is_read_once && offset.is_multiple_of(ALIGNMENT) {
         true => ImagePlace::Half(offset),
-        false => ImagePlace::Own(u64::from(plan.input_images()) * bytes),
+        false => ImagePlace::Own(u64::from(images) * bytes),
     }
 }
 

@@ -125,6 +125,19 @@ fn chunks_are_as_large_as_the_goal_allows() {
     assert_eq!(plan.images_of(0), plan.chunk);
 }
 
+#[test]
+fn gradients_behind_a_step_in_place_have_room_for_all_images() {
+    // A `flatten`, and layers behind it.
+    let first = Step { sources: vec![Source::Images], ..in_place(1, &step(0, &[], 1024)) };
+    let layer = |index: usize| step(index, &[Source::Step(index - 1)], 1024);
+    let all = steps(vec![first, layer(1), layer(2)], 256);
+    let plan = BackwardPlan { slots: 256, chunk: 64, seam: 2 };
+    for masked in [false, true] {
+        let options = PlanOptions { training: true, masked };
+        assert_eq!(GradientPlan::new(&all, plan, options).images, ImagePlace::Own(256 * 1024));
+    }
+}
+
 /// Where a gradient lies in a pass over `steps` that goes by `plan`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Lies {
