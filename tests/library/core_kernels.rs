@@ -2045,6 +2045,29 @@ fn weight_tensors() -> Vec<(&'static str, Vec<f32>)> {
     ]
 }
 
+/// More weights than a driver takes in loops of one weight an iteration.
+#[test]
+fn ranges_of_many_weights() {
+    let inputs = 70_001;
+    let shape = weight_shape([3, inputs, 1]);
+    let mut random = Random(77);
+    let values: Vec<f32> = (0..3 + 3 * inputs).map(|_| 0.1 * random.signed()).collect();
+    let statistics = untouched(12);
+    launch(&WeightRange { parameters: &upload(&values), statistics: &statistics, shape });
+    let statistics = read::<f32>(&statistics, 12);
+    for (own, weights) in
+        statistics.as_chunks::<4>().0.iter().zip(values[3..].chunks_exact(inputs as usize))
+    {
+        let weights: Vec<f64> = weights.iter().map(|&w| f64::from(w)).collect();
+        let expected = saliq::reference::weight_range::weight_range(&weights);
+        let largest = expected.largest.max(-expected.smallest);
+        let mean = expected.absolute_sum / expected.count / largest;
+        let variance = expected.square_sum / expected.count / largest.powi(2) - mean.powi(2);
+        let all = [expected.smallest, expected.largest, mean, variance];
+        assert_close("statistics", own, &all, 1e-5);
+    }
+}
+
 fn check_weight_quantizer(quantizer: WeightQuantizer, bits: u32, per_channel: bool) {
     let [out_channels, in_channels, taps] = QUANTIZED;
     let shape = weight_shape(QUANTIZED);

@@ -827,6 +827,9 @@ fn sgt_loss_matches_the_reference() {
     check_loss(LossCase { weighted: true, sgt: false, ..case() });
     // Logits far beyond the range of exp.
     check_loss(LossCase { count: 5, classes: 4, scale: 200.0, ..case() });
+    // More classes than a driver takes in loops of one class an iteration.
+    check_loss(LossCase { count: 2, classes: 9_999, ..case() });
+    check_loss(LossCase { count: 1, classes: 65_536, ..case() });
 }
 
 /// Masked images that change next to nothing: the sum of the terms is a rounding error, of either
