@@ -95,6 +95,16 @@ pub enum Error {
         /// The most of each.
         limit: u32,
     },
+    /// A dispatch whose loops the driver would end before they are done.
+    #[error("{label}: {iterations} iterations of a loop, of which the driver does {limit}")]
+    Iterations {
+        /// The dispatch.
+        label: String,
+        /// Iterations of all loops of an invocation.
+        iterations: u64,
+        /// The most.
+        limit: u64,
+    },
     /// Out of device memory.
     #[error("out of GPU memory: {0}")]
     OutOfMemory(Shortage),

@@ -17,6 +17,9 @@ pub(super) fn worded(error: &Error) -> String {
         }
         Error::Unfolded { .. } => format!("{error}; --method lrp takes it as it is"),
         Error::Workgroups { .. } => format!("{error}; lower --batch-size"),
+        Error::Iterations { .. } => {
+            format!("{error}; take smaller images, or a stride in front, or a GPU (--adapter)")
+        }
         _ => error.to_string(),
     }
 }

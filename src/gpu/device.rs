@@ -176,6 +176,12 @@ impl Device {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
+    /// Most iterations of all loops of an invocation, where the driver ends them: llvmpipe goes on
+    /// behind a loop after 65,535, without a word (`LP_MAX_TGSI_LOOP_ITERATIONS`).
+    pub fn most_iterations(&self) -> Option<u64> {
+        self.info.driver.starts_with("llvmpipe").then_some(65_535)
+    }
+
     /// Whether what is submitted is run: not on a device that only validates.
     pub(super) fn executes(&self) -> bool {
         match self.origin {

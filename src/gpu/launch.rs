@@ -21,13 +21,14 @@ pub struct Launch<'a> {
     pub(super) bindings: Vec<(&'static str, Binding<'a>)>,
     pub(super) workgroups: [u32; 3],
     pub(super) work: Work,
+    pub(super) iterations: u64,
 }
 
 impl<'a> Launch<'a> {
     /// One workgroup of the kernel in `shaders/{kernel}.wgsl`, without buffers.
     pub fn new(kernel: &'static str, specialization: Specialization) -> Launch<'a> {
         let (bindings, work) = (Vec::new(), Work::default());
-        Launch { kernel, specialization, bindings, workgroups: [1; 3], work }
+        Launch { kernel, specialization, bindings, workgroups: [1; 3], work, iterations: 0 }
     }
 
     /// With `buffer` as what the kernel calls `name`.
@@ -64,6 +65,13 @@ impl<'a> Launch<'a> {
     #[must_use]
     pub fn over(self, workgroups: [u32; 3]) -> Launch<'a> {
         Launch { workgroups, ..self }
+    }
+
+    /// With loops of `iterations` in all in an invocation, of kernels that go over a whole image or
+    /// batch in one: drivers may end them ([`super::Device::most_iterations`]).
+    #[must_use]
+    pub fn looping(self, iterations: u64) -> Launch<'a> {
+        Launch { iterations, ..self }
     }
 
     /// With what it has to do.

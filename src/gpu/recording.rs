@@ -73,6 +73,7 @@ impl Recording {
     ///
     /// # Errors
     /// [`Error::Workgroups`] if the workgroup counts exceed the device's limits,
+    /// [`Error::Iterations`] if the driver would end its loops,
     /// [`Error::Bindings`] if another launch of the kernel bound other buffers.
     pub fn launch(
         &mut self,
@@ -80,11 +81,14 @@ impl Recording {
         label: impl Into<String>,
         launch: Launch<'_>,
     ) -> Result<()> {
-        let Launch { kernel, specialization, bindings, workgroups, work } = launch;
+        let Launch { kernel, specialization, bindings, workgroups, work, iterations } = launch;
         let label = label.into();
         let limit = gpu.limits().max_compute_workgroups_per_dimension;
         if workgroups.iter().any(|&count| count > limit) {
             return Err(Error::Workgroups { label, workgroups, limit });
+        }
+        if let Some(limit) = gpu.most_iterations().filter(|&limit| iterations > limit) {
+            return Err(Error::Iterations { label, iterations, limit });
         }
         let kernel = gpu.kernel(kernel, specialization)?;
         kernel.bind_names(bindings.iter().map(|&(name, _)| name).collect())?;

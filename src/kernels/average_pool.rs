@@ -35,6 +35,9 @@ pub struct AveragePool<'a> {
 impl Launcher for AveragePool<'_> {
     fn launch(&self) -> Launch<'_> {
         let elements = self.shape.windows().output_elements();
+        // Rows of a window, and their pixels.
+        let [rows, columns] = self.shape.pool.window.kernel.map(u64::from);
+        let iterations = rows * (1 + columns);
         let moves = self.shape.windows().input_elements() + elements;
         let mut specialization = self.shape.constants();
         if matches!(self.storage.input, Format::U8 | Format::I8) {
@@ -48,6 +51,7 @@ impl Launcher for AveragePool<'_> {
             .bind("input", self.input)
             .bind("output", self.output)
             .over(grid((self.images.most * elements).div_ceil(ELEMENTWISE)))
+            .looping(iterations)
             .doing(moved(self.images, moves, self.storage.output))
     }
 }

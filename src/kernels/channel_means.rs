@@ -35,5 +35,6 @@ impl Launcher for ChannelMeans<'_> {
             .bind("values", self.values)
             .bind("means", self.means)
             .over([groups.div_ceil(self.lanes), self.images.most, 1])
+            .looping(self.shape.pixels().into())
     }
 }

@@ -37,5 +37,6 @@ impl Launcher for ChannelRanges<'_> {
             .bind("layer", self.layer)
             .bind("ranges", self.ranges)
             .over([groups.div_ceil(self.lanes), self.images.most, 1])
+            .looping(self.shape.pixels().into())
     }
 }

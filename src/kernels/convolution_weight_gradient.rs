@@ -85,6 +85,12 @@ impl Launcher for ConvolutionWeightGradient<'_> {
             .constant("TOP", top)
             .constant("LEFT", left)
             .constant("PARTS", self.part_count);
+        // A row of pixels is an iteration, and one that loads it.
+        let side = if geometry.pooling == Pooling::Output { 2 } else { 1 };
+        let [height, width] = [geometry.output[0], geometry.output[1]].map(|size| size * side);
+        let images = u64::from(self.images.most.div_ceil(self.part_count.max(1)));
+        let strips = u64::from(width.div_ceil(self.tiles.columns));
+        let iterations = images * (1 + strips * (1 + 2 * u64::from(height)));
         let (rows, columns) = self.tiles.workgroups([in_groups, out_groups], window.kernel[0]);
         Launch::new("convolution_weight_gradient", self.storage.specialize(specialization))
             .bind("images", self.images)
@@ -93,6 +99,7 @@ impl Launcher for ConvolutionWeightGradient<'_> {
             .bind("parts", self.parts)
             .bind_some("chosen", self.chosen)
             .over([rows, self.part_count, columns])
+            .looping(iterations)
             .doing(self.work)
     }
 }

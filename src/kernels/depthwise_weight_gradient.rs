@@ -32,7 +32,12 @@ pub struct DepthwiseWeightGradient<'a> {
 impl Launcher for DepthwiseWeightGradient<'_> {
     fn launch(&self) -> Launch<'_> {
         let specialization = self.tiles.constants(self.geometry).constant("PARTS", self.part_count);
-        let [_, _, groups] = self.geometry.output;
+        let [height, width, groups] = self.geometry.output;
+        let bands = u64::from(self.images.most) * u64::from(height.div_ceil(self.tiles.rows));
+        let strips = u64::from(width.div_ceil(self.tiles.columns));
+        // A row of pixels is an iteration, and one that loads it.
+        let of_band = 1 + strips * (1 + 2 * u64::from(self.tiles.rows));
+        let iterations = bands.div_ceil(u64::from(self.part_count.max(1))) * of_band;
         let sums = u64::from(self.part_count) * u64::from(groups);
         Launch::new("depthwise_weight_gradient", self.storage.specialize(specialization))
             .bind("images", self.images)
@@ -40,6 +45,7 @@ impl Launcher for DepthwiseWeightGradient<'_> {
             .bind("output_gradient", self.output_gradient)
             .bind("parts", self.parts)
             .over(flat_workgroups(sums, self.tiles.lanes))
+            .looping(iterations)
             .doing(self.work)
     }
 }

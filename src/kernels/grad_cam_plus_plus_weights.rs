@@ -38,5 +38,6 @@ impl Launcher for GradCamPlusPlusWeights<'_> {
             .bind("gradients", self.gradients)
             .bind("weights", self.weights)
             .over([groups.div_ceil(self.lanes), self.images.most, 1])
+            .looping(2 * u64::from(self.shape.pixels()))
     }
 }

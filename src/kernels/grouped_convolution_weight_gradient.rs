@@ -36,12 +36,15 @@ impl Launcher for GroupedConvolutionWeightGradient<'_> {
             .constant("PARTS", self.part_count)
             .feature("one_set", self.shape.has_one_set());
         let specialization = self.storage.specialize(specialization);
+        let [rows, columns] = [self.shape.output.height, self.shape.output.width].map(u64::from);
+        let images = u64::from(self.images.most.div_ceil(self.part_count.max(1)));
         Launch::new("grouped_convolution_weight_gradient", specialization)
             .bind("images", self.images)
             .bind("input", self.input)
             .bind("output_gradient", self.output_gradient)
             .bind("parts", self.parts)
             .over(GroupedShape::workgroups(self.part_count, self.shape.part_elements()))
+            .looping(images * (1 + rows * (1 + columns)))
             .doing(self.work)
     }
 }
