@@ -66,6 +66,10 @@ impl Launcher for MatrixProduct<'_> {
             .bind("weight", self.weight)
             .bind("output", self.output);
         let columns = self.out_groups.div_ceil(lanes * groups);
-        self.end.bind(launch).over([columns, self.images.most.div_ceil(images), 1]).doing(self.work)
+        self.end
+            .bind(launch)
+            .over([columns, self.images.most.div_ceil(images), 1])
+            .looping(self.in_groups.into())
+            .doing(self.work)
     }
 }

@@ -45,6 +45,7 @@ impl Launcher for ProductSum<'_> {
             .bind("right", self.right)
             .bind("output", self.output)
             .over(grid((self.images.most * per_image).div_ceil(ELEMENTWISE)))
+            .looping(self.shape.pixels().into())
             .doing(moved(self.images, moves, self.storage.output))
     }
 }
