@@ -59,7 +59,7 @@ pub struct Evaluation {
     pub images: u64,
     /// One record per class.
     pub per_class: Vec<ClassReport>,
-    /// `confusion[label][predicted]`: numbers of images. Empty for more than [`MOST_CONFUSED`]
+    /// `confusion[label][predicted]`: numbers of images. Empty for more than 4,096
     /// classes.
     pub confusion: Vec<Vec<u64>>,
     /// One record per image, in file order.
