@@ -246,18 +246,31 @@ fn classes_without_names_go_by_index() {
     let model = random_model(network(), "32", QuantizationConfig::default(), 3);
     assert!(model.config.class_names.is_empty());
     Model::save(&file, &model.config, &model.graph.layout, &model.parameters).unwrap();
-    let data = images(folder.path());
-    let output = run(&["eval", text(&file), "--dataset", text(&data)]);
+    let input = model.config.network.input;
+    let color = if input.channels == 1 { "grey" } else { "rgb" };
+    let named = |count: u32| {
+        let root = folder.path().join(format!("named{count}"));
+        for split in ["train", "test"] {
+            for class in 0..count {
+                let place = root.join(split).join(format!("kind{class}"));
+                std::fs::create_dir_all(&place).unwrap();
+                let pixel = image::Rgb([class as u8, 7, split.len() as u8]);
+                let picture = image::RgbImage::from_pixel(input.width, input.height, pixel);
+                picture.save(place.join("0.png")).unwrap();
+            }
+        }
+        root
+    };
+    let as_many = named(model.config.network.classes);
+    let output = run(&["eval", text(&file), "--dataset", text(&as_many), "--color", color]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && said.contains("names no classes"), "{said}");
-    let input = model.config.network.input;
-    for place in ["train/cat", "train/dog", "test/cat", "test/dog"] {
-        let place = folder.path().join("named").join(place);
-        std::fs::create_dir_all(&place).unwrap();
-        image::RgbImage::new(input.width, input.height).save(place.join("0.png")).unwrap();
-    }
-    let color = if input.channels == 1 { "grey" } else { "rgb" };
-    let named = folder.path().join("named");
+    // Numbers are indices.
+    let numbered = images(folder.path());
+    let output = run(&["eval", text(&file), "--dataset", text(&numbered)]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && !said.contains("by index"), "{said}");
+    let named = named(2);
     let said = refused(1, &["eval", text(&file), "--dataset", text(&named), "--color", color]);
     assert!(said.contains("has 2 classes") && said.contains("--classes"), "{said}");
 }

@@ -359,7 +359,8 @@ fn classes_by_index(model: &Model, name: &str, dataset: &Dataset) -> Result<Opti
             if own.is_empty() { "names none" } else { "calls them otherwise" }
         )));
     }
-    Ok(own.is_empty().then(|| format!("{path}: names no classes; those of {name} go by index")))
+    let is_assumed = own.is_empty() && !is_numbered;
+    Ok(is_assumed.then(|| format!("{path}: names no classes; those of {name} go by index")))
 }
 
 /// Refuses a model that is quantized already; `command` takes the float one.
