@@ -4,7 +4,7 @@
 
 import constants::LANES;
 import package::common::step::Step;
-import package::common::logits::{CLASSES_AT_ONCE, logits, softmax_at};
+import package::common::logits::{logits, softmax_at};
 
 override CLASSES: u32;
 override CLASS_STRIDE: u32;
@@ -18,13 +18,8 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let slot = invocation.x;
     if (slot >= current.count) { return; }
     let image = current.position + slot;
-    for (var first = 0u; first < CLASS_STRIDE; first += CLASSES_AT_ONCE) {
-        @unroll for (var j = 0u; j < CLASSES_AT_ONCE; j++) {
-            let c = first + j;
-            if (c < CLASS_STRIDE) {
-                collected[image * CLASS_STRIDE + c] = logits[slot * CLASS_STRIDE + c];
-            }
-        }
+    @unroll(16) for (var c = 0u; c < CLASS_STRIDE; c++) {
+        collected[image * CLASS_STRIDE + c] = logits[slot * CLASS_STRIDE + c];
     }
     predicted[image] = softmax_at(slot * CLASS_STRIDE, CLASSES).predicted;
 }

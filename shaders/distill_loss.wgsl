@@ -9,7 +9,7 @@
 import constants::LANES;
 import package::common::images::Images;
 import package::common::step::Step;
-import package::common::logits::{CLASSES_AT_ONCE, logits, softmax_at};
+import package::common::logits::{logits, softmax_at};
 
 override CLASSES: u32;
 override CLASS_STRIDE: u32;
@@ -25,17 +25,9 @@ override SGT: u32 = 1u;
 // log Σ exp of the teacher's row at `base`.
 fn teacher_log_sum(base: u32) -> f32 {
     var highest = teacher[base];
-    for (var first = 0u; first < CLASSES; first += CLASSES_AT_ONCE) {
-        @unroll for (var j = 0u; j < CLASSES_AT_ONCE; j++) {
-            if (first + j < CLASSES) { highest = max(highest, teacher[base + first + j]); }
-        }
-    }
+    @unroll(16) for (var c = 1u; c < CLASSES; c++) { highest = max(highest, teacher[base + c]); }
     var sum = 0.0;
-    for (var first = 0u; first < CLASSES; first += CLASSES_AT_ONCE) {
-        @unroll for (var j = 0u; j < CLASSES_AT_ONCE; j++) {
-            if (first + j < CLASSES) { sum += exp(teacher[base + first + j] - highest); }
-        }
-    }
+    @unroll(16) for (var c = 0u; c < CLASSES; c++) { sum += exp(teacher[base + c] - highest); }
     return highest + log(sum);
 }
 
@@ -44,17 +36,12 @@ fn divergence_at(base: u32, weight: f32) -> f32 {
     let own = softmax_at(base, CLASSES);
     let of_teacher = teacher_log_sum(base);
     var divergence = 0.0;
-    for (var first = 0u; first < CLASSES; first += CLASSES_AT_ONCE) {
-        @unroll for (var j = 0u; j < CLASSES_AT_ONCE; j++) {
-            let c = first + j;
-            if (c < CLASSES) {
-                let log_p = logits[base + c] - own.highest - own.log_sum;
-                let log_t = teacher[base + c] - of_teacher;
-                let t = exp(log_t);
-                divergence += t * (log_t - log_p);
-                gradient[base + c] += weight * (exp(log_p) - t);
-            }
-        }
+    @unroll(16) for (var c = 0u; c < CLASSES; c++) {
+        let log_p = logits[base + c] - own.highest - own.log_sum;
+        let log_t = teacher[base + c] - of_teacher;
+        let t = exp(log_t);
+        divergence += t * (log_t - log_p);
+        gradient[base + c] += weight * (exp(log_p) - t);
     }
     // Not `max`, which may take a NaN for 0.
     return select(divergence, 0.0, divergence < 0.0);

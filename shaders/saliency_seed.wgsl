@@ -9,7 +9,7 @@
 import constants::LANES;
 import kinds::saliency_target::{LOG_SOFTMAX_LABEL, LOGIT_PREDICTED, LOG_SOFTMAX_PREDICTED};
 import package::common::images::Images;
-import package::common::logits::{CLASSES_AT_ONCE, logits, softmax_at};
+import package::common::logits::{logits, softmax_at};
 
 override CLASSES: u32;
 override CLASS_STRIDE: u32;
@@ -29,18 +29,13 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
         TARGET == LOGIT_PREDICTED || TARGET == LOG_SOFTMAX_PREDICTED);
     let of_probability = TARGET == LOG_SOFTMAX_LABEL || TARGET == LOG_SOFTMAX_PREDICTED;
     var others = 0.0; // 1 − p, without the cancellation where p is close to 1
-    for (var first = 0u; first < CLASS_STRIDE; first += CLASSES_AT_ONCE) {
-        @unroll for (var j = 0u; j < CLASSES_AT_ONCE; j++) {
-            let c = first + j;
-            if (c < CLASS_STRIDE) {
-                var p = 0.0;
-                if (of_probability && c < CLASSES && c != class_of_interest) {
-                    p = exp(logits[base + c] - softmax.highest - softmax.log_sum);
-                }
-                gradient[base + c] = -p;
-                others += p;
-            }
+    @unroll(16) for (var c = 0u; c < CLASS_STRIDE; c++) {
+        var p = 0.0;
+        if (of_probability && c < CLASSES && c != class_of_interest) {
+            p = exp(logits[base + c] - softmax.highest - softmax.log_sum);
         }
+        gradient[base + c] = -p;
+        others += p;
     }
     gradient[base + class_of_interest] = select(1.0, others, of_probability);
 }

@@ -17,7 +17,7 @@
 import constants::LANES;
 import package::common::images::Images;
 import package::common::step::Step;
-import package::common::logits::{CLASSES_AT_ONCE, Softmax, logits, softmax_at};
+import package::common::logits::{Softmax, logits, softmax_at};
 
 override CLASSES: u32;
 override CLASS_STRIDE: u32;
@@ -48,51 +48,34 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     @if(weighted) { label_share = class_weights[label] / current.class_weights; }
 
     var others = 0.0; // 1 − p of the label, without the cancellation where p is close to 1
-    for (var first = 0u; first < CLASSES; first += CLASSES_AT_ONCE) {
-        @unroll for (var j = 0u; j < CLASSES_AT_ONCE; j++) {
-            let c = first + j;
-            if (c < CLASSES && c != label) {
-                others += exp(logits[clean_base + c] - clean.highest - clean.log_sum);
-            }
-        }
+    @unroll(16) for (var c = 0u; c < CLASSES; c++) {
+        if (c != label) { others += exp(logits[clean_base + c] - clean.highest - clean.log_sum); }
     }
     var masked: Softmax;
     var divergence = 0.0;
     if (is_masked) {
         masked = softmax_at(masked_base, CLASSES);
-        for (var first = 0u; first < CLASSES; first += CLASSES_AT_ONCE) {
-            @unroll for (var j = 0u; j < CLASSES_AT_ONCE; j++) {
-                let c = first + j;
-                if (c < CLASSES) {
-                    let log_p = logits[clean_base + c] - clean.highest - clean.log_sum;
-                    let log_q = logits[masked_base + c] - masked.highest - masked.log_sum;
-                    divergence += exp(log_p) * (log_p - log_q);
-                }
-            }
+        @unroll(16) for (var c = 0u; c < CLASSES; c++) {
+            let log_p = logits[clean_base + c] - clean.highest - clean.log_sum;
+            let log_q = logits[masked_base + c] - masked.highest - masked.log_sum;
+            divergence += exp(log_p) * (log_p - log_q);
         }
     }
-    for (var first = 0u; first < CLASS_STRIDE; first += CLASSES_AT_ONCE) {
-        @unroll for (var j = 0u; j < CLASSES_AT_ONCE; j++) {
-            let c = first + j;
-            if (c < CLASS_STRIDE) {
-                var to_clean = 0.0;
-                var to_masked = 0.0;
-                if (c < CLASSES) {
-                    let log_p = logits[clean_base + c] - clean.highest - clean.log_sum;
-                    let p = exp(log_p);
-                    to_clean = label_share * select(p, -others, c == label);
-                    if (is_masked) {
-                        let log_q = logits[masked_base + c] - masked.highest - masked.log_sum;
-                        if (STOP_GRADIENT == 0u) {
-                            to_clean += weight * p * (log_p - log_q - divergence);
-                        }
-                        to_masked = weight * (exp(log_q) - p);
-                    }
-                }
-                gradient[clean_base + c] = to_clean;
-                if (is_masked) { gradient[masked_base + c] = to_masked; }
+    @unroll(16) for (var c = 0u; c < CLASS_STRIDE; c++) {
+        var to_clean = 0.0;
+        var to_masked = 0.0;
+        if (c < CLASSES) {
+            let log_p = logits[clean_base + c] - clean.highest - clean.log_sum;
+            let p = exp(log_p);
+            to_clean = label_share * select(p, -others, c == label);
+            if (is_masked) {
+                let log_q = logits[masked_base + c] - masked.highest - masked.log_sum;
+                if (STOP_GRADIENT == 0u) { to_clean += weight * p * (log_p - log_q - divergence); }
+                to_masked = weight * (exp(log_q) - p);
             }
         }
+        gradient[clean_base + c] = to_clean;
+        if (is_masked) { gradient[masked_base + c] = to_masked; }
     }
     var cross_entropy = (clean.highest - logits[clean_base + label]) + clean.log_sum;
     @if(weighted) { cross_entropy *= f32(images.batch) * label_share; }

@@ -12,8 +12,6 @@ override WEIGHT_INDEX: u32;
 const SMALLEST_NORMAL = 1.1754944e-38;
 // Summed in blocks, because a long chain of additions to a growing sum loses digits.
 const BLOCK = 64u;
-// Weights an iteration: llvmpipe ends an invocation's loops after 65,535 iterations in all.
-const AT_ONCE = 16u;
 
 @group(0) @binding(0) var<storage, read> parameters: array<f32>;
 @group(0) @binding(1) var<storage, read_write> statistics: array<vec4f>;
@@ -23,13 +21,9 @@ fn mean(base: u32, largest: f32, center: f32, squared: bool) -> f32 {
     var sum = 0.0;
     for (var start = 0u; start < IN_ELEMENTS; start += BLOCK) {
         var block = 0.0;
-        for (var first = start; first < min(start + BLOCK, IN_ELEMENTS); first += AT_ONCE) {
-            @unroll for (var j = 0u; j < AT_ONCE; j++) {
-                if (first + j < IN_ELEMENTS) {
-                    let deviation = abs(parameters[base + first + j]) / largest - center;
-                    block += select(deviation, deviation * deviation, squared);
-                }
-            }
+        @unroll(16) for (var e = start; e < min(start + BLOCK, IN_ELEMENTS); e++) {
+            let deviation = abs(parameters[base + e]) / largest - center;
+            block += select(deviation, deviation * deviation, squared);
         }
         sum += block;
     }
@@ -43,14 +37,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let base = WEIGHT_INDEX + channel * IN_ELEMENTS;
     var low = parameters[base];
     var high = low;
-    for (var first = 0u; first < IN_ELEMENTS; first += AT_ONCE) {
-        @unroll for (var j = 0u; j < AT_ONCE; j++) {
-            if (first + j < IN_ELEMENTS) {
-                let w = parameters[base + first + j];
-                low = min(low, w);
-                high = max(high, w);
-            }
-        }
+    @unroll(16) for (var e = 1u; e < IN_ELEMENTS; e++) {
+        let w = parameters[base + e];
+        low = min(low, w);
+        high = max(high, w);
     }
     let largest = max(abs(low), abs(high));
     var center = 0.0;

@@ -6,8 +6,6 @@ import kinds::quantizer::{AFFINE, BINARY, DOREFA, SAWB, SYMMETRIC};
 import package::common::quantizer::precise_tanh;
 
 const SMALLEST_NORMAL = 1.1754944e-38;
-// Channels an iteration: llvmpipe ends an invocation's loops after 65,535 iterations in all.
-const AT_ONCE = 8u;
 
 override OUT_CHANNELS: u32;
 override PER_CHANNEL: u32;
@@ -33,35 +31,19 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     var range = statistics[channel];
     var largest = max(abs(range.x), abs(range.y));
     if (PER_CHANNEL == 0u) {
-        for (var first = 0u; first < OUT_CHANNELS; first += AT_ONCE) {
-            @unroll for (var j = 0u; j < AT_ONCE; j++) {
-                let c = first + j;
-                if (c < OUT_CHANNELS) {
-                    let own = statistics[c];
-                    range = vec4f(min(range.x, own.x), max(range.y, own.y), 0.0, 0.0);
-                }
-            }
+        @unroll(16) for (var c = 0u; c < OUT_CHANNELS; c++) {
+            range = vec4f(min(range.x, statistics[c].x), max(range.y, statistics[c].y), 0.0, 0.0);
         }
         largest = max(abs(range.x), abs(range.y));
         // Mean of the channels' means; mean of their variances and of the means' own.
-        for (var first = 0u; first < OUT_CHANNELS && largest > 0.0; first += AT_ONCE) {
-            @unroll for (var j = 0u; j < AT_ONCE; j++) {
-                let c = first + j;
-                if (c < OUT_CHANNELS) {
-                    range.z += statistics[c].z * share(c, largest);
-                }
-            }
+        @unroll(16) for (var c = 0u; c < OUT_CHANNELS && largest > 0.0; c++) {
+            range.z += statistics[c].z * share(c, largest);
         }
         range.z /= f32(OUT_CHANNELS);
-        for (var first = 0u; first < OUT_CHANNELS && largest > 0.0; first += AT_ONCE) {
-            @unroll for (var j = 0u; j < AT_ONCE; j++) {
-                let c = first + j;
-                if (c < OUT_CHANNELS) {
-                    let scale = share(c, largest);
-                    let deviation = statistics[c].z * scale - range.z;
-                    range.w += statistics[c].w * scale * scale + deviation * deviation;
-                }
-            }
+        @unroll(16) for (var c = 0u; c < OUT_CHANNELS && largest > 0.0; c++) {
+            let scale = share(c, largest);
+            let deviation = statistics[c].z * scale - range.z;
+            range.w += statistics[c].w * scale * scale + deviation * deviation;
         }
         range.w /= f32(OUT_CHANNELS);
     }

@@ -9,31 +9,19 @@ struct Softmax {
     predicted: u32, // class of the highest logit, the first of equals
 }
 
-// Classes an iteration of a loop: llvmpipe ends an invocation's loops after 65,535 iterations in
-// all, and there may be 65,536 classes.
-const CLASSES_AT_ONCE = 16u;
-
-// Of the row that starts at `base`.
+// Of the row that starts at `base`. There may be 65,536 classes.
 fn softmax_at(base: u32, classes: u32) -> Softmax {
     var highest = logits[base];
     var predicted = 0u;
-    for (var first = 0u; first < classes; first += CLASSES_AT_ONCE) {
-        @unroll for (var j = 0u; j < CLASSES_AT_ONCE; j++) {
-            if (first + j < classes) {
-                let z = logits[base + first + j];
-                if (z > highest) {
-                    highest = z;
-                    predicted = first + j;
-                }
-            }
+    @unroll(16) for (var c = 1u; c < classes; c++) {
+        let z = logits[base + c];
+        if (z > highest) {
+            highest = z;
+            predicted = c;
         }
     }
     var sum = 0.0;
-    for (var first = 0u; first < classes; first += CLASSES_AT_ONCE) {
-        @unroll for (var j = 0u; j < CLASSES_AT_ONCE; j++) {
-            if (first + j < classes) { sum += exp(logits[base + first + j] - highest); }
-        }
-    }
+    @unroll(16) for (var c = 0u; c < classes; c++) { sum += exp(logits[base + c] - highest); }
     // The sum is 1 or more, but a driver's logarithm of it may be slightly below 0. (`max` may
     // replace a NaN by 0.)
     let log_sum = log(sum);

@@ -5,13 +5,17 @@
 //! `const i = 0u;`. Bounds are integers, module constants, and sums, differences, products,
 //! quotients and remainders of them. Drivers do not do this reliably: some keep the array in memory
 //! if the loop is long.
+//!
+//! `@unroll(N) for (…) { … }`, over any range, does up to N rounds an iteration, each behind the
+//! loop's condition: llvmpipe ends all loops of an invocation after 65,535 iterations together
+//! ([`crate::gpu::Device::most_iterations`]). Its body has no `continue`.
 
 use std::collections::HashMap;
 
 use wesl::syntax::{
     AssignmentOperator, Attribute, BinaryOperator, CompoundStatement, Declaration, DeclarationKind,
-    Expression, ForStatement, GlobalDeclaration, Ident, LiteralExpression, Statement,
-    StatementNode, TranslationUnit,
+    Expression, ExpressionNode, ForStatement, GlobalDeclaration, Ident, IfClause, IfStatement,
+    LiteralExpression, Statement, StatementNode, TranslationUnit,
 };
 
 /// A kernel with more statements than this has a wrong tile size.
@@ -97,10 +101,11 @@ fn unroll_statement(
     *budget = budget.checked_sub(1).ok_or("the unrolled kernel is too long: lower a tile size")?;
     let mut copy = statement.clone();
     match copy.node_mut() {
-        Statement::For(body) if is_marked(body) => {
-            return unroll_loop(body, constants, budget, output);
-        }
-        Statement::For(body) => body.body = unroll_block(&body.body, constants, budget)?,
+        Statement::For(body) => match mark(body) {
+            None => body.body = unroll_block(&body.body, constants, budget)?,
+            Some([]) => return unroll_loop(body, constants, budget, output),
+            Some(rounds) => *body = in_rounds(body, rounds, constants, budget)?,
+        },
         Statement::While(body) => body.body = unroll_block(&body.body, constants, budget)?,
         Statement::Loop(body) => body.body = unroll_block(&body.body, constants, budget)?,
         Statement::Compound(body) => *body = unroll_block(body, constants, budget)?,
@@ -119,12 +124,52 @@ fn unroll_statement(
     Ok(())
 }
 
-fn is_marked(statement: &ForStatement) -> bool {
-    let is_unroll = |attribute: &Attribute| match attribute {
-        Attribute::Custom(custom) => custom.name == "unroll",
-        _ => false,
+/// The arguments of the mark of a loop that has one.
+fn mark(statement: &ForStatement) -> Option<&[ExpressionNode]> {
+    statement.attributes.iter().find_map(|attribute| match attribute.node() {
+        Attribute::Custom(custom) if custom.name == "unroll" => {
+            Some(custom.arguments.as_deref().unwrap_or_default())
+        }
+        _ => None,
+    })
+}
+
+/// The loop with as many rounds an iteration as the mark's only argument says.
+fn in_rounds(
+    statement: &ForStatement,
+    arguments: &[ExpressionNode],
+    constants: &HashMap<String, i64>,
+    budget: &mut usize,
+) -> Result<ForStatement, String> {
+    let rounds = match arguments {
+        [only] => evaluate(only.node(), constants).filter(|rounds| (1..=64).contains(rounds)),
+        _ => None,
     };
-    statement.attributes.iter().any(|attribute| is_unroll(attribute.node()))
+    let (Some(rounds), Some(condition), Some(update)) =
+        (rounds, &statement.condition, &statement.update)
+    else {
+        return Err("an @unroll(N) loop has N of 1 to 64, a condition and an update".into());
+    };
+    let mut statements = Vec::new();
+    for _ in 0..rounds {
+        let mut body = unroll_block(&statement.body, constants, budget)?;
+        body.statements.push(update.clone());
+        let if_clause = IfClause { expression: condition.clone(), body };
+        let round = IfStatement {
+            attributes: Vec::new(),
+            if_clause,
+            else_if_clauses: Vec::new(),
+            else_clause: None,
+        };
+        statements.push(Statement::If(round).into());
+    }
+    Ok(ForStatement {
+        attributes: Vec::new(),
+        initializer: statement.initializer.clone(),
+        condition: Some(condition.clone()),
+        update: None,
+        body: CompoundStatement { attributes: Vec::new(), statements },
+    })
 }
 
 /// The variable, first value, bound and step of a marked loop.
@@ -224,6 +269,24 @@ mod tests {
         assert!(
             naga::front::wgsl::parse_str(&format!("fn g(a: u32, b: u32) {{}}\n{text}")).is_ok()
         );
+    }
+
+    #[test]
+    fn rounds_are_behind_the_condition() {
+        let text = unrolled(
+            "fn f(n: u32) { var s = 0u; @unroll(4) for (var i = 1u; i < n && s < 9u; i++) { \
+             @unroll for (var j = 0u; j < 2u; j++) { s += g(i, j); } } }",
+        )
+        .unwrap();
+        assert_eq!(text.matches("if").count(), 4, "{text}");
+        assert_eq!(text.matches("g(i, j)").count(), 8);
+        assert_eq!(text.matches("i++").count(), 4);
+        let whole = format!("fn g(a: u32, b: u32) -> u32 {{ return a + b; }}\n{text}");
+        assert!(naga::front::wgsl::parse_str(&whole).is_ok(), "{text}");
+        for wrong in ["@unroll(0)", "@unroll(n)", "@unroll(2, 2)"] {
+            let source = format!("fn f(n: u32) {{ {wrong} for (var i = 0u; i < n; i++) {{ }} }}");
+            assert!(unrolled(&source).unwrap_err().contains("@unroll(N)"), "{wrong}");
+        }
     }
 
     #[test]
