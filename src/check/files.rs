@@ -314,13 +314,10 @@ impl<'a> Run<'a> {
                     }
                 }
             }
-            if report.failed() && prepared.faults.is_empty() && prepared.map.is_some() {
+            let is_linked = prepared.faults.is_empty() && prepared.map.is_some();
+            if report.failed() && is_linked && !has_named_sets && self.files.is_thorough {
                 // What it imports may need definitions that it does not read itself.
-                let tries = match has_named_sets || !self.files.is_thorough {
-                    true => Vec::new(),
-                    false => prepared.of_imports(&values, MAX_REPAIRS),
-                };
-                for values in tries {
+                for values in prepared.of_imports(&values, MAX_REPAIRS) {
                     if bytes > MAX_COMBINED_BYTES {
                         break;
                     }

@@ -184,14 +184,21 @@ impl Check<'_> {
         self.found.iter().any(|one| one.severity == Severity::Error)
     }
 
-    /// Whether what naga says at a place is a limit of naga: the rules find nothing.
-    fn is_gap(&self, message: &str, span: Span) -> bool {
+    /// Whether what naga says at a place is a limit of naga, because the rules find nothing. Then
+    /// it is one of the gaps.
+    fn note_gap(&mut self, message: &str, span: Span) -> bool {
+        let bytes = self.bytes(span);
         let is_blind = || {
-            let at = self.bytes(span)?;
-            let touches = |one: &Range<usize>| one.start <= at.end && at.start <= one.end;
-            Some(self.blind.iter().any(touches) && BLIND.iter().any(|one| message.contains(one)))
+            bytes.as_ref().is_some_and(|at| {
+                let touches = |one: &Range<usize>| one.start <= at.end && at.start <= one.end;
+                self.blind.iter().any(touches) && BLIND.iter().any(|one| message.contains(one))
+            })
         };
-        self.parsed && !self.has_errors() && (is_gap(message) || is_blind() == Some(true))
+        let is_limit = self.parsed && !self.has_errors() && (is_gap(message) || is_blind());
+        if is_limit {
+            self.gaps.push(gap(&format!("naga says: {message}"), bytes));
+        }
+        is_limit
     }
 
     fn is_target(&self, platform: Platform) -> bool {
@@ -271,9 +278,7 @@ impl Check<'_> {
                 }
                 let message = plain_words(&message);
                 let span = error.labels().next().map_or(Span::UNDEFINED, |(span, _)| span);
-                if self.is_gap(&message, span) {
-                    let text = format!("naga says: {message}");
-                    self.gaps.push(gap(&text, self.bytes(span)));
+                if self.note_gap(&message, span) {
                     report.parse = Outcome::Pass;
                     self.native(report);
                     return;
@@ -296,9 +301,7 @@ impl Check<'_> {
             Err(error) => {
                 let message = plain_words(&chain(error.as_inner()));
                 let span = shortest(&error);
-                if self.is_gap(&message, span) {
-                    let text = format!("naga says: {message}");
-                    self.gaps.push(gap(&text, self.bytes(span)));
+                if self.note_gap(&message, span) {
                     report.validate = Outcome::Pass;
                     self.native(report);
                     return;

@@ -154,8 +154,9 @@ impl Library {
         let missing = |what: String| Err(what);
         match first.as_str() {
             "package" => {
-                let roots = self.roots(from);
-                let found = roots.iter().find_map(|root| module_file(root, rest));
+                let find =
+                    |roots: Vec<PathBuf>| roots.iter().find_map(|root| module_file(root, rest));
+                let found = find(self.roots(from)).or_else(|| find(folders_above(from)));
                 found.map_or_else(
                     || {
                         let base = self.base(from).unwrap_or(folder).display();
@@ -259,18 +260,6 @@ impl Library {
         };
         roots.extend(between.iter().rev().find(is_crate).cloned());
         roots.extend(between);
-        // Above a file that is given alone, the nearest first: in the current folder, or in the
-        // repository.
-        let absolute = fs::canonicalize(file).unwrap_or_default();
-        let mut whole: Vec<_> = absolute.ancestors().skip(1).take(MAX_DEPTH).collect();
-        let root = whole.iter().position(|folder| folder.join(".git").exists());
-        whole.truncate(root.map_or(0, |root| root + 1));
-        let above = file.ancestors().skip(1).take(MAX_DEPTH).filter(|_| file.is_relative());
-        for folder in above.chain(whole) {
-            if !roots.iter().any(|root| root == folder) {
-                roots.push(folder.to_path_buf());
-            }
-        }
         roots
     }
 
@@ -338,6 +327,17 @@ impl Library {
         }
         index
     }
+}
+
+/// Folders above a file that is given alone, the nearest first: in the current folder, or in the
+/// repository.
+fn folders_above(file: &Path) -> Vec<PathBuf> {
+    let absolute = fs::canonicalize(file).unwrap_or_default();
+    let mut whole: Vec<_> = absolute.ancestors().skip(1).take(MAX_DEPTH).collect();
+    let root = whole.iter().position(|folder| folder.join(".git").exists());
+    whole.truncate(root.map_or(0, |root| root + 1));
+    let relative = file.ancestors().skip(1).take(MAX_DEPTH).filter(|_| file.is_relative());
+    relative.chain(whole).map(Path::to_path_buf).collect()
 }
 
 /// The folder of a crate in Cargo's registry.

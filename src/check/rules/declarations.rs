@@ -291,7 +291,7 @@ impl<'s> Check<'_, '_, 's> {
         }
     }
 
-    /// `@group` and `@binding` are of i32 or u32 and not negative.
+    /// The number of an attribute is of i32 or u32 and not negative.
     fn attribute_range(&mut self, attributes: &[Attribute<'s>], name: &str) {
         let Some(attribute) = attributes.iter().find(|one| one.name.name == name) else { return };
         let Some([argument]) = attribute.arguments.as_deref() else { return };

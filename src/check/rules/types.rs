@@ -37,18 +37,7 @@ pub fn check(program: &Program<'_, '_>) -> Vec<Diagnostic> {
 
 /// Whether a value of a type converts to another one by itself; also if that is not known.
 fn converts(from: &Type<'_>, to: &Type<'_>) -> bool {
-    if is_uncertain(from) || is_uncertain(to) {
-        return true;
-    }
-    match (from, to) {
-        (Type::Array(a, n), Type::Array(b, m)) => n == m && converts(a, b),
-        _ => {
-            from == to
-                || from.leaf().zip(to.leaf()).is_some_and(|(a, b)| {
-                    a.is_abstract() && a.common(b) == Some(b) && from.with_scalar(b) == *to
-                })
-        }
-    }
+    is_uncertain(from) || is_uncertain(to) || from.common(to) == *to
 }
 
 /// Whether something about a type is not known.

@@ -500,12 +500,12 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
             ExprKind::Paren(inner) | ExprKind::Unary(_, inner) => self.is_whole(*inner),
             // All components of a vector.
             ExprKind::Member(base, member) => {
-                let size = match self.program.ty(*base) {
-                    Type::Reference(_, inner, _) | Type::Pointer(_, inner, _) => (**inner).clone(),
-                    other => other.clone(),
+                let vector = match self.program.ty(*base) {
+                    Type::Reference(_, inner, _) | Type::Pointer(_, inner, _) => &**inner,
+                    other => other,
                 };
                 let letters: BTreeSet<u8> = member.name.bytes().collect();
-                matches!(size, Type::Vector(size, _) if letters.len() == usize::from(size))
+                matches!(vector, Type::Vector(size, _) if letters.len() == usize::from(*size))
                     && self.is_whole(*base)
             }
             ExprKind::Name(..) => match self.program.meaning(id) {
@@ -750,7 +750,7 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
         let inside: Vec<Causes> = arguments
             .iter()
             .map(|argument| match self.program.ty(*argument) {
-                Type::Pointer(..) => self.program.root(*argument).map_or(0, |r| self.stored(r)),
+                Type::Pointer(..) => self.held(*argument),
                 _ => 0,
             })
             .collect();
@@ -783,12 +783,8 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
         let result = here(summary.result) | flow;
         let outputs: Vec<_> = summary.outputs.iter().map(|one| one.map(here)).collect();
         for (argument, output) in arguments.iter().zip(outputs) {
-            if let (Some(output), Some(root)) = (output, self.program.root(*argument))
-                && self.slots.contains_key(&root)
-            {
-                let old = if self.is_whole(*argument) { 0 } else { self.load(root) };
-                let slot = self.slot(root);
-                self.store(slot, old | output | flow);
+            if let Some(output) = output {
+                self.assign(*argument, output);
             }
         }
         result

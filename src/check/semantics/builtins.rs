@@ -324,7 +324,9 @@ impl<'s> Call<'_, 's> {
         // A lane is i32 or u32, what is added to it or mixed into it u32.
         let fits = match &lane.ty {
             Type::Unknown | Type::Scalar(Scalar::U32 | Scalar::AbstractInt) => true,
-            Type::Scalar(Scalar::I32) => !name.starts_with("subgroupShuffle") || name.len() == 15,
+            Type::Scalar(Scalar::I32) => {
+                name == "subgroupShuffle" || !name.starts_with("subgroupShuffle")
+            }
             _ => false,
         };
         if !fits {

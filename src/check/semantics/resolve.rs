@@ -286,10 +286,7 @@ impl<'m, 's> Resolver<'m, 's> {
             .template
             .get(1)
             .and_then(|id| Access::of_name(self.word(*id)?))
-            .unwrap_or(match space {
-                Space::Storage | Space::Uniform | Space::Handle | Space::Immediate => Access::Read,
-                _ => Access::ReadWrite,
-            });
+            .unwrap_or(space.default_access());
         if kind == Kind::Var {
             self.store_type(&syntax.name, space, access, &ty);
             let own = matches!(space, Space::Function | Space::Private | Space::Other);
@@ -570,13 +567,7 @@ impl<'m, 's> Resolver<'m, 's> {
                 let space = Space::of_name(self.word(*template.first()?)?);
                 let inner = self.type_of(*template.get(1)?);
                 let access = template.get(2).and_then(|id| Access::of_name(self.word(*id)?));
-                let default = match space {
-                    Space::Storage | Space::Uniform | Space::Handle | Space::Immediate => {
-                        Access::Read
-                    }
-                    _ => Access::ReadWrite,
-                };
-                let access = access.unwrap_or(default);
+                let access = access.unwrap_or(space.default_access());
                 self.store_type(name, space, access, &inner);
                 Type::Pointer(space, Rc::new(inner), access)
             }

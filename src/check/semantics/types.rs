@@ -124,6 +124,14 @@ impl Space {
         }
     }
 
+    /// The access of memory that names none.
+    pub fn default_access(self) -> Access {
+        match self {
+            Space::Storage | Space::Uniform | Space::Handle | Space::Immediate => Access::Read,
+            _ => Access::ReadWrite,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Space::Function => "function",
