@@ -217,11 +217,10 @@ impl Layout {
 
     /// Where the levels that step `index` of the plan makes are.
     pub fn levels(&self, index: usize) -> StoredLevels {
-        let pool_of = |unit: &Unit| match *unit {
-            Unit::Step { step, pool } if step == index => Some(pool),
+        let of = |(number, unit): (usize, &Unit)| match *unit {
+            Unit::Step { step, pool } if step == index => Some((number, pool)),
             _ => None,
         };
-        let of = |(number, unit): (usize, &Unit)| pool_of(unit).map(|pool| (number, pool));
         let (step, pool) = self.units.iter().enumerate().find_map(of).unwrap_or_default();
         let value = self.value(self.units[step].makes());
         let Place::Word(word) = value.place else { unreachable!("levels are no scores") };

@@ -362,10 +362,9 @@ impl<'a> Loops<'a> {
     ) {
         let [y_index, x_index] = [y, x].map(|own| if own.is_empty() { "0" } else { own });
         let target = place("", &[(y, self.to.row()), (x, self.to.pixel())]);
-        let target = match (target.is_empty(), channel) {
-            (true, channel) => channel.to_string(),
-            (false, "0") => target,
-            (false, channel) => format!("{target} + {channel}"),
+        let target = match &target[..] {
+            "" => channel.to_string(),
+            target => added(target, channel),
         };
         let value = ending.value(sum, channel, (y_index, x_index), self.is_float());
         code.line(format!("to[{target}] = {value};"));

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::{
-    schema::{AttributeProto, AttributeType, NodeProto},
+    graph::integer,
+    schema::{AttributeProto, NodeProto},
     tensor::{Elements, Tensor, bad},
 };
 use crate::Result;
@@ -56,13 +57,7 @@ impl Expansion {
         let scales =
             constants.get(&needed(4)?).ok_or_else(|| bad("a scale that is no constant"))?;
         let (scales, per_channel) = (scales.real()?.to_vec(), !scales.shape.is_empty());
-        let axis = AttributeProto {
-            name: Some("axis".into()),
-            i: Some(0),
-            r#type: Some(AttributeType::Int as i32),
-            ..AttributeProto::default()
-        };
-        let axis = if per_channel { vec![axis] } else { Vec::new() };
+        let axis = if per_channel { vec![integer("axis", 0)] } else { Vec::new() };
         let [value, weight, mut sum] = ["value", "weight", "sum"].map(part);
         let read = [needed(0)?, needed(1)?, needed(2)?];
         self.push("DequantizeLinear", part("from"), (read.to_vec(), value.clone()), Vec::new());

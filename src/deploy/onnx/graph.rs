@@ -168,7 +168,7 @@ fn value_info(name: &str, sizes: &[i64], text: &str) -> ValueInfoProto {
     }
 }
 
-fn integer(name: &str, value: i64) -> AttributeProto {
+pub(super) fn integer(name: &str, value: i64) -> AttributeProto {
     AttributeProto {
         name: Some(name.into()),
         i: Some(value),

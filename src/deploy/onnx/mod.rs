@@ -12,8 +12,8 @@
 //!   QGemm.
 //! - Batch norms are folded, dropouts gone.
 //!
-//! The file asks for no newer operator set than it needs: 13, or 21 where it has constants of 4 or
-//! 16 bits.
+//! The file asks for no newer operator set than it needs: 13, 21 where it has constants of 4 or 16
+//! bits, 25 where it has some of 2 bits.
 
 mod expansion;
 mod following;

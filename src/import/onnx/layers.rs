@@ -156,9 +156,7 @@ impl Made {
 
     /// A convolution of factor 1 that reads what it reads, an activation.
     fn same_in_front(&self) -> Made {
-        let (kind, shape) = depthwise(self.output.channels, [1; 2], [1; 2]);
-        let weight = vec![1.0; shape[0]];
-        let kind = LayerKind::Conv(kind);
+        let (kind, shape, weight) = same(self.output.channels);
         Made {
             name: format!("{}/same", self.name),
             step: Step::Weighted { kind, shape, weight, bias: None, levels: None },
@@ -234,6 +232,11 @@ pub(super) fn window_means(
     let own = Convolution { padding: Padding::Sides(sides), dilation, ..own };
     let weights = vec![(1.0 / taps as f64) as f32; channels as usize * taps as usize];
     (LayerKind::Conv(own), shape, weights)
+}
+
+/// A depthwise convolution of factor 1, as [`window_means`].
+pub(super) fn same(channels: u32) -> (LayerKind, Vec<usize>, Vec<f32>) {
+    window_means(channels, [[1; 2]; 3], [0; 4])
 }
 
 /// What layers become.

@@ -289,8 +289,8 @@ impl Layout {
     /// The groups of channels that stand within each other in one axis, the members outside: the
     /// channels in another order.
     pub(super) fn shuffled(&self) -> Option<u32> {
-        let pairs = self.0.iter().flat_map(|axes| axes.windows(2));
-        pairs.into_iter().find_map(|pair| match *pair {
+        let mut pairs = self.0.iter().flat_map(|axes| axes.windows(2));
+        pairs.find_map(|pair| match *pair {
             [Axis::Member(groups), Axis::Group(others)] if groups == others => Some(groups),
             _ => None,
         })

@@ -2,20 +2,16 @@
 
 use super::{
     Fallible, axes,
-    layers::{Grid, Step},
+    layers::{Grid, Step, same},
     lowering::{Lowering, layer_name},
     node::Node,
     pools,
     value::{Live, Quantized, Value},
 };
-use crate::config::{ActivationFunction, ChannelGroups, Convolution, LayerKind};
+use crate::config::ActivationFunction;
 
-/// Scale and zero point of `node`, and the range of its levels.
-fn scale<'a>(on: &Lowering<'a>, node: Node<'a>) -> Fallible<(f32, i64, [i64; 2])> {
-    scale_at(on, node, 1)
-}
-
-/// As [`scale`], where the scale is input `place` and the zero point is the next.
+/// The scale of `node`, its input `place`, the zero point, which is the next, and the range of its
+/// levels.
 pub(super) fn scale_at<'a>(
     on: &Lowering<'a>,
     node: Node<'a>,
@@ -35,7 +31,7 @@ pub(super) fn scale_at<'a>(
 }
 
 pub(super) fn quantize<'a>(on: &mut Lowering<'a>, node: Node<'a>) -> Fallible<Value> {
-    let (scale, zero, range) = scale(on, node)?;
+    let (scale, zero, range) = scale_at(on, node, 1)?;
     let of = on.live(node, 0)?.unpadded()?;
     Ok(Value::Quantized(Quantized { of, scale, zero, range, is_on_grid: false }))
 }
@@ -61,7 +57,7 @@ pub(super) fn dequantize<'a>(on: &mut Lowering<'a>, node: Node<'a>) -> Fallible<
     let Value::Quantized(own) = on.raw(node.needed(0)?)? else {
         return Err("it reads no levels".into());
     };
-    let (scale, zero, _) = scale(on, node)?;
+    let (scale, zero, _) = scale_at(on, node, 1)?;
     if (scale, zero) != (own.scale, own.zero) {
         return Err("its scale or zero point is not that of its QuantizeLinear".into());
     }
@@ -80,14 +76,8 @@ fn on_grid(on: &mut Lowering<'_>, of: Live, grid: Grid, name: String) -> Fallibl
     let mut of = of;
     if !has_weights(on, of.source) {
         // The bits of an activation are those of a layer with weights in front of it.
-        let channels = of.shape.channels;
-        let groups = ChannelGroups::Count(channels);
-        let kind = LayerKind::Conv(Convolution {
-            groups,
-            bias: false,
-            ..Convolution::square(channels, [1, 1, 0])
-        });
-        let weights = (vec![channels as usize, 1, 1, 1], vec![1.0; channels as usize]);
+        let (kind, shape, weight) = same(of.shape.channels);
+        let weights = (shape, weight);
         let (source, _) = on.weighted(format!("{name}/same"), kind, weights, (None, None), &of)?;
         of = of.made_by(source);
     }

@@ -13,6 +13,7 @@ use crate::config::{ActivationFunction, LayerKind, Shape};
 
 /// Most numbers an image that a layer may make.
 const MOST_ELEMENTS: u128 = 1 << 28;
+
 /// A graph on its way to a network.
 pub(super) struct Lowering<'a> {
     pub(super) opset: i64,

@@ -11,7 +11,7 @@ use super::{
 use crate::config::{LayerKind, MaxPool, Shape};
 
 /// The kernel that a pool must name.
-fn kernel<'a>(node: Node<'a>) -> Fallible<[u32; 2]> {
+fn kernel(node: Node<'_>) -> Fallible<[u32; 2]> {
     match node.sizes("kernel_shape", 1, 0)? {
         [0, 0] => Err("it has no kernel_shape".into()),
         kernel => Ok(kernel),
@@ -77,8 +77,8 @@ pub(super) fn average_pool_of<'a>(
         on.weighted(name, kind, (shape, weight), (None, None), &own)?
     } else {
         return Err(
-            "means over these windows are not supported; those with dilations of 1 and pads \
-             of at most a window on both sides together are"
+            "means over these windows are not supported; those with dilations of 1 and pads of \
+             at most a window on both sides together are, and others of which every pixel counts"
                 .into(),
         );
     };

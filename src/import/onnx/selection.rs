@@ -4,7 +4,7 @@ use super::{
     Fallible,
     constant::BATCH,
     layers::depthwise,
-    layout::Axis,
+    layout::{Axis, place},
     lowering::{Lowering, layer_name},
     node::Node,
     slices::{Slice, Taken},
@@ -77,18 +77,15 @@ pub(super) fn slice<'a>(on: &mut Lowering<'a>, node: Node<'a>) -> Fallible<Live>
 /// The channels that a Gather takes.
 pub(super) fn gather<'a>(on: &mut Lowering<'a>, node: Node<'a>) -> Fallible<Live> {
     let own = on.live(node, 0)?.unpadded()?;
-    let place = own.layout.place(node.integer("axis", 0)?)?;
+    let axis = own.layout.place(node.integer("axis", 0)?)?;
     let indices = on.constant(node, 1)?;
-    if indices.shape.len() != 1 || own.layout.axis(place) != [Axis::Channel] {
+    if indices.shape.len() != 1 || own.layout.axis(axis) != [Axis::Channel] {
         return Err("a list of channels can be gathered".into());
     }
-    let size = i64::from(own.shape.channels);
-    let taken = indices.integers()?.iter().map(|&index| {
-        let index = if index < 0 { index.saturating_add(size) } else { index };
-        u32::try_from(index).ok().filter(|&index| index < own.shape.channels).map(Some)
-    });
-    let taken: Option<Vec<Option<u32>>> = taken.collect();
-    let taken = taken.ok_or("it names a channel that there is not")?;
+    let size = own.shape.channels as usize;
+    let of = |&index: &i64| place(index, size).map(|channel| Some(channel as u32));
+    let taken: Fallible<Vec<Option<u32>>> = indices.integers()?.iter().map(of).collect();
+    let taken = taken.map_err(|_| "it names a channel that there is not")?;
     channels(on, layer_name(node, None), &own, &taken)
 }
 
