@@ -75,8 +75,4 @@ serve({
   },
   explain: (id, pixels, method, target, samples) =>
     engine.explain(id, pixels, method, target, samples),
-  async evaluate(id, set) {
-    await dataset(set);
-    return json(await engine.evaluate(id, set));
-  },
 });

@@ -8,9 +8,7 @@ use saliq::{
     config::{NormalizeSpec, PartialRunConfig, QuantizationOverrides, RunConfig, Shape, resolve},
     data::{self, Dataset, Split},
     gpu::{Buffer, DeviceProfile, Gpu, GpuOptions},
-    metrics::Evaluator,
     model::{Images, Model, ModelFile, Reading},
-    nn::{Layers, Network},
     saliency::{DataOptions, ExplainedNetwork, Method, MethodOptions, Target, explain_data},
     train::{Checkpoint, Stepper},
 };
@@ -21,7 +19,7 @@ use crate::error::{json, said, to_js};
 
 type Js<T> = Result<T, JsValue>;
 
-/// Images that are evaluated at once: a submission is short enough for other users of the GPU.
+/// Samples that are explained at once: a submission is short enough for other users of the GPU.
 const MOST_AT_ONCE: u32 = 50;
 
 /// A model, and its parameters on the GPU.
@@ -104,7 +102,6 @@ impl Engine {
                 "name": method.name(),
                 "samples": method.takes_samples(),
                 "steps": method.takes_steps(),
-                "gradients": method.needs_gradients(),
             })
         };
         serde_json::Value::from(Method::ALL.map(row).to_vec()).to_string()
@@ -315,26 +312,6 @@ impl Engine {
             ("map", floats(&made.maps.swap_remove(0))),
             ("shape", sides(shape).into()),
         ]))
-    }
-
-    /// The figures of model `id` on the test images of a set, as JSON.
-    pub async fn evaluate(&self, id: String, dataset: String) -> Js<String> {
-        let Loaded { model, parameters } = self.model(&id)?;
-        let dataset = self.dataset(&dataset)?;
-        let data = ResidentData::new(self.gpu, &dataset.test, dataset.shape).map_err(to_js)?;
-        let network = Network::for_attribution(
-            self.gpu,
-            &model.config.network,
-            &model.config.quantization,
-            (MOST_AT_ONCE, Layers::Joined),
-            false,
-            parameters,
-        );
-        let (network, normalization) =
-            (network.map_err(to_js)?, model.normalization().map_err(to_js)?);
-        let evaluator = Evaluator::record(self.gpu, &network, &data, normalization, MOST_AT_ONCE);
-        let run = evaluator.map_err(to_js)?;
-        json(&run.run(self.gpu, &dataset.class_names, &mut |_| {}).await.map_err(to_js)?)
     }
 }
 

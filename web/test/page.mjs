@@ -1,5 +1,5 @@
 // One page in one installed browser, without any package: it starts, explains, trains two steps and
-// checks a shader. `make test` runs it on web/dist as `make web` left it, and says why it does not.
+// checks a shader. `make test` runs it on web/dist as `make web` left it, or says why it cannot.
 //
 //   SECONDS   the most that it may take [180]: on a machine that other programs keep busy
 //   BROWSERS  chromium,firefox: the first that is installed
