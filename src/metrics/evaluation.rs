@@ -46,7 +46,7 @@ pub struct ClassReport {
 }
 
 /// Most classes that have a confusion matrix: its size is their square.
-pub const MOST_CONFUSED: usize = 4096;
+const MOST_CONFUSED: usize = 4096;
 
 /// Figures of a split; the JSON of `saliq eval --json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -59,8 +59,7 @@ pub struct Evaluation {
     pub images: u64,
     /// One record per class.
     pub per_class: Vec<ClassReport>,
-    /// `confusion[label][predicted]`: numbers of images. Empty for more than 4,096
-    /// classes.
+    /// `confusion[label][predicted]`: numbers of images. Empty for more than 4,096 classes.
     pub confusion: Vec<Vec<u64>>,
     /// One record per image, in file order.
     #[serde(skip)]
@@ -73,10 +72,7 @@ impl Evaluation {
         let count = classes as usize;
         let rows = if count <= MOST_CONFUSED { count } else { 0 };
         let mut confusion = vec![vec![0u64; rows]; rows];
-        let [mut of_label, mut predicted, mut right] = [const { Vec::new() }; 3];
-        for counts in [&mut of_label, &mut predicted, &mut right] {
-            counts.resize(count, 0u64);
-        }
+        let [mut of_label, mut predicted, mut right] = [(); 3].map(|()| vec![0u64; count]);
         for (image, Prediction { class, label, .. }) in predictions.iter().enumerate() {
             if *label >= classes || *class >= classes {
                 let (what, number) =
@@ -261,13 +257,16 @@ impl Evaluator {
         let ranges = [(&self.output, 0, 16 * count), (&self.data.labels, 0, 4 * count)];
         let words: Vec<u32> = Staging::gather_behind(gpu, encoder, &ranges)?.finish(gpu).await?;
         let (rows, labels) = words.split_at(4 * self.count as usize);
+        let rows: &[[f32; 4]] = bytemuck::cast_slice(rows);
         let predictions = rows
-            .chunks_exact(4)
+            .iter()
             .zip(labels)
-            .map(|(row, &label)| {
-                let [loss, class, probability, label_probability] =
-                    [0, 1, 2, 3].map(|column| f32::from_bits(row[column]));
-                Prediction { class: class as u32, label, probability, label_probability, loss }
+            .map(|(&[loss, class, probability, label_probability], &label)| Prediction {
+                class: class as u32,
+                label,
+                probability,
+                label_probability,
+                loss,
             })
             .collect();
         Evaluation::new(predictions, self.classes, class_names)

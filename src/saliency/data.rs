@@ -157,7 +157,8 @@ pub async fn explain_data(
         let (mut of_method, mut masked) = (Vec::new(), Vec::new());
         for record in &groups_of_images {
             batch.write_table(gpu, std::slice::from_ref(record));
-            // Two submissions: the host writes the classes to explain between them.
+            // With the first method two submissions: the host reads the classes to explain in
+            // between.
             let mut encoder = gpu.encoder();
             gather.encode(gpu, &mut encoder)?;
             let range = record.position as usize..(record.position + record.count) as usize;
@@ -185,10 +186,9 @@ pub async fn explain_data(
                     Staging::gather_behind(gpu, before, &ranges)?.finish(gpu).await?;
                 let (rows, rest) = words.split_at((count * class_stride) as usize);
                 let (own_predictions, own_labels) = rest.split_at(range.len());
+                let rows: &[f32] = bytemuck::cast_slice(rows);
                 let rows = rows.chunks_exact(class_stride as usize);
-                result
-                    .logits
-                    .extend(rows.flat_map(|row| &row[..classes]).map(|&word| f32::from_bits(word)));
+                result.logits.extend(rows.flat_map(|row| &row[..classes]));
                 result.predictions.extend(own_predictions);
                 labels.extend_from_slice(own_labels);
                 encoder = gpu.encoder();

@@ -739,13 +739,12 @@ impl Recorded<'_> {
             samples: self.samples,
             ..StepRecord::default()
         };
+        self.prepare.encode(gpu, &mut encoder)?;
         if total > 0 && self.chunk.commands().is_empty() {
             explainer.batch.write_table(gpu, &[record(0)]);
-            self.prepare.encode(gpu, &mut encoder)?;
             progress(total);
             return Ok(encoder);
         }
-        self.prepare.encode(gpu, &mut encoder)?;
         let mut from = 0;
         while from < total {
             // A table must not be written before the chunks of the one before are submitted.

@@ -40,19 +40,16 @@ pub(super) fn content<E>(
     let mut found: [Option<(Images, Part)>; 4] = Default::default();
     for (part, [images, labels]) in found.iter_mut().zip(NAMES) {
         let (found_images, found_labels) = (find(images), find(labels));
+        let unpaired = |found: &str, own: &[&str], others: &[&str]| {
+            let pair = own.iter().position(|known| found.eq_ignore_ascii_case(known));
+            let wanted = others[pair.unwrap_or(0).min(others.len() - 1)];
+            wrong(format!("has {found}{suffix} and no {wanted}{suffix} for it"))
+        };
         let (images, labels) = match (found_images, found_labels) {
             (Some(images), Some(labels)) => (images, labels),
             (None, None) => continue,
-            (Some(found), None) => {
-                let pair = images.iter().position(|known| found.eq_ignore_ascii_case(known));
-                let wanted = labels[pair.unwrap_or(0).min(labels.len() - 1)];
-                return Err(wrong(format!("has {found}{suffix} and no {wanted}{suffix} for it")));
-            }
-            (None, Some(found)) => {
-                let pair = labels.iter().position(|known| found.eq_ignore_ascii_case(known));
-                let wanted = images[pair.unwrap_or(0).min(images.len() - 1)];
-                return Err(wrong(format!("has {found}{suffix} and no {wanted}{suffix} for it")));
-            }
+            (Some(found), None) => return Err(unpaired(found, images, labels)),
+            (None, Some(found)) => return Err(unpaired(found, labels, images)),
         };
         let labels = read(labels)?;
         let name = images.clone();

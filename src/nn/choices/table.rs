@@ -72,13 +72,12 @@ impl TileTable {
         let Abilities { subgroup_lanes, cooperative_side } = gpu.abilities();
         let matrices = subgroup_lanes.zip(cooperative_side).filter(|&(lanes, _)| lanes <= 64);
         let table = TileTable { cooperative: matrices.map(<[u32; 2]>::from), ..self };
-        let found = matrices.is_some_and(|_| {
-            gpu.trusts_matrices(|gpu| {
-                // Of 40 channels: all columns of the tiles for many, and a part of the next.
-                table.cooperative(10).map_or(Ok(true), |tiles| matrices_multiply(gpu, tiles))
-            })
-        });
-        TileTable { cooperative: table.cooperative.filter(|_| found), ..table }
+        // Of 40 channels: all columns of the tiles for many, and a part of the next.
+        let Some(tiles) = table.cooperative(10) else { return table };
+        match gpu.trusts_matrices(|gpu| matrices_multiply(gpu, tiles)) {
+            true => table,
+            false => TileTable { cooperative: None, ..table },
+        }
     }
 
     /// The table for a software driver, or for a GPU: each works everywhere, but is fast only on
