@@ -23,9 +23,11 @@ impl Launcher for WeightRange<'_> {
             .constant("OUT_CHANNELS", self.shape.out_channels)
             .constant("IN_ELEMENTS", self.shape.fan_in())
             .constant("WEIGHT_INDEX", self.shape.weight_index);
+        // Three passes over 16 weights an iteration, two of them in blocks of 64.
         Launch::new("weight_range", specialization)
             .bind("parameters", self.parameters)
             .bind("statistics", self.statistics)
             .over([self.shape.out_channels.div_ceil(ELEMENTWISE), 1, 1])
+            .looping(14 * u64::from(self.shape.fan_in().div_ceil(64)))
     }
 }
