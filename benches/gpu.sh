@@ -54,7 +54,7 @@ has_time() {
 
 # once NAME SECONDS COMMAND…: runs the command, unless NAME is there from before. Standard output
 # becomes the file NAME when the command has succeeded. A command that fails is not repeated either:
-# NAME.failed has its last lines. One that the stage's end stops is.
+# NAME.failed has its last lines. One that was stopped because the stage ended is repeated.
 once() {
     name=$1 seconds=$2
     shift 2

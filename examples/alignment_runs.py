@@ -128,7 +128,7 @@ class Runs:
 
 
 def interval(values):
-    """`0.754 ±0.012`."""
+    """Mean, and half the width of its 95 % interval by Student's t; NaN where there is none."""
     width = math.nan
     if 1 < len(values) <= len(STUDENT) + 1:
         width = STUDENT[len(values) - 2] * statistics.stdev(values) / math.sqrt(len(values))

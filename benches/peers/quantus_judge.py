@@ -176,15 +176,9 @@ def main() -> None:
 
 
 def normalization(settings: dict) -> tuple[float, float]:
-    """Mean and deviation that a model file's configuration names."""
-    found = settings.get("normalize", settings.get("normalization"))
-    if isinstance(found, dict):
-        pick = lambda key: float(np.ravel(found[key])[0])
-        return pick("mean"), pick("deviation" if "deviation" in found else "std")
-    if isinstance(found, str) and "," in found:
-        mean, deviation = (float(part) for part in found.split(","))
-        return mean, deviation
-    return (0.0, 1.0) if found == "unit" else (0.1307, 0.3081)
+    """Mean and deviation that a model file's configuration names, else MNIST's."""
+    found = settings.get("normalize", {"mean": 0.1307, "deviation": 0.3081})
+    return found["mean"], found["deviation"]
 
 
 def show(result: dict) -> None:

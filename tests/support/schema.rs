@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use serde_json::{Value, json};
@@ -153,8 +153,7 @@ pub fn hold(name: &str, values: &[Value]) {
 }
 
 fn file(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas");
-    folder.join(format!("{name}.json"))
+    super::root().join("docs/schemas").join(format!("{name}.json"))
 }
 
 /// Checks `values`, further ones, against the schema `name`.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     explain::unit_pixels,
-    judge::{Judged, JudgedModel, csv_field, write_json},
+    judge::{Judged, JudgedModel, write_json},
     localize,
 };
 use crate::{
@@ -22,7 +22,9 @@ use crate::{
         MaxSensitivity, Metric, PixelFlipping, Scale, Scores, SensitivityOptions, add_alignments,
         add_clarities, add_localizations, alignment, clarity, localization, randomization, wilson,
     },
-    report::{ChartStack, ColorMap, DotChart, Dots, Grid, GridColumn, Quantity, Table, fixed},
+    report::{
+        ChartStack, ColorMap, DotChart, Dots, Grid, GridColumn, Quantity, Table, csv_field, fixed,
+    },
     saliency::Method,
 };
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::judge::{Judged, JudgedModel, csv_field, write_json};
+use super::judge::{Judged, JudgedModel, write_json};
 use crate::{
     Result,
     cli::{
@@ -20,7 +20,7 @@ use crate::{
         AccuracyDrop, DropCurve, Fill, Interval, RetrainingOptions, removed_shares, retrain,
         wilson, wilson_of_all,
     },
-    report::{LineChart, Quantity, Series, Table, counted},
+    report::{LineChart, Quantity, Series, Table, counted, csv_field},
     saliency::{Method, MethodOptions},
     train::{EpochLine, Observer},
 };

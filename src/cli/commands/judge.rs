@@ -7,7 +7,6 @@ use std::{
 
 use serde::Serialize;
 
-pub(super) use crate::report::csv_field;
 use crate::{
     Error, Result,
     cli::{
