@@ -787,6 +787,48 @@ fn fuzz_targets_are_complete() {
     assert_eq!(weekly, names);
 }
 
+/// What a trial run leaves in the root is committed by mistake, and published with the package.
+#[test]
+fn the_root_has_no_leftovers() {
+    const FOLDERS: [&str; 11] = [
+        "assets",
+        "benches",
+        "docs",
+        "examples",
+        "fuzz",
+        "packaging",
+        "python",
+        "shaders",
+        "src",
+        "tests",
+        "web",
+    ];
+    const FILES: [&str; 13] = [
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "CONTRIBUTING.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "Containerfile",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "Makefile",
+        "README.md",
+        "SECURITY.md",
+        "rustfmt.toml",
+    ];
+    const MORE: [&str; 3] = ["action.yml", "deny.toml", "pyproject.toml"];
+    let ignored = read(".gitignore");
+    let left: Vec<_> = fs::read_dir(env!("CARGO_MANIFEST_DIR"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with('.') && !ignored.lines().any(|line| line[1..] == *name))
+        .filter(|name| ![&FOLDERS[..], &FILES, &MORE].concat().contains(&name.as_str()))
+        .collect();
+    assert!(left.is_empty(), "{left:?}: no part of the project; to be removed, or listed here");
+}
+
 /// Bits are listed by layers with weights; only the code that lowers a network may count these
 /// layers.
 #[test]
