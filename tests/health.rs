@@ -11,7 +11,7 @@ use saliq::{
     Error,
     batch::{Batch, GatherOptions, ResidentData},
     config::{OnNonFinite, PixelNormalization, RunConfig},
-    gpu::{Gpu, GpuOptions},
+    gpu::Gpu,
     layout::StepRecord,
     nn::{Network, NetworkOptions, Optimizer},
     sgt::{Cause, Masking, Metrics, StepInputs, StepOptions, TrainingStep},
@@ -26,15 +26,6 @@ const SETTINGS: &str = "train-limit = 32\n\
                         steps = 24\n\
                         lr = 0.05\n\
                         bits = \"4,2\"\noptimizer = \"momentum\"\ncheckpoint-every = 5\n";
-
-/// A device that belongs to one test, which will lose it or limit its memory.
-fn own_gpu() -> Gpu {
-    let options = GpuOptions {
-        adapter: std::env::var("SALIQ_ADAPTER").unwrap_or_default(),
-        ..GpuOptions::default()
-    };
-    pollster::block_on(Gpu::new(&options)).unwrap_or_else(|error| panic!("{error}"))
-}
 
 /// Records messages, and runs a function after a step.
 struct Disturber<F: FnMut(u64)> {
@@ -72,9 +63,9 @@ fn train_on(
 fn a_lost_device() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    let expected = train_on(&own_gpu(), SETTINGS, &whole, |_| {}).1.unwrap();
+    let expected = train_on(&common::own_gpu(), SETTINGS, &whole, |_| {}).1.unwrap();
     for lost_after in [1, 9, 22] {
-        let gpu = own_gpu();
+        let gpu = common::own_gpu();
         let out = folder.path().join(lost_after.to_string());
         let mut lost = false;
         let (notes, outcome) = train_on(&gpu, SETTINGS, &out, |step| {
@@ -102,7 +93,7 @@ fn little_memory() {
     let settings = "train-limit = 128\n\
                     test-limit = 8\nbatch-size = 64\nsteps = 4\nlr = 0.05\nmask-fill = \"zero\"\n";
     let folder = tempfile::tempdir().unwrap();
-    let gpu = own_gpu();
+    let gpu = common::own_gpu();
     let whole = folder.path().join("whole");
     train_on(&gpu, settings, &whole, |_| {}).1.unwrap();
     let parameters = |out: &Path| {
@@ -112,7 +103,7 @@ fn little_memory() {
     let expected: Vec<f64> = parameters(&whole).into_iter().map(f64::from).collect();
     // The memory is enough for the batch, but not for the staging buffer of checkpoints too.
     for (number, share) in [1, 2, 4].into_iter().enumerate() {
-        let small = own_gpu();
+        let small = common::own_gpu();
         small.limit_memory(gpu.peak_bytes() / share);
         let out = folder.path().join(number.to_string());
         let (notes, outcome) = train_on(&small, settings, &out, |_| {});
@@ -122,7 +113,7 @@ fn little_memory() {
         common::assert_close("parameters", &parameters(&out), &expected, 1e-6);
     }
     let refused = |bytes: u64, settings: &str| {
-        let small = own_gpu();
+        let small = common::own_gpu();
         small.limit_memory(bytes);
         let (_, outcome) = train_on(&small, settings, &folder.path().join("refused"), |_| {});
         let error = outcome.unwrap_err();
@@ -138,7 +129,7 @@ fn little_memory() {
     );
     let normalized = format!("{settings}batch-norm = true\n");
     let config = run_config(&normalized, mini(), folder.path());
-    let small = own_gpu();
+    let small = common::own_gpu();
     small.limit_memory(4_000_000);
     let error = Trainer::new(&small, &config, mini()).err().unwrap().to_string();
     assert!(error.contains("batch norm") && error.contains("batch-size"), "{error}");

@@ -19,19 +19,27 @@ use saliq::{
 };
 
 /// The device that all tests of a binary share; `SALIQ_DEVICE_PROFILE=webgpu` requests WebGPU's
-/// default limits and no features. Without an adapter the test fails with a message on how to
-/// install one.
+/// default limits and no features.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| {
-        let profile = match std::env::var("SALIQ_DEVICE_PROFILE").as_deref() {
+        device(match std::env::var("SALIQ_DEVICE_PROFILE").as_deref() {
             Ok("webgpu") => DeviceProfile::WebGpuDefaults,
             _ => DeviceProfile::Full,
-        };
-        let options =
-            GpuOptions { adapter: std::env::var("SALIQ_ADAPTER").unwrap_or_default(), profile };
-        pollster::block_on(Gpu::new(&options)).unwrap_or_else(|error| panic!("{error}"))
+        })
     })
+}
+
+/// A device that belongs to one test, which counts its calls, limits its memory or loses it.
+pub fn own_gpu() -> Gpu {
+    device(DeviceProfile::Full)
+}
+
+/// Without an adapter the test fails with a message on how to install one.
+fn device(profile: DeviceProfile) -> Gpu {
+    let options =
+        GpuOptions { adapter: std::env::var("SALIQ_ADAPTER").unwrap_or_default(), profile };
+    pollster::block_on(Gpu::new(&options)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Reads a whole buffer of `count` elements.

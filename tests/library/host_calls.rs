@@ -5,14 +5,17 @@ use saliq::{
     batch::ResidentData,
     config::{NetworkConfig, QuantizationConfig, WeightInit},
     data::Split,
-    gpu::{Gpu, GpuOptions},
+    gpu::Gpu,
     graph::Graph,
     metrics::Evaluator,
     nn::{Network, NetworkOptions},
     saliency::{DataOptions, ExplainedNetwork, Method, MethodOptions, Target, explain_data},
 };
 
-use crate::support::{MNIST, NORMALIZATION};
+use crate::{
+    common::own_gpu,
+    support::{MNIST, NORMALIZATION},
+};
 
 /// The device's counts since it was opened.
 #[derive(Debug, PartialEq)]
@@ -42,12 +45,6 @@ fn check(gpu: &Gpu, expected: Calls) {
         let [few, most] = [&found, &expected].map(|calls| [calls.pipelines, calls.dispatches]);
         assert!(few[0] <= most[0] && few[1] <= most[1], "{found:?}");
     }
-}
-
-/// A device of its own: other tests use the shared one meanwhile.
-fn own_gpu() -> Gpu {
-    let adapter = std::env::var("SALIQ_ADAPTER").unwrap_or_default();
-    pollster::block_on(Gpu::new(&GpuOptions { adapter, ..GpuOptions::default() })).unwrap()
 }
 
 fn network() -> NetworkConfig {
