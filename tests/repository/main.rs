@@ -1,5 +1,7 @@
 //! Rules of this repository that the compiler and the lints do not check.
 
+mod results;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
