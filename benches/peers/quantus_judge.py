@@ -4,13 +4,15 @@
 
 MODEL is a float run folder or file of the network of Table I. `saliq explain` writes the images; both sides judge the gradient of the
 label's logit. saliq's times are those of whole commands, and of the same commands for one image (start, pipelines, files); the
-difference is what the judgements take. README.md says what differs in definition.
+difference is what the judgements take. Times are of the clock and of the processor: the latter can be compared beside other load.
+README.md says what differs in definition.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -82,30 +84,36 @@ def quantus_side(model: Logits, x: np.ndarray, labels: np.ndarray, maps: np.ndar
     places = [int(step / OUR_STEPS * x[0].size) - 1 for step in range(1, OUR_STEPS + 1)]
     results = {"deletion at saliq's points": {"mean": float(area(np.asarray(every)[:, places], clean).mean())}}
     for name, measure in measures.items():
-        begin = time.perf_counter()
+        begin, worked = time.perf_counter(), processor_seconds()
         try:
             value = measure()
         except Exception as error:  # One that a version lacks must not cost the others.
             results[name] = {"error": (str(error).strip() or repr(error)).splitlines()[0]}
             continue
-        seconds = time.perf_counter() - begin
+        seconds, processor = time.perf_counter() - begin, processor_seconds() - worked
         if isinstance(value, dict):  # A curve, or a value a layer.
             value = [np.mean(one) for one in value.values()]
-        results[name] = {"mean": float(np.mean(value)), "seconds": seconds}
+        results[name] = {"mean": float(np.mean(value)), "seconds": seconds, "processor_seconds": processor}
     return results
 
 
-def timed(command: list[str]) -> tuple[dict, float]:
-    """The JSON that a command prints, and its seconds."""
-    begin = time.perf_counter()
+def processor_seconds() -> float:
+    """Of this process and of those that it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def timed(command: list[str]) -> tuple[dict, float, float]:
+    """The JSON that a command prints, its seconds and those of the processor."""
+    begin, worked = time.perf_counter(), processor_seconds()
     text = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-    return json.loads(text), time.perf_counter() - begin
+    return json.loads(text), time.perf_counter() - begin, processor_seconds() - worked
 
 
 def saliq_side(program: str, model: str, data: list[str], count: int, folder: Path) -> dict[str, dict]:
     """The same of saliq: everything together, ROAD, and what each takes for one image."""
 
-    def run(images: int, *command: str) -> tuple[dict, float]:
+    def run(images: int, *command: str) -> tuple[dict, float, float]:
         name, *flags = command
         return timed([program, name, model, *flags, *data, "--count", str(images), "--quiet", "--json", "--out", str(folder / name)])
 
@@ -116,14 +124,16 @@ def saliq_side(program: str, model: str, data: list[str], count: int, folder: Pa
     }
     for name, command in commands.items():
         run(1, *command)  # Pipelines come from the cache from here on.
-        _, alone = run(1, *command)
-        found, seconds = run(count, *command)
-        results[name] = {"seconds": seconds, "seconds_of_one_image": alone}
+        _, *alone = run(1, *command)
+        found, *own = run(count, *command)
+        results[name] = {
+            "seconds": own[0], "processor_seconds": own[1], "seconds_of_one_image": alone[0], "processor_seconds_of_one_image": alone[1],
+        }
         if command[0] == "compare":
             method = found["models"][0]["methods"][0]
             for measure in ("gini", "entropy", "deletion", "max-sensitivity", "infidelity"):
                 results[measure] = {"mean": method["scores"][measure]["mean"]}
-            results["randomisation"] = {"mean": float(np.mean([layer["correlation"]["mean"] for layer in method["randomisation"]]))}
+            results["randomisation"] = {"mean": float(np.mean([layer["spearman"]["mean"] for layer in method["randomisation"]]))}
     return results
 
 
@@ -183,20 +193,28 @@ def normalization(settings: dict) -> tuple[float, float]:
 
 def show(result: dict) -> None:
     ours, theirs = result["saliq_side"], result["quantus_side"]
-    print(f"{result['images']} images; Quantus {result['quantus']}, PyTorch {result['torch']} on {result['threads']} threads; "
-          f"logits differ by {result['largest_difference_of_logits']:.1e}, maps by {result['largest_relative_difference_of_maps']:.1e}")
-    print(f"{'measure':26} {'saliq':>10} {'Quantus':>10} {'Quantus, s':>10}")
+    print(f"{result['images']} images; Quantus {result['quantus']}, PyTorch {result['torch']} on {result['threads']} threads.\n"
+          f"Logits differ by {result['largest_difference_of_logits']:.1e}, maps by {result['largest_relative_difference_of_maps']:.1e}.\n")
+    print("| measure | saliq | Quantus | Quantus, s | processor, s |\n| --- | ---: | ---: | ---: | ---: |")
     for name, one in theirs.items():
         own = ours.get(name, {}).get("mean")
-        text = one.get("error") or f"{one['mean']:10.5f} {one.get('seconds', float('nan')):10.2f}"
-        print(f"{name:26} {'–' if own is None else f'{own:.5f}':>10} {text}")
-    whole = sum(one.get("seconds", 0) for one in theirs.values())
-    ours_whole = sum(ours[name]["seconds"] for name in ("all but ROAD", "ROAD"))
-    start = sum(ours[name]["seconds_of_one_image"] for name in ("all but ROAD", "ROAD"))
-    for name in ("all but ROAD", "ROAD"):
-        print(f"saliq, {name}: {ours[name]['seconds']:.2f} s, of these {ours[name]['seconds_of_one_image']:.2f} s for one image")
-    print(f"all: saliq {ours_whole:.2f} s ({ours_whole - start:.2f} s without one image's), with insertion and alignment; Quantus {whole:.2f} s: "
-          f"{whole / ours_whole:.2f} × ({whole / max(ours_whole - start, 1e-9):.2f} ×)")
+        cells = ["–" if own is None else f"{own:.5f}", one.get("error") or f"{one['mean']:.5f}"]
+        cells += [f"{one[key]:.2f}" if key in one else "–" for key in ("seconds", "processor_seconds")]
+        print(f"| {name} | {' | '.join(cells)} |")
+    print("\n| commands | s | for one image | processor, s | for one image | Quantus, s | processor, s |\n"
+          "| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    keys = ("seconds", "seconds_of_one_image", "processor_seconds", "processor_seconds_of_one_image")
+    sums = [0.0] * 6
+    for name, command in (("all but ROAD", "compare"), ("ROAD", "drop")):
+        of_quantus = [one for other, one in theirs.items() if (other == "ROAD") == (name == "ROAD")]
+        row = [ours[name][key] for key in keys]
+        row += [sum(one.get(key, 0) for one in of_quantus) for key in ("seconds", "processor_seconds")]
+        sums = [one + other for one, other in zip(sums, row)]
+        print(f"| {name}: `{command}` | " + " | ".join(f"{value:.2f}" for value in row) + " |")
+    print("| all | " + " | ".join(f"{value:.2f}" for value in sums) + " |")
+    clock, processor = max(sums[0] - sums[1], 1e-9), max(sums[2] - sums[3], 1e-9)
+    print(f"\nQuantus takes {sums[4] / sums[0]:.2f} × the time, without what one image takes {sums[4] / clock:.2f} ×;\n"
+          f"of the processor {sums[5] / sums[2]:.2f} × and {sums[5] / processor:.2f} ×.")
 
 
 if __name__ == "__main__":
