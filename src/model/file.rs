@@ -85,21 +85,8 @@ impl Model {
 
     /// The parameters as named tensors, in order.
     pub fn tensors(layout: &ParameterLayout, parameters: &[f32]) -> Vec<Tensor> {
-        layout
-            .parameters
-            .iter()
-            .map(|parameter| {
-                let values = &parameters[parameter.range()];
-                match parameter.role {
-                    // PyTorch uses 64-bit integers for counts.
-                    ParameterRole::BatchCount => {
-                        let counts = values.iter().map(|&count| count as i64).collect();
-                        Tensor::i64(&parameter.name, &parameter.shape, counts)
-                    }
-                    _ => Tensor::f32(&parameter.name, &parameter.shape, values.to_vec()),
-                }
-            })
-            .collect()
+        let all = layout.parameters.iter();
+        all.map(|parameter| Tensor::of(parameter, parameters)).collect()
     }
 
     /// Writes a model file. The same network and configuration give the same bytes.

@@ -104,11 +104,7 @@ pub fn pack(
                 | ParameterRole::LevelZeroPoint,
                 _,
             ) => {}
-            _ => tensors.push(Tensor::f32(
-                &parameter.name,
-                &parameter.shape,
-                parameters[parameter.range()].to_vec(),
-            )),
+            _ => tensors.push(Tensor::of(parameter, parameters)),
         }
     }
     let mut config = config.clone();

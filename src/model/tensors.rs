@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors, View};
 use crate::{
     Error, Result,
     files::{Staged, create_folder_of, read_bounded, stage},
+    graph::{Parameter, ParameterRole},
 };
 
 /// Largest tensor file in bytes: the largest network that saliq trains, with its optimiser's state.
@@ -64,6 +65,19 @@ impl Tensor {
     /// A tensor of bytes.
     pub fn u8(name: &str, shape: &[usize], values: Vec<u8>) -> Tensor {
         Tensor { name: name.into(), shape: shape.into(), values: TensorValues::U8(values) }
+    }
+
+    /// `parameter` of the flat array `parameters`.
+    pub(super) fn of(parameter: &Parameter, parameters: &[f32]) -> Tensor {
+        let values = &parameters[parameter.range()];
+        match parameter.role {
+            // PyTorch uses 64-bit integers for counts.
+            ParameterRole::BatchCount => {
+                let counts = values.iter().map(|&count| count as i64).collect();
+                Tensor::i64(&parameter.name, &parameter.shape, counts)
+            }
+            _ => Tensor::f32(&parameter.name, &parameter.shape, values.to_vec()),
+        }
     }
 
     /// Its name.

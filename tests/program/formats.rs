@@ -425,6 +425,38 @@ fn packed_files_give_back_every_bit() {
     });
 }
 
+/// Batch norms behind concatenations and sums, which no weights take in, and slopes.
+#[test]
+fn packed_files_keep_what_is_not_folded() {
+    let text = r#"
+        input = [3, 7, 5]
+        classes = 4
+        layers = [
+            { type = "conv", name = "conv1", out-channels = 4, kernel = 3, padding = 1 },
+            { type = "conv", name = "conv2", out-channels = 3, kernel = 1 },
+            { type = "concat", name = "both", inputs = ["conv1", "conv2"] },
+            { type = "batch-norm", name = "bn1" },
+            { type = "activation", name = "act1" },
+            { type = "conv", name = "conv3", out-channels = 4, kernel = 3, padding = 1 },
+            { type = "add", name = "sum", inputs = ["conv1", "conv3"] },
+            { type = "batch-norm", name = "bn2" },
+            { type = "activation", name = "act2", kind = "prelu", per-channel = true },
+            { type = "linear", name = "fc1", out-features = 4 },
+        ]"#;
+    let model = random_model(toml::from_str(text).unwrap(), "w4a4", Default::default(), 7);
+    let packed = packed_file(&model).unwrap();
+    let read = load(&packed).unwrap();
+    for name in ["bn1.num_batches_tracked", "bn2.running_var", "act2.weight"] {
+        let of = |model: &Model| {
+            model.parameters[model.graph.layout.find(name).unwrap().range()].to_vec()
+        };
+        assert_eq!(of(&model), of(&read), "{name}");
+    }
+    let layers = |model: &Model| DeployableModel::new(model).unwrap().layers.len();
+    assert_eq!(layers(&model), layers(&read));
+    assert_eq!(packed_file(&read).unwrap(), packed);
+}
+
 #[test]
 fn damaged_packed_files_are_errors_or_levels() {
     let quantization = QuantizationConfig {
