@@ -3,7 +3,7 @@
 use saliq::config::NetworkConfig;
 
 /// Blocks by what they are known for; see [`network`].
-pub const NETWORKS: [(&str, &str); 12] = [
+pub const NETWORKS: [(&str, &str); 14] = [
     ("residual", RESIDUAL),
     ("separable", SEPARABLE),
     ("inverted residual", INVERTED_RESIDUAL),
@@ -16,6 +16,8 @@ pub const NETWORKS: [(&str, &str); 12] = [
     ("functions", FUNCTIONS),
     ("averages", AVERAGES),
     ("levels at the end", LEVELS_AT_THE_END),
+    ("slopes", SLOPES),
+    ("uneven pools", UNEVEN_POOLS),
 ];
 
 /// The network `text` with images of 3 × 9 × 8 and 5 classes.
@@ -205,4 +207,37 @@ const LEVELS_AT_THE_END: &str = r#"layers = [
     { type = "conv", out-channels = 5, kernel = 3 },
     { type = "activation", kind = "silu" },
     { type = "max-pool", kernel = 3, ceil-mode = true },
+]"#;
+
+/// PReLUs of planes, behind a batch norm and a sum, and of rows; one slope or one a channel.
+const SLOPES: &str = r#"layers = [
+    { type = "conv", out-channels = 4, kernel = 3, padding = 1 },
+    { type = "activation", name = "act1", kind = "prelu", per-channel = true },
+    { type = "conv", out-channels = 4, kernel = 3, padding = 1, bias = false },
+    { type = "batch-norm" },
+    { type = "activation", name = "act2", kind = "prelu" },
+    { type = "add", inputs = ["act1", "act2"] },
+    { type = "activation", kind = "prelu", per-channel = true },
+    { type = "max-pool", kernel = 2 },
+    { type = "conv", out-channels = 5, kernel = 3, stride = 2, padding = [1, 0, 0, 1] },
+    { type = "activation" },
+    { type = "linear", out-features = 7 },
+    { type = "activation", kind = "prelu", per-channel = true },
+    { type = "linear", out-features = 5 },
+]"#;
+
+/// Paddings that differ from side to side: of pixels, of levels and of floats.
+const UNEVEN_POOLS: &str = r#"layers = [
+    { type = "max-pool", kernel = [3, 2], stride = 1, padding = [2, 0, 1, 1] },
+    { type = "conv", out-channels = 4, kernel = 3, padding = 1 },
+    { type = "activation" },
+    { type = "average-pool", kernel = 3, stride = [1, 2], padding = [0, 2, 1, 0] },
+    { type = "max-pool", kernel = [2, 3], stride = 1, padding = [0, 0, 1, 2] },
+    { type = "conv", out-channels = 5, kernel = 2 },
+    { type = "activation", kind = "leaky-relu" },
+    { type = "max-pool", kernel = 3, stride = 2, padding = [0, 2, 1, 1], ceil-mode = true },
+    { type = "average-pool", kernel = 2, stride = 1, padding = [1, 0, 0, 1], ceil-mode = true,
+      count-include-pad = false },
+    { type = "activation" },
+    { type = "linear", out-features = 5 },
 ]"#;
