@@ -11,7 +11,6 @@ use crate::{
     Result,
     cli::{
         args::{CompareArgs, GlobalArgs},
-        output::Output,
         progress::Progress,
     },
     data::Masks,
@@ -23,9 +22,10 @@ use crate::{
         add_clarities, add_localizations, alignment, clarity, localization, randomization, wilson,
     },
     report::{
-        ChartStack, ColorMap, DotChart, Dots, Grid, GridColumn, Quantity, Table, csv_field, fixed,
+        ChartStack, ColorMap, DotChart, Dots, Grid, GridColumn, Quantity, Table, counted,
+        csv_field, fixed,
     },
-    saliency::Method,
+    saliency::{Method, MethodOptions},
 };
 
 /// Largest number of rows of the grid of maps.
@@ -62,14 +62,26 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
         localize::read_masks(folder, place, (reference.dataset.shape, &reference.reading), &output)
     };
     let masks = args.masks.as_ref().map(read).transpose()?;
+    let work = |one: &Judged| Work::all(one, args).iter().map(Work::passes).sum::<u64>();
+    let whole = Progress::items(
+        &output,
+        &format!(
+            "{}, {}",
+            counted(judged.len(), "model"),
+            counted(reference.images.len(), "image")
+        ),
+        judged.iter().map(work).sum(),
+    );
     let mut models: Vec<ComparedModel> = Vec::new();
     let mut maps: Vec<Explained> = Vec::new();
     for one in &judged {
+        super::note_folding(&one.model, &args.method.method, &settings_of(one, args), &output);
         let (explained, methods) =
-            pollster::block_on(compare(&gpu, one, (maps.first(), masks.as_ref()), args, &output))?;
+            pollster::block_on(compare(&gpu, one, (maps.first(), masks.as_ref()), args, &whole))?;
         models.push(ComparedModel { model: one.described(), methods });
         maps.push(explained);
     }
+    whole.finish();
     let result = CompareResult {
         adapter: gpu.adapter_description(),
         images: reference.images.len(),
@@ -135,6 +147,44 @@ struct ComparedMethod {
     randomisation: Vec<LayerAgreement>,
 }
 
+/// What a method costs on a model, in forward passes; a backward pass takes about as long as two.
+struct Work {
+    explaining: u64,
+    stability: u64,
+    faithfulness: u64,
+    randomisation: u64,
+}
+
+impl Work {
+    /// Of every method of `args`.
+    fn all(judged: &Judged, args: &CompareArgs) -> Vec<Work> {
+        let (images, settings) = (judged.images.len() as u64, settings_of(judged, args));
+        let network = &judged.model.config.network;
+        let stable = u64::from(SensitivityOptions::default().samples) + 1;
+        let faithful = u64::from(InfidelityOptions::default().samples + 2 * FLIPPING_STEPS) + 1;
+        let layers =
+            if args.randomisation { judged.model.graph.weighted().count() as u64 } else { 0 };
+        let work = |&method: &Method| {
+            let explaining = 3 * images * u64::from(settings.samples_of(method, network));
+            Work {
+                explaining,
+                stability: stable * explaining,
+                faithfulness: faithful * images,
+                randomisation: layers * explaining,
+            }
+        };
+        args.method.method.iter().map(work).collect()
+    }
+
+    fn passes(&self) -> u64 {
+        self.explaining + self.stability + self.faithfulness + self.randomisation
+    }
+}
+
+fn settings_of(judged: &Judged, args: &CompareArgs) -> MethodOptions {
+    args.method.settings(judged.normalization, &args.input)
+}
+
 /// Computes the maps of one model and their judgements; `reference` is `None` for the reference
 /// itself.
 async fn compare(
@@ -142,23 +192,23 @@ async fn compare(
     judged: &Judged,
     (reference, masks): (Option<&Explained>, Option<&Masks>),
     args: &CompareArgs,
-    output: &Output,
+    whole: &Progress,
 ) -> Result<(Explained, Vec<ComparedMethod>)> {
     let subject = judged.subject(gpu, &args.input);
     let (shape, seed) = (subject.shape(), args.method.seed);
-    let settings = args.method.settings(judged.normalization, &args.input);
+    let settings = settings_of(judged, args);
     let targets = subject.targets(args.target.into(), &judged.evaluation);
     let methods = &args.method.method;
-    super::note_folding(&judged.model, methods, &settings, output);
-    let items = |what: &str, total: u64| {
-        Progress::items(output, &format!("{}: {what}", judged.name), total)
+    let work = Work::all(judged, args);
+    let part = |what: &str, size: u64, count: u64| {
+        whole.part(&format!("{}: {what}", judged.name), size, count)
     };
     let images = judged.images.len() as u64;
 
-    let bar = items("explaining", subject.work(methods, &settings));
+    let explaining: u64 = work.iter().map(|own| own.explaining).sum();
+    let bar = part("explaining", explaining, subject.work(methods, &settings));
     let explained =
         subject.explain(methods, &settings, &targets, &mut |done| bar.set(done)).await?;
-    bar.finish();
     let flipping = PixelFlipping::record(subject, &targets, args.fill, FLIPPING_STEPS, seed)?;
     let infidelity = Infidelity::record(
         subject,
@@ -171,13 +221,12 @@ async fn compare(
         if let Some(reference) = reference {
             let options =
                 AlignmentOptions { earth_mover: args.earth_mover, ..AlignmentOptions::default() };
-            let bar = items("aligning", images);
+            let bar = part("aligning", 0, images);
             let alignments =
                 alignment(gpu, shape, &reference.maps[index], maps, &options, &mut |done| {
                     bar.set(done)
                 })
                 .await?;
-            bar.finish();
             add_alignments(&mut scores, &alignments, seed);
         }
         if let Some(masks) = masks {
@@ -186,29 +235,26 @@ async fn compare(
         add_clarities(&mut scores, &clarity(gpu, shape, maps).await?, seed);
         let options = SensitivityOptions { seed, ..SensitivityOptions::default() };
         let sensitivity = MaxSensitivity::record(subject, method, &settings, &targets, &options)?;
-        let bar = items("stability", sensitivity.work());
+        let bar = part("stability", work[index].stability, sensitivity.work());
         scores.add(Metric::MaxSensitivity, sensitivity.run(&mut |done| bar.set(done)).await?, seed);
-        bar.finish();
-        let bar = items("faithfulness", 2 * images);
+        let bar = part("faithfulness", work[index].faithfulness, 2 * images);
         scores.add(
             Metric::Infidelity,
             infidelity.run_of(method, &settings, maps, &mut |done| bar.set(done)).await?,
             seed,
         );
         let flipped = flipping.run(maps, &mut |done| bar.set(images + done)).await?;
-        bar.finish();
         scores.add(Metric::Deletion, flipped.iter().map(|one| one.deletion), seed);
         scores.add(Metric::Insertion, flipped.iter().map(|one| one.insertion), seed);
         let mut randomisation = Vec::new();
         if args.randomisation {
             let layers = judged.model.graph.weighted().count() as u64;
-            let bar = items("randomising layers", layers);
+            let bar = part("randomising layers", work[index].randomisation, layers);
             randomisation =
                 randomization(&subject, method, &settings, &targets, maps, &mut |done| {
                     bar.set(done)
                 })
                 .await?;
-            bar.finish();
         }
         compared.push(ComparedMethod { method, scores, randomisation });
     }

@@ -17,11 +17,11 @@ use crate::{
     files::write_atomically,
     gpu::Gpu,
     judgement::{
-        AccuracyDrop, DropCurve, Fill, Interval, RetrainingOptions, removed_shares, retrain,
-        wilson, wilson_of_all,
+        AccuracyDrop, DropCurve, Explained, Fill, Interval, RetrainingOptions, removed_shares,
+        retrain, wilson, wilson_of_all,
     },
     report::{LineChart, Quantity, Series, Table, counted, csv_field},
-    saliency::{Method, MethodOptions},
+    saliency::Method,
     train::{EpochLine, Observer},
 };
 
@@ -47,9 +47,41 @@ pub fn run(args: &DropArgs, global: &GlobalArgs) -> Result<()> {
         methods.push(Method::Random);
     }
     let shares = removed_shares(args.step);
+    // Forward passes; a backward pass takes about as long as two, and so do the ranking and the
+    // filling of a removal with its pass.
+    let work = |one: &Judged| {
+        let settings = args.method.settings(one.normalization, &args.input);
+        let removing = 2 * (one.images.len() * methods.len() * shares.len()) as u64;
+        let subject = one.subject(&gpu, &args.input);
+        (3 * subject.work(&methods, &settings), removing)
+    };
+    let works: Vec<(u64, u64)> = judged.iter().map(work).collect();
+    let whole = Progress::items(
+        &output,
+        &format!(
+            "{}, {}",
+            counted(judged.len(), "model"),
+            counted(judged.iter().map(|one| one.images.len()).max().unwrap_or(0), "image")
+        ),
+        works.iter().map(|(explaining, removing)| explaining + removing).sum(),
+    );
+    let mut all = Vec::new();
+    for (one, work) in judged.iter().zip(works) {
+        let settings = args.method.settings(one.normalization, &args.input);
+        super::note_folding(&one.model, &methods, &settings, &output);
+        let own = drop_of(&gpu, one, args, &methods, &shares, (&whole, work));
+        all.push(pollster::block_on(own)?);
+    }
+    whole.finish();
     let mut curves = Vec::new();
-    for one in &judged {
-        curves.extend(pollster::block_on(drop_of(&gpu, one, args, &methods, &shares, &output))?);
+    for (one, (own, explained)) in judged.iter().zip(all) {
+        curves.extend(own);
+        if args.roar {
+            for (&method, maps) in methods.iter().zip(&explained.maps) {
+                let curve = roar_of(&gpu, one, args, (method, maps), &shares, &output);
+                curves.push(Curve::new(one, method, true, pollster::block_on(curve)?));
+            }
+        }
     }
     let result = DropResult {
         adapter: gpu.adapter_description(),
@@ -190,41 +222,25 @@ async fn drop_of(
     args: &DropArgs,
     methods: &[Method],
     shares: &[f64],
-    output: &Output,
-) -> Result<Vec<Curve>> {
+    (whole, (explaining, removing)): (&Progress, (u64, u64)),
+) -> Result<(Vec<Curve>, Explained)> {
     let subject = judged.subject(gpu, &args.input);
     let settings = args.method.settings(judged.normalization, &args.input);
     let targets = subject.targets(args.target.into(), &judged.evaluation);
-    super::note_folding(&judged.model, methods, &settings, output);
-    let bar = Progress::items(
-        output,
-        &format!("{}: explaining", judged.name),
-        subject.work(methods, &settings),
-    );
+    let what = format!("{}: explaining", judged.name);
+    let bar = whole.part(&what, explaining, subject.work(methods, &settings));
     let explained =
         subject.explain(methods, &settings, &targets, &mut |done| bar.set(done)).await?;
-    bar.finish();
     let drop = AccuracyDrop::record(subject, args.fill, shares, args.method.seed)?;
     let images = judged.images.len() as u64;
-    let bar = Progress::items(
-        output,
-        &format!("{}: removing", judged.name),
-        images * methods.len() as u64,
-    );
+    let what = format!("{}: removing", judged.name);
+    let bar = whole.part(&what, removing, images * methods.len() as u64);
     let mut curves = Vec::new();
     for (index, (&method, maps)) in methods.iter().zip(&explained.maps).enumerate() {
         let curve = drop.run(maps, &mut |done| bar.set(index as u64 * images + done)).await?;
         curves.push(Curve::new(judged, method, false, curve));
     }
-    bar.finish();
-    if args.roar {
-        for (&method, maps) in methods.iter().zip(&explained.maps) {
-            let curve =
-                roar_of(gpu, judged, args, (method, maps), &settings, shares, output).await?;
-            curves.push(Curve::new(judged, method, true, curve));
-        }
-    }
-    Ok(curves)
+    Ok((curves, explained))
 }
 
 /// The training settings of the model: those of its run folder, else the defaults for its network.
@@ -257,12 +273,12 @@ async fn roar_of(
     judged: &Judged,
     args: &DropArgs,
     (method, test_maps): (Method, &[f32]),
-    settings: &MethodOptions,
     shares: &[f64],
     output: &Output,
 ) -> Result<DropCurve> {
     let out = args.out.join("roar").join(format!("{}-{}", judged.name, method.name()));
     let config = training_config(judged, args, out)?;
+    let settings = &args.method.settings(judged.normalization, &args.input);
     let mut train = judged.dataset.train.clone();
     if let Some(limit) = config.train_limit {
         train.truncate(limit as usize, judged.dataset.shape);

@@ -11,6 +11,7 @@ use crate::{
     cli::{
         args::{GlobalArgs, ReportArgs, ReproduceArgs},
         output::Output,
+        progress::duration,
         signals,
         words::{phrased, worded},
     },
@@ -226,12 +227,4 @@ fn remaining(estimate: &Estimate) -> String {
         format!("part {}: ", estimate.shard)
     };
     format!("{part}{models}, {} of them done; {time}", all - left)
-}
-
-pub(super) fn duration(seconds: f64) -> String {
-    match seconds {
-        seconds if seconds < 90.0 => format!("{seconds:.0} s"),
-        seconds if seconds < 5400.0 => format!("{:.0} min", seconds / 60.0),
-        seconds => format!("{:.1} h", seconds / 3600.0),
-    }
 }

@@ -14,6 +14,7 @@ use crate::{
     cli::{
         args::{GlobalArgs, SweepArgs},
         output::Output,
+        progress::duration,
         signals, tuning,
         words::worded,
     },
@@ -187,7 +188,7 @@ fn show(
             let own = |key: &String| row.settings.get(key).cloned().unwrap_or_else(|| "–".into());
             let time = match row.finished {
                 true => "done".into(),
-                false => format!("about {}", super::reproduce::duration(row.seconds)),
+                false => format!("about {}", duration(row.seconds)),
             };
             let cells = plan.keys.iter().map(own).collect::<Vec<_>>();
             [cells, vec![row.steps.to_string(), time]].concat()
@@ -197,7 +198,7 @@ fn show(
             Table::new(headers, rows).to_text(None),
             crate::report::counted(mine.len(), "run"),
             open.len(),
-            super::reproduce::duration(result.seconds),
+            duration(result.seconds),
             args.out.display()
         )
     })
