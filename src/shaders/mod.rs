@@ -3,13 +3,14 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
 use include_dir::{Dir, include_dir};
 use wesl::{
     CompileOptions, ModulePath, VirtualResolver, Wesl,
-    syntax::{EnableDirective, GlobalDirective},
+    syntax::{EnableDirective, GlobalDirective, TranslationUnit},
 };
 
 pub mod kinds;
@@ -24,6 +25,27 @@ pub use specialization::Specialization;
 use crate::{Error, Result};
 
 static SHADERS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/shaders");
+
+/// All modules that are files, with their texts.
+fn files() -> impl Iterator<Item = (&'static Path, &'static str)> {
+    let files = SHADERS.files().chain(SHADERS.dirs().flat_map(Dir::files));
+    files.map(|file| (file.path(), file.contents_utf8().unwrap_or_default()))
+}
+
+/// Where `files` have a jump that a marked loop would lose, in words. Linked text has no places of
+/// files, so they are read again.
+fn lost_jumps<'a>(files: impl Iterator<Item = (&'a Path, &'a str)>) -> Vec<String> {
+    let lost = |(path, text): (&Path, &str)| {
+        let jump = unroll::lost_jump(&text.parse::<TranslationUnit>().ok()?)?;
+        let line = text.get(..jump.at)?.matches('\n').count() + 1;
+        let word = jump.word;
+        Some(format!(
+            "shaders/{}:{line}: `{word}` in a loop marked @unroll; use `if`",
+            path.display()
+        ))
+    };
+    files.filter_map(lost).collect()
+}
 
 /// File stems of all kernels: files directly in `shaders/`. Shared functions live in its subfolder
 /// `common`.
@@ -70,11 +92,11 @@ pub fn link(name: &str, specialization: &Specialization) -> Result<Arc<Linked>> 
 fn link_anew(name: &str, specialization: &Specialization) -> Result<Linked> {
     let mut resolver = VirtualResolver::new();
     let failed = |reason: String| Error::Shader { kernel: name.into(), reason };
-    for file in SHADERS.files().chain(SHADERS.dirs().flat_map(Dir::files)) {
-        let stem = file.path().with_extension("").to_string_lossy().replace(['/', '\\'], "::");
+    for (path, text) in files() {
+        let stem = path.with_extension("").to_string_lossy().replace(['/', '\\'], "::");
         let path: ModulePath =
             format!("package::{stem}").parse().map_err(|error| failed(format!("{error:?}")))?;
-        resolver.add_module(path, file.contents_utf8().unwrap_or_default().into());
+        resolver.add_module(path, text.into());
     }
     let [constants, kinds] = ADDED_MODULES;
     let mut add = |path: String, numbers: &mut dyn Iterator<Item = (&str, u32)>| {
@@ -99,6 +121,9 @@ fn link_anew(name: &str, specialization: &Specialization) -> Result<Linked> {
     let root: ModulePath =
         format!("package::{name}").parse().map_err(|error| failed(format!("{error:?}")))?;
     let mut linked = compiler.compile(&root).map_err(|error| failed(error.to_string()))?;
+    if unroll::lost_jump(&linked.syntax).is_some() {
+        return Err(failed(lost_jumps(files()).join("; ")));
+    }
     unroll::unroll(&mut linked.syntax).map_err(failed)?;
     let extensions: Vec<String> = specialization.extensions().map(String::from).collect();
     if !extensions.is_empty() {
@@ -107,4 +132,20 @@ fn link_anew(name: &str, specialization: &Specialization) -> Result<Linked> {
     }
     let bindings = bindings_of(&linked.syntax);
     Ok(Linked { wgsl: linked.to_string(), bindings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_that_a_marked_loop_loses_has_its_file_and_line() {
+        assert!(lost_jumps(files()).is_empty());
+        let text = "import package::a::b;\n\nfn f(n: u32) {\n    @unroll(8) for (var i = 0u; i < n; \
+                    i++) {\n        if i == 3u { continue; }\n    }\n}\n";
+        assert_eq!(
+            lost_jumps([(Path::new("common/a.wgsl"), text)].into_iter()),
+            ["shaders/common/a.wgsl:5: `continue` in a loop marked @unroll; use `if`"]
+        );
+    }
 }

@@ -8,7 +8,10 @@
 //!
 //! `@unroll(N) for (…) { … }`, over any range, does up to N rounds an iteration, each behind the
 //! loop's condition: llvmpipe ends all loops of an invocation after 65,535 iterations together
-//! ([`crate::gpu::Device::most_iterations`]). Its body has no `continue`.
+//! ([`crate::gpu::Device::most_iterations`]).
+//!
+//! What a marked loop becomes cannot be continued, and blocks cannot be left: [`lost_jump`] finds
+//! what would mean another loop.
 
 use std::collections::HashMap;
 
@@ -31,6 +34,57 @@ pub(super) fn unroll(unit: &mut TranslationUnit) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A jump that a marked loop would lose: its place in the module's text and its word.
+pub(super) struct LostJump {
+    pub at: usize,
+    pub word: &'static str,
+}
+
+/// The first `continue` of a marked loop, or `break` of one that becomes blocks. Those of loops and
+/// `switch` statements nested in it are their own.
+pub(super) fn lost_jump(unit: &TranslationUnit) -> Option<LostJump> {
+    unit.global_declarations.iter().find_map(|declaration| match declaration.node() {
+        GlobalDeclaration::Function(function) => lost_in(&function.body, Jumps::default()),
+        _ => None,
+    })
+}
+
+/// The jumps that are lost at a place of a function.
+#[derive(Clone, Copy, Default)]
+struct Jumps {
+    continues: bool,
+    breaks: bool,
+}
+
+fn lost_in(block: &CompoundStatement, lost: Jumps) -> Option<LostJump> {
+    let own = Jumps::default();
+    block.statements.iter().find_map(|statement| {
+        let at = statement.span().start;
+        match statement.node() {
+            Statement::Continue(_) => lost.continues.then_some(LostJump { at, word: "continue" }),
+            Statement::Break(_) => lost.breaks.then_some(LostJump { at, word: "break" }),
+            Statement::For(body) => {
+                let inside = match mark(body) {
+                    None => own,
+                    Some(rounds) => Jumps { continues: true, breaks: rounds.is_empty() },
+                };
+                lost_in(&body.body, inside)
+            }
+            Statement::While(body) => lost_in(&body.body, own),
+            Statement::Loop(body) => lost_in(&body.body, own),
+            Statement::Compound(body) => lost_in(body, lost),
+            Statement::If(branch) => lost_in(&branch.if_clause.body, lost)
+                .or_else(|| branch.else_if_clauses.iter().find_map(|one| lost_in(&one.body, lost)))
+                .or_else(|| lost_in(&branch.else_clause.as_ref()?.body, lost)),
+            Statement::Switch(switch) => {
+                let inside = Jumps { breaks: false, ..lost };
+                switch.clauses.iter().find_map(|one| lost_in(&one.body, inside))
+            }
+            _ => None,
+        }
+    })
 }
 
 /// Integer constants of the module by name; they may be declared in any order.
@@ -287,6 +341,43 @@ mod tests {
             let source = format!("fn f(n: u32) {{ {wrong} for (var i = 0u; i < n; i++) {{ }} }}");
             assert!(unrolled(&source).unwrap_err().contains("@unroll(N)"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn jumps_of_marked_loops_are_found_and_those_of_nested_ones_are_not() {
+        let lost = |text: &str| {
+            let unit: TranslationUnit = text.parse().map_err(|error| format!("{error:?}")).unwrap();
+            lost_jump(&unit).map(|jump| &text[jump.at..jump.at + jump.word.len()] == jump.word)
+        };
+        let marked = |mark: &str, body: &str| {
+            format!(
+                "fn f(n: u32) {{\n    {mark} for (var i = 0u; i < 8u; i++) {{\n {body} }}\n}}\n"
+            )
+        };
+        for body in [
+            "if n == i { g(); continue; }",
+            "if n == i { g(); } else if n == 2u { continue; } else { g(); }",
+            "if n == i { g(); } else { continue; }",
+            "{ { continue; } }",
+            "switch n { case 1u: { continue; } default: {} }",
+            "for (var j = 0u; j < n; j++) { continue; } continue;",
+        ] {
+            assert_eq!(lost(&marked("", body)), None, "{body}");
+            assert_eq!(lost(&marked("@unroll(4)", body)), Some(true), "{body}");
+            assert_eq!(lost(&marked("@unroll", body)), Some(true), "{body}");
+        }
+        for body in [
+            "for (var j = 0u; j < n; j++) { if j == i { continue; } if j == 7u { break; } }",
+            "while n > 3u { continue; }",
+            "loop { if n == i { continue; } continuing { break if n > 1u; } }",
+            "switch n { case 1u: { break; } default: {} }",
+        ] {
+            assert_eq!(lost(&marked("@unroll(4)", body)), None, "{body}");
+            assert_eq!(lost(&marked("@unroll", body)), None, "{body}");
+        }
+        // Rounds stand in a loop, which a `break` ends as before.
+        assert_eq!(lost(&marked("@unroll(4)", "if n == i { break; }")), None);
+        assert_eq!(lost(&marked("@unroll", "if n == i { break; }")), Some(true));
     }
 
     #[test]
