@@ -110,8 +110,8 @@ pub fn check_files(
     Ok(Checked { reports, texts })
 }
 
-/// As [`super::write_spirv`], for a user's files. Files that cannot be translated (the check
-/// reports them) or have no entry point are left out.
+/// Writes the SPIR-V of a user's files as [`super::check_all_writing`] does. Files that cannot be
+/// translated (the check reports them) or have no entry point are left out.
 ///
 /// # Errors
 /// As [`check_paths`], and [`Error::Io`] when writing.

@@ -69,7 +69,7 @@ pub use requirements::RequirementArgs;
 pub use rules::{RULES, Rule, explain, page as rules_page, rule};
 pub use run::{render, run_files};
 pub use sarif::{render_junit, render_sarif};
-pub use spirv::{to_spirv, write_spirv};
+pub use spirv::{check_all_writing, to_spirv};
 pub use text::render_text;
 pub use translate::{check, check_all, check_all_for};
 pub use translations::{Translation, translations};

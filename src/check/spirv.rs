@@ -1,8 +1,17 @@
 //! Shaders as SPIR-V, in memory or as one file each.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
-use super::{guard, report::ShaderSource, translate::spirv_words};
+use super::{
+    guard,
+    options::CheckOptions,
+    report::{ShaderReport, ShaderSource},
+    translate::{check_all_keeping, spirv_words},
+};
 use crate::{Error, Result};
 
 /// SPIR-V 1.3 words of a shader with all its entry points, for `spirv-val`.
@@ -18,21 +27,26 @@ pub fn to_spirv(source: &ShaderSource) -> Result<Vec<u32>> {
     result.map_err(|reason| Error::Shader { kernel: source.name.clone(), reason })
 }
 
-/// Writes `<name>.spv` for every source into `dir` (created if missing), each atomically; returns
-/// the paths.
+/// Checks sources of one entry point each as [`super::check_all_for`] and writes the SPIR-V that is
+/// judged, as `<name>.spv` for every source, into `dir` (created if missing), each atomically.
+/// Returns the reports and the paths; a source that fails for Vulkan has no file.
 ///
 /// # Errors
-/// As [`to_spirv`], and [`Error::Io`].
-pub fn write_spirv(sources: &[ShaderSource], dir: &Path) -> Result<Vec<PathBuf>> {
+/// [`Error::Io`].
+pub fn check_all_writing(
+    sources: &[ShaderSource],
+    options: &CheckOptions,
+    dir: &Path,
+) -> Result<(Vec<ShaderReport>, Vec<PathBuf>)> {
     std::fs::create_dir_all(dir).map_err(Error::io("cannot create", dir))?;
-    let words = guard::parallel(sources, spirv_words, |_, reason| Err(reason.to_owned()));
-    let mut paths = Vec::with_capacity(sources.len());
-    for (index, (source, words)) in sources.iter().zip(words).enumerate() {
-        let words =
-            words.map_err(|reason| Error::Shader { kernel: source.name.clone(), reason })?;
-        paths.push(write_words(&words, dir, &source.name, index)?);
-    }
-    Ok(paths)
+    let written = Mutex::new(BTreeMap::new());
+    let write = |index: usize, words: &[u32]| {
+        let path = write_words(words, dir, &sources[index].name, index);
+        written.lock().unwrap_or_else(PoisonError::into_inner).insert(index, path);
+    };
+    let reports = check_all_keeping(sources, options, Some(&write));
+    let written = written.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((reports, written.into_values().collect::<Result<_>>()?))
 }
 
 /// Little-endian words in a file whose name is valid on any file system. The index distinguishes

@@ -15,7 +15,7 @@ use naga::back::{self, PipelineConstants, pipeline_constants::PipelineConstantEr
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationError, ValidationFlags, Validator};
 use naga::{Module, ShaderStage, Span, WithSpan};
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, cmp::Reverse, collections::HashMap, ops::Range};
 
 /// Largest number of translated entry points; each needs a copy of the code that it reaches.
 const MAX_ENTRY_POINTS: usize = 256;
@@ -100,43 +100,103 @@ pub fn check_all(sources: &[ShaderSource]) -> Vec<ShaderReport> {
 
 /// As [`check_all`], for targets, features and limits.
 pub fn check_all_for(sources: &[ShaderSource], options: &CheckOptions) -> Vec<ShaderReport> {
-    guard::parallel(
-        sources,
-        |source| check_source(source, None, options),
-        |source, reason| ShaderReport::unparsed(&source.name, source.user, Outcome::fail(reason)),
-    )
+    check_all_keeping(sources, options, None)
 }
 
-/// Runs every stage. `linked_from` is set if the shader was linked from files. Its lines are then
+/// What is done with the SPIR-V of a source, given its index.
+pub(super) type Keep<'a> = Option<&'a (dyn Fn(usize, &[u32]) + Sync)>;
+
+/// Largest number of constant sets of one text that a thread takes at once.
+const SETS_AT_ONCE: usize = 32;
+
+/// As [`check_all_for`]; `keep` gets the SPIR-V of every entry point that is written.
+///
+/// Sources of one text that differ in constants alone are read together: the text is parsed,
+/// judged by the rules and validated once, and what depends on constants for each.
+pub(super) fn check_all_keeping(
+    sources: &[ShaderSource],
+    options: &CheckOptions,
+    keep: Keep<'_>,
+) -> Vec<ShaderReport> {
+    let mut by_text: HashMap<(&str, bool), Vec<usize>> = HashMap::new();
+    for (index, source) in sources.iter().enumerate() {
+        by_text.entry((&source.wgsl, source.user)).or_default().push(index);
+    }
+    let mut sets: Vec<Vec<usize>> = by_text
+        .into_values()
+        .flat_map(|all| all.chunks(SETS_AT_ONCE).map(<[usize]>::to_vec).collect::<Vec<_>>())
+        .collect();
+    // What takes longest comes first, so that all threads end together.
+    let work = |set: &Vec<usize>| set.len() * sources[set[0]].wgsl.len();
+    sets.sort_by_key(|set| (Reverse(work(set)), set[0]));
+    let checked = guard::parallel(
+        &sets,
+        |set| check_text(sources, set, None, options, keep),
+        |set, reason| {
+            let unread = |index: &usize| {
+                let source = &sources[*index];
+                ShaderReport::unparsed(&source.name, source.user, Outcome::fail(reason))
+            };
+            set.iter().map(unread).collect()
+        },
+    );
+    let mut reports: Vec<_> =
+        sets.into_iter().flatten().zip(checked.into_iter().flatten()).collect();
+    reports.sort_by_key(|(index, _)| *index);
+    reports.into_iter().map(|(_, report)| report).collect()
+}
+
+/// Checks one shader. `linked_from` is set if the shader was linked from files. Its lines are then
 /// not those of the file, so errors quote the line instead of numbering it.
 pub(super) fn check_source(
     source: &ShaderSource,
     linked_from: Option<&str>,
     options: &CheckOptions,
 ) -> ShaderReport {
-    let mut report = ShaderReport::unparsed(&source.name, source.user, Outcome::Pass);
-    if let Err(reason) = guard::bounded_depth(&source.wgsl) {
+    let sources = std::slice::from_ref(source);
+    check_text(sources, &[0], linked_from, options, None).pop().unwrap_or_else(|| {
+        ShaderReport::unparsed(&source.name, source.user, Outcome::fail("not checked"))
+    })
+}
+
+/// Runs every stage for the `set` of `sources`, which have one text.
+fn check_text(
+    sources: &[ShaderSource],
+    set: &[usize],
+    linked_from: Option<&str>,
+    options: &CheckOptions,
+    keep: Keep<'_>,
+) -> Vec<ShaderReport> {
+    let Some(first) = set.first().map(|index| &sources[*index]) else { return Vec::new() };
+    let mut report = ShaderReport::unparsed(&first.name, first.user, Outcome::Pass);
+    let named = |report: &ShaderReport, source: &ShaderSource| ShaderReport {
+        name: source.name.clone(),
+        ..report.clone()
+    };
+    if let Err(reason) = guard::bounded_depth(&first.wgsl) {
         report.parse = Outcome::fail(reason);
         report.collect_stages();
-        return report;
+        return set.iter().map(|index| named(&report, &sources[*index])).collect();
     }
-    let analysis = match analyse(&source.wgsl) {
+    let analysis = match analyse(&first.wgsl) {
         Ok(analysis) => Some(analysis),
         Err((span, message)) => {
-            log::debug!("{}: {span:?}: {message}", source.name);
+            log::debug!("{}: {span:?}: {message}", first.name);
             None
         }
     };
     let mut check = Check {
-        source,
+        source: first,
+        index: set[0],
         linked_from,
         options,
+        keep,
         found: Vec::new(),
         gaps: Vec::new(),
         features: Vec::new(),
         asserts: Vec::new(),
         blind: Vec::new(),
-        text: Cow::Borrowed(&source.wgsl),
+        text: Cow::Borrowed(&first.wgsl),
         shift: 0,
         parsed: analysis.is_some(),
     };
@@ -149,20 +209,42 @@ pub(super) fn check_source(
         check.asserts = analysis.naga.asserts;
         check.blind = analysis.naga.blind;
         check.features = analysis.features.into_iter().collect();
-        if analysis.naga.text != source.wgsl {
+        if analysis.naga.text != first.wgsl {
             check.text = Cow::Owned(analysis.naga.text);
         }
     }
-    check.stages(&mut report);
-    check.finish(&mut report);
-    report
+    let valid = check.valid(&mut report);
+    set.iter()
+        .map(|&index| {
+            let source = &sources[index];
+            let mut own = Check { source, index, ..check.clone() };
+            let mut report = named(&report, source);
+            if let Some(valid) = &valid {
+                own.specialised(valid, &mut report);
+            }
+            own.finish(&mut report);
+            report
+        })
+        .collect()
+}
+
+/// A module that is valid, whatever its constants are.
+struct Valid {
+    module: Module,
+    info: ModuleInfo,
+    /// Whether it is valid with what all backends have.
+    is_portable: bool,
 }
 
 /// The check of one shader.
+#[derive(Clone)]
 struct Check<'a> {
     source: &'a ShaderSource,
+    /// Its number among the sources.
+    index: usize,
     linked_from: Option<&'a str>,
     options: &'a CheckOptions,
+    keep: Keep<'a>,
     /// Findings of rules.
     found: Vec<Diagnostic>,
     /// What naga refuses and the specification allows.
@@ -263,7 +345,8 @@ impl Check<'_> {
         }
     }
 
-    fn stages(&mut self, report: &mut ShaderReport) {
+    /// Parses and validates, which needs no constants; `None` if that ends the check.
+    fn valid(&mut self, report: &mut ShaderReport) -> Option<Valid> {
         let module = match self.parse() {
             Ok(module) => module,
             Err(error) => {
@@ -281,10 +364,10 @@ impl Check<'_> {
                 if self.note_gap(&message, span) {
                     report.parse = Outcome::Pass;
                     self.native(report);
-                    return;
+                    return None;
                 }
                 report.parse = self.located(span, message);
-                return;
+                return None;
             }
         };
         report.entry_points = module.entry_points.iter().map(|entry| entry.name.clone()).collect();
@@ -304,20 +387,25 @@ impl Check<'_> {
                 if self.note_gap(&message, span) {
                     report.validate = Outcome::Pass;
                     self.native(report);
-                    return;
+                    return None;
                 }
                 report.validate = self.validation_failure("", &error);
                 skip_translations(report, "not valid WGSL");
-                return;
+                return None;
             }
         };
         if self.has_errors() {
             report.validate = self.first_error();
             skip_translations(report, "not valid WGSL");
-            return;
+            return None;
         }
         report.validate = Outcome::Pass;
+        Some(Valid { module, info, is_portable })
+    }
 
+    /// The stages that depend on constants.
+    fn specialised(&mut self, valid: &Valid, report: &mut ShaderReport) {
+        let Valid { module, info, is_portable } = valid;
         let mut targets: Vec<_> =
             module.entry_points.iter().map(|e| Target(Some((e.stage, e.name.clone())))).collect();
         if targets.is_empty() {
@@ -329,7 +417,7 @@ impl Check<'_> {
         }
         let constants = constants_of(self.source);
         let resolved: Vec<_> =
-            targets.iter().map(|target| self.resolve(&module, &info, target, &constants)).collect();
+            targets.iter().map(|target| self.resolve(module, info, target, &constants)).collect();
         report.webgpu_limits = self.limits(report, &targets, &resolved);
         if !self.gaps.is_empty() {
             self.native(report);
@@ -337,37 +425,32 @@ impl Check<'_> {
         }
 
         if self.source.user {
-            let warnings = mistranslations::warnings(&module, &info, |span| self.bytes(span));
+            let warnings = mistranslations::warnings(module, info, |span| self.bytes(span));
             report.diagnostics.extend(warnings);
         }
-        // Sizes are known now.
-        let resolved_info = |resolved: &Resolved<'_>| match resolved {
-            Ok((Cow::Owned(module), _)) if is_portable => {
-                validator(shared_capabilities()).validate_resolved_overrides(module).ok()
-            }
-            _ => None,
-        };
-        let portable: Vec<_> = resolved.iter().map(resolved_info).collect();
         let translate = |backend: Backend| {
             if !self.translates_for(backend) {
                 return Outcome::skipped(format!("{} is no target", backend.name()));
             }
-            let own = if is_portable { None } else { Some(self.portable(backend, &module)) };
-            let info = match &own {
-                None => &info,
+            // A module that is valid with what all backends have stays so with its constants, which
+            // add nothing; naga has validated their values.
+            let own = if *is_portable { None } else { Some(self.portable(backend, module)) };
+            let backend_info = match &own {
+                None => info,
                 Some(Ok(info)) => info,
                 Some(Err(outcome)) => return outcome.clone(),
             };
-            let parts = targets.iter().zip(&resolved).zip(&portable);
-            parts.fold(Outcome::Pass, |worst, ((target, resolved), portable)| {
-                worst.worse(match (resolved, portable) {
-                    (Err(outcome), _) => outcome.clone(),
+            targets.iter().zip(&resolved).fold(Outcome::Pass, |worst, (target, resolved)| {
+                worst.worse(match resolved {
+                    Err(outcome) => outcome.clone(),
                     // Without overrides it is the module that is validated already.
-                    (Ok((Cow::Borrowed(module), _)), _) => {
+                    Ok((Cow::Borrowed(module), _)) => {
+                        self.written(backend, module, backend_info, target)
+                    }
+                    Ok((module, info)) if *is_portable => {
                         self.written(backend, module, info, target)
                     }
-                    (Ok((module, _)), Some(info)) => self.written(backend, module, info, target),
-                    (Ok((module, _)), None) => self.translated(backend, module, target),
+                    Ok((module, _)) => self.translated(backend, module, target),
                 })
             })
         };
@@ -388,6 +471,7 @@ impl Check<'_> {
     fn translates_for(&self, backend: Backend) -> bool {
         // GLSL is shown along with the targets that are there without a choice.
         self.is_target(backend.platform())
+            || (backend == Backend::Spirv && self.keep.is_some())
             || (backend == Backend::Glsl && self.options.targets == CheckOptions::default().targets)
     }
 
@@ -656,19 +740,11 @@ impl Check<'_> {
             let place = target.name().map(|name| self.named_in(&format!("'{name}'")));
             self.located(place.unwrap_or(Span::UNDEFINED), message)
         };
-        let user = self.source.user;
-        let mut result = caught_saying(|| write(backend, module, info, target, user, BOUNDS));
-        // Lengths of buffers in an array of bindings are not known to it. wgpu leaves their bounds
-        // to devices that check them.
-        if matches!(&result, Ok(Err(Unwritten::Failed(_))) | Err(_)) && has_buffer_arrays(module) {
-            let unchecked = BoundsCheckPolicies { buffer: BoundsCheckPolicy::Unchecked, ..BOUNDS };
-            result = caught_saying(|| write(backend, module, info, target, user, unchecked));
-            if backend == Backend::Msl && !matches!(&result, Ok(Ok(_))) {
-                return Outcome::skipped("naga has no arrays of buffers for Metal");
-            }
-        }
-        match result {
-            Ok(Ok(written)) => {
+        match write(backend, module, info, target, self.source.user) {
+            Ok(written) => {
+                if let (Some(keep), Written::Words(words)) = (self.keep, &written) {
+                    keep(self.index, words);
+                }
                 let stage = target.key().map(|(stage, _)| stage);
                 let said = stage
                     .filter(|_| self.options.tools && self.source.user)
@@ -680,15 +756,14 @@ impl Check<'_> {
                     )),
                 }
             }
-            Ok(Err(Unwritten::Skipped(reason))) => Outcome::skipped(reason),
+            Err(Unwritten::Skipped(reason)) => Outcome::skipped(reason),
             // Direct3D has immediates in structures only; they are a need already.
-            Ok(Err(Unwritten::Failed(message))) if message.contains("has non-struct type") => {
+            Err(Unwritten::Failed(message)) if message.contains("has non-struct type") => {
                 Outcome::skipped(format!("{backend_name}{entry}: {message}"))
             }
-            Ok(Err(Unwritten::Failed(message))) => {
+            Err(Unwritten::Failed(message)) => {
                 at(format!("{backend_name}{entry}: {}", plain_words(&message)))
             }
-            Err(said) => at(format!("{backend_name}{entry}: {CRASHED}: {}", plain_words(&said))),
         }
     }
 
@@ -863,7 +938,7 @@ pub(super) enum Unwritten {
 }
 
 /// Bounds checks at run time, as in wgpu.
-pub(super) const BOUNDS: BoundsCheckPolicies = BoundsCheckPolicies {
+const BOUNDS: BoundsCheckPolicies = BoundsCheckPolicies {
     index: BoundsCheckPolicy::Restrict,
     buffer: BoundsCheckPolicy::Restrict,
     image_load: BoundsCheckPolicy::Restrict,
@@ -882,8 +957,32 @@ fn has_buffer_arrays(module: &Module) -> bool {
 }
 
 /// Writes with the run-time checks of wgpu: all of them in a `user`'s shader; loops of saliq's own
-/// kernels are not counted (`gpu::trusted`).
+/// kernels are not counted (`gpu::trusted`). A panic is a failure.
 pub(super) fn write(
+    backend: Backend,
+    module: &Module,
+    info: &ModuleInfo,
+    target: &Target,
+    user: bool,
+) -> Result<Written, Unwritten> {
+    let within = |bounds| {
+        caught_saying(|| write_within(backend, module, info, target, user, bounds))
+            .unwrap_or_else(|said| Err(Unwritten::Failed(format!("{CRASHED}: {said}"))))
+    };
+    let written = within(BOUNDS);
+    // naga does not know the lengths of buffers in an array of bindings. wgpu leaves their bounds
+    // to devices that check them.
+    if !matches!(written, Err(Unwritten::Failed(_))) || !has_buffer_arrays(module) {
+        return written;
+    }
+    let unchecked = BoundsCheckPolicies { buffer: BoundsCheckPolicy::Unchecked, ..BOUNDS };
+    within(unchecked).map_err(|why| match backend {
+        Backend::Msl => Unwritten::Skipped("naga has no arrays of buffers for Metal".to_owned()),
+        _ => why,
+    })
+}
+
+fn write_within(
     backend: Backend,
     module: &Module,
     info: &ModuleInfo,

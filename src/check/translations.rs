@@ -9,7 +9,7 @@ use super::{
     analysis::module_of,
     guard, limits,
     tools::Written,
-    translate::{BOUNDS, Backend, Target, Unwritten, chain, validator, write},
+    translate::{Backend, Target, Unwritten, chain, validator, write},
 };
 
 /// A shader in the language of a backend.
@@ -62,7 +62,7 @@ fn translated(backend: Backend, module: &Module) -> Result<String, String> {
         if let Some(value) = limits::oversized_value(&resolved) {
             return Err(format!("not translated: {value}"));
         }
-        texts.push(match write(backend, &resolved, &info, &target, true, BOUNDS) {
+        texts.push(match write(backend, &resolved, &info, &target, true) {
             Ok(Written::Text(text, _)) => text,
             Ok(Written::Words(words)) => hexadecimal(&words),
             Err(Unwritten::Skipped(reason) | Unwritten::Failed(reason)) => return Err(reason),

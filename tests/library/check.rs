@@ -1,10 +1,10 @@
 //! Headless shader validation: one fixture for each kind of failure, and hostile input.
 
 use saliq::check::{
-    Outcome, ShaderReport, ShaderSource, check, check_paths, own_kernels_of_matrices, to_spirv,
-    verdict, write_spirv, write_spirv_of_paths,
+    CheckOptions, Outcome, ShaderReport, ShaderSource, check, check_all_writing, check_paths,
+    own_kernels_of_matrices, to_spirv, verdict, write_spirv_of_paths,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::support::root;
 
@@ -227,12 +227,21 @@ fn spirv_is_written_for_valid_shaders_only() {
 
     let dir = tempfile::tempdir().expect("a temporary folder");
     let odd = ShaderSource { name: "../a/b[tile=8]".into(), ..good.clone() };
-    let paths = write_spirv(&[good, odd], &dir.path().join("out")).expect("written");
+    let wide = ShaderSource { constants: vec![("width".into(), 64.0)], ..good.clone() };
+    let all = [good, odd, bad, wide];
+    let (reports, paths) =
+        check_all_writing(&all, &CheckOptions::default(), &dir.path().join("out"))
+            .expect("written");
+    // Texts that several have are read once; every report is that of its own check.
+    assert_eq!(reports, all.each_ref().map(check));
     assert_eq!(
         paths,
-        ["000-ours.spv", "001-.._a_b_tile_8_.spv"].map(|name| dir.path().join("out").join(name))
+        ["000-ours.spv", "001-.._a_b_tile_8_.spv", "003-ours.spv"]
+            .map(|name| dir.path().join("out").join(name))
     );
     assert_eq!(std::fs::read(&paths[1]).expect("there")[..4], MAGIC.to_le_bytes());
+    let bytes = |path: &Path| std::fs::read(path).expect("there");
+    assert!(bytes(&paths[0]) == bytes(&paths[1]) && bytes(&paths[0]) != bytes(&paths[2]));
     let paths = write_spirv_of_paths(&[fixture("good.wgsl"), fixture("invalid.wgsl")], dir.path())
         .expect("written");
     assert_eq!(paths.len(), 1);

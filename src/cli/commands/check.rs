@@ -29,10 +29,10 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     }
     let options = args.requirements.options()?;
     let kernels = check::own_kernels()?;
-    if let Some(folder) = &args.spirv {
-        check::write_spirv(&kernels, folder)?;
-    }
-    let reports: Vec<ShaderReport> = check::check_all_for(&kernels, &options);
+    let reports: Vec<ShaderReport> = match &args.spirv {
+        Some(folder) => check::check_all_writing(&kernels, &options, folder)?.0,
+        None => check::check_all_for(&kernels, &options),
+    };
     match args.format {
         _ if output.json => output.result(&check::to_json(&reports), String::new)?,
         format => output.text(&check::render(&reports, &HashMap::new(), format))?,
