@@ -3,8 +3,8 @@
 use std::{collections::HashMap, ops::Range};
 
 use naga::{
-    AtomicFunction, Block, Expression, Function, Handle, ImageClass, ImageQuery, Literal, Module,
-    Span, Statement, Type, TypeInner, UnaryOperator,
+    AtomicFunction, Binding, Block, BuiltIn, EntryPoint, Expression, Function, Handle, ImageClass,
+    ImageQuery, Literal, Module, Span, Statement, Type, TypeInner, UnaryOperator,
     proc::TypeResolution,
     valid::{FunctionInfo, ModuleInfo},
 };
@@ -23,6 +23,7 @@ pub(super) fn warnings(
     }
     for (index, entry) in module.entry_points.iter().enumerate() {
         search.function(&entry.function, info.get_entry_point(index));
+        search.values(entry);
     }
     // One of each kind is enough.
     search.found.dedup_by(|a, b| a.1 == b.1);
@@ -65,6 +66,17 @@ impl Search<'_> {
                         self.report(span, message, Platform::Vulkan);
                     }
                 }
+                Expression::ImageSample { image, depth_ref: None, .. } => {
+                    let depth = matches!(
+                        info[*image].ty.inner_with(&self.module.types),
+                        TypeInner::Image { class: ImageClass::Depth { .. }, .. }
+                    );
+                    if depth {
+                        let message = "naga 30 samples and gathers depth textures without a \
+                                       reference, for which GLSL has no function";
+                        self.report(span, message, Platform::Gles);
+                    }
+                }
                 Expression::ZeroValue(ty) => {
                     let inner = &self.module.types[*ty].inner;
                     if matches!(inner, TypeInner::Array { .. }) {
@@ -80,6 +92,45 @@ impl Search<'_> {
             }
         }
         self.block(&function.body, function, info);
+    }
+
+    /// Built-in values that an entry point takes and gives.
+    fn values(&mut self, entry: &EntryPoint) {
+        let arguments = entry.function.arguments.iter().map(|one| (one.binding.as_ref(), one.ty));
+        let result = entry.function.result.iter().map(|one| (one.binding.as_ref(), one.ty));
+        let mut bindings = Vec::new();
+        for (binding, ty) in arguments.chain(result) {
+            bindings.extend(binding);
+            if let TypeInner::Struct { members, .. } = &self.module.types[ty].inner {
+                bindings.extend(members.iter().filter_map(|member| member.binding.as_ref()));
+            }
+        }
+        let has_operation = entry.function.expressions.iter().any(|(_, one)| {
+            matches!(
+                one,
+                Expression::SubgroupBallotResult | Expression::SubgroupOperationResult { .. }
+            )
+        });
+        for binding in bindings {
+            let message = match binding {
+                Binding::BuiltIn(BuiltIn::SampleIndex) => {
+                    "naga 30 writes sample_index, an int of GLSL, where a uint is needed"
+                }
+                Binding::BuiltIn(BuiltIn::SampleMask) => {
+                    "naga 30 writes sample_mask without the extension that GLSL has it in"
+                }
+                Binding::BuiltIn(
+                    BuiltIn::SubgroupSize
+                    | BuiltIn::SubgroupInvocationId
+                    | BuiltIn::SubgroupId
+                    | BuiltIn::NumSubgroups,
+                ) if !has_operation => {
+                    "naga 30 writes values of subgroups without the extension that GLSL has them in"
+                }
+                _ => continue,
+            };
+            self.report(Span::UNDEFINED, message, Platform::Gles);
+        }
     }
 
     fn block(&mut self, block: &Block, function: &Function, info: &FunctionInfo) {
@@ -133,5 +184,70 @@ fn is_negative(function: &Function, value: Handle<Expression>) -> bool {
         Expression::Literal(Literal::I64(value)) => value < 0,
         Expression::Unary { op: UnaryOperator::Negate, .. } => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{CheckOptions, ShaderSource, check_all_for};
+
+    /// glslangValidator refuses what is written for each of them.
+    #[test]
+    fn what_glsl_does_not_take_is_warned_of_where_it_is_a_target() {
+        let texture = "@group(0) @binding(0) var t: texture_depth_2d;\n\
+                       @group(0) @binding(1) var s: sampler;\n\
+                       @group(0) @binding(2) var c: sampler_comparison;\n";
+        let fragment = |takes: &str, gives: &str| {
+            format!(
+                "{texture}@fragment fn f({takes}) -> @location(0) vec4f {{ return vec4f({gives}); }}"
+            )
+        };
+        let place = "@location(0) at: vec2f";
+        let cases = [
+            (fragment(place, "textureSample(t, s, at)"), 1),
+            (fragment(place, "textureGather(t, s, at)"), 1),
+            (fragment(place, "textureSampleCompare(t, c, at, 0.5)"), 0),
+            (fragment(place, "textureGatherCompare(t, c, at, 0.5)"), 0),
+            (fragment("@builtin(sample_index) i: u32", "f32(i)"), 1),
+            (fragment("@builtin(sample_mask) i: u32", "f32(i)"), 1),
+            (fragment("@builtin(front_facing) i: bool", "f32(i)"), 0),
+            (
+                "struct O { @location(0) c: vec4f, @builtin(sample_mask) m: u32 }\n\
+                 @fragment fn f() -> O { return O(); }"
+                    .into(),
+                1,
+            ),
+            (
+                "enable subgroups;\n@compute @workgroup_size(64)\n\
+                 fn f(@builtin(subgroup_size) n: u32) { _ = n; }"
+                    .into(),
+                1,
+            ),
+            (
+                "enable subgroups;\n@compute @workgroup_size(64)\n\
+                 fn f(@builtin(subgroup_size) n: u32) { _ = subgroupAdd(n); }"
+                    .into(),
+                0,
+            ),
+        ];
+        let sources = cases.each_ref().map(|(wgsl, _)| ShaderSource {
+            name: "one".into(),
+            wgsl: wgsl.clone(),
+            constants: Vec::new(),
+            user: true,
+        });
+        let all = CheckOptions { targets: Platform::ALL.to_vec(), ..CheckOptions::default() };
+        let count = |options: &CheckOptions| {
+            let warned = |one: &Diagnostic| {
+                one.rule == "mistranslation" && one.severity == Severity::Warning
+            };
+            check_all_for(&sources, options)
+                .iter()
+                .map(|report| report.diagnostics.iter().filter(|one| warned(one)).count())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(count(&all), cases.each_ref().map(|(_, count)| *count));
+        assert_eq!(count(&CheckOptions::default()), [0; 10]);
     }
 }

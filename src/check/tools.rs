@@ -1,10 +1,12 @@
 //! Validators that may be installed: they judge what naga wrote.
 
 use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
     io::Read,
     path::Path,
     process::{Command, Stdio},
-    sync::OnceLock,
+    sync::{LazyLock, Mutex, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +19,7 @@ use super::diagnostic::Platform;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A translated shader.
+#[derive(Hash)]
 pub(super) enum Written {
     /// SPIR-V.
     Words(Vec<u32>),
@@ -47,6 +50,34 @@ pub(super) fn judge(
     if !found.contains(&tool) {
         return None;
     }
+    // Specialisations are often written alike.
+    static JUDGED: LazyLock<Mutex<Judged>> = LazyLock::new(Mutex::default);
+    let judged = || JUDGED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut hasher = DefaultHasher::new();
+    (tool, stage, written).hash(&mut hasher);
+    let key = hasher.finish();
+    let known = judged().get(&key).cloned();
+    let said = match known {
+        Some(said) => said,
+        None => {
+            let said = said_by(tool, extension, platform, written, stage);
+            judged().insert(key, said.clone());
+            said
+        }
+    };
+    Some((if tool == "xcrun" { "metal" } else { tool }, said?))
+}
+
+/// What was said of what was written, by its hash.
+type Judged = HashMap<u64, Option<String>>;
+
+fn said_by(
+    tool: &'static str,
+    extension: &str,
+    platform: Platform,
+    written: &Written,
+    stage: ShaderStage,
+) -> Option<String> {
     let file = tempfile::Builder::new().suffix(&format!(".{extension}")).tempfile().ok()?;
     let entry = match written {
         Written::Words(words) => {
@@ -60,6 +91,7 @@ pub(super) fn judge(
         }
     };
     let mut command = Command::new(tool);
+    let limits = if platform == Platform::Gles { limits() } else { None };
     match platform {
         Platform::Vulkan => {
             command.args([concat!("-", "-target-env"), "vulkan1.1"]).arg(file.path())
@@ -70,7 +102,8 @@ pub(super) fn judge(
                 ShaderStage::Fragment => "frag",
                 _ => "comp",
             };
-            command.args(["-S", stage]).arg(file.path())
+            command.args(["-S", stage]).arg(file.path());
+            command.args(limits.as_ref().map(tempfile::NamedTempFile::path))
         }
         Platform::Dx12 => {
             let profile = match stage {
@@ -83,7 +116,31 @@ pub(super) fn judge(
         }
         _ => command.args(["-sdk", "macosx", "metal", "-c", "-o", "/dev/null"]).arg(file.path()),
     };
-    run(command).err().map(|said| (if tool == "xcrun" { "metal" } else { tool }, said))
+    // An extension that a tool does not know says nothing about those that know it.
+    run(command).err().filter(|said| !said.contains("extension not supported"))
+}
+
+/// The limits that glslangValidator judges by, in a file of its own format. Those that it has are
+/// of some device; the check has rules of its own for limits.
+fn limits() -> Option<tempfile::NamedTempFile> {
+    /// WebGPU asks for more than this of nothing.
+    const MOST: u32 = 65_536;
+    static TEXT: OnceLock<String> = OnceLock::new();
+    let text = TEXT.get_or_init(|| {
+        let said = Command::new("glslangValidator").arg("-c").stdin(Stdio::null()).output();
+        let raised = |line: &str| match line.split_once(' ') {
+            Some((name, _)) if name.starts_with("Max") => format!("{name} {MOST}\n"),
+            _ => format!("{line}\n"),
+        };
+        let listed = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned());
+        listed.unwrap_or_default().lines().map(raised).collect()
+    });
+    if text.is_empty() {
+        return None;
+    }
+    let file = tempfile::Builder::new().suffix(".conf").tempfile().ok()?;
+    std::fs::write(file.path(), text).ok()?;
+    Some(file)
 }
 
 fn there(tool: &str) -> bool {
