@@ -49,7 +49,9 @@ pub const RULES: &[Rule] = &[
         id: "attribute",
         summary: "An attribute stands where it means something, once, with values in range.",
         text: "Each attribute belongs to certain declarations: `@id` to overrides, `@group` and \
-               `@binding` to resources, `@workgroup_size` to compute shaders.",
+               `@binding` to resources, `@workgroup_size` to compute shaders, `@location` and \
+               `@builtin` to inputs and outputs. Alignments are powers of two that the type allows, \
+               a size holds its type, and numbers of overrides are 0 to 65535, each once.",
         fails: "@id(1) const a = 1;",
         passes: "@id(1) override a = 1;",
     },
@@ -71,8 +73,9 @@ pub const RULES: &[Rule] = &[
         id: "builtin-argument",
         summary: "Constant arguments of a built-in function are ones for which it has a value.",
         text: "`clamp` needs a lower bound that is not above the upper one, `insertBits` and \
-               `extractBits` stay inside 32 bits, `sqrt`, `log`, `acos`, `pow` and others have a \
-               domain, `normalize` needs a vector that is not zero.",
+               `extractBits` stay inside 32 bits, `smoothstep` has two edges, the exponent of `ldexp` \
+               is at most 128, `sqrt`, `log`, `acos`, `pow` and others have a domain, `normalize` \
+               needs a vector that is not zero.",
         fails: "fn f(x: f32) -> f32 { return clamp(x, 2.0, 1.0); }",
         passes: "fn f(x: f32) -> f32 { return clamp(x, 1.0, 2.0); }",
     },
@@ -80,8 +83,9 @@ pub const RULES: &[Rule] = &[
         id: "const-overflow",
         summary: "A constant expression has a value that its type holds.",
         text: "Values of constants are exact: a float that becomes infinite, a whole number that \
-               is too large for its type, or a half that is above 65504 is an error. Arithmetic of \
-               i32 and u32 wraps around; that of numbers without a suffix does not.",
+               is too large for its type, a shift that loses bits, or a half that is above 65504 is \
+               an error. Sums, differences and products of i32 and u32 wrap around; those of numbers \
+               without a suffix do not.",
         fails: "const a: f32 = 1e38f * 10f;",
         passes: "const a: f32 = 1e37f * 10f;",
     },
@@ -162,8 +166,8 @@ pub const RULES: &[Rule] = &[
         summary: "The limits that the WGSL specification fixes are kept.",
         text: "No device raises them: 8192 bytes of variables a function, 8192 of private \
                variables an entry point, 255 parameters, 1023 members of a structure and selectors \
-               of a switch, 2047 elements of an array that is a value, 15 levels of types, 127 of \
-               braces. Browsers may let more pass; other implementations need not.",
+               of a switch, 2047 elements of an array that is a value, 65535 of one in memory that \
+               is no buffer, 15 levels of types, 127 of braces. Browsers may let more pass; other implementations need not.",
         fails: "@compute @workgroup_size(1) fn main() { var a: array<f32, 4000>; a[0] = 1.0; }",
         passes: "@compute @workgroup_size(1) fn main() { var a: array<f32, 2000>; a[0] = 1.0; }",
     },
@@ -200,7 +204,10 @@ pub const RULES: &[Rule] = &[
                as an addition of a doubly negated one; `textureNumLayers` of a storage texture \
                gives a wrong instruction in SPIR-V; two functions that make zero values of types \
                with equal names collide in HLSL; a pointer into a part of a variable that is \
-               handed to a function crashes the writer of SPIR-V.",
+               handed to a function crashes the writer of SPIR-V. In GLSL depth textures are \
+               sampled and gathered without a reference by functions that it lacks, `sample_index` \
+               is an int where a uint is needed, and `sample_mask`, and values of subgroups where \
+               no subgroup operation is used, come without their extension.",
         fails: "",
         passes: "@compute @workgroup_size(64) fn main() { }",
     },
@@ -306,7 +313,8 @@ pub const RULES: &[Rule] = &[
         summary: "A validator that is installed refuses what naga wrote.",
         text: "spirv-val, glslangValidator, dxc and xcrun metal check the translated shader with \
                the option `tools`, where they are installed. The shader itself is valid: it is a \
-               fault of the translator or of the tool.",
+               fault of the translator or of the tool. An extension of GLSL that the tool does not \
+               know, and the limits that it takes for those of a device, count for nothing.",
         fails: "",
         passes: "@compute @workgroup_size(64) fn main() { }",
     },
@@ -329,7 +337,9 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "validation",
         summary: "The shader is valid, whatever the target.",
-        text: "What naga's validator says: types that do not fit, bindings, inputs and outputs.",
+        text: "What the rules on types and naga's validator say: operands, arguments and results \
+               whose types do not fit, a selector of a case that is no constant, a result that must \
+               be used and is not, bindings, inputs and outputs.",
         fails: "@fragment fn main(@location(0) a: u32) { }",
         passes: "@fragment fn main(@location(0) @interpolate(flat) a: u32) { }",
     },

@@ -304,6 +304,13 @@ impl<'s> Check<'_, '_, 's> {
                     self.report(*selector, message);
                 }
                 for case in cases {
+                    for &selector in case.selectors.iter().flatten() {
+                        let is_known = !is_uncertain(&self.ty(selector));
+                        if is_known && self.program.phase(selector) != Phase::Const {
+                            let message = "the selector of a case is a constant expression";
+                            self.report(selector, message.to_owned());
+                        }
+                    }
                     self.block(&case.body, function);
                 }
             }
