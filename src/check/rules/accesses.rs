@@ -200,7 +200,7 @@ impl<'s> Walk<'_, '_, 's> {
     }
 
     fn name(&mut self, id: ExprId) {
-        if let Meaning::Variable(variable) = self.program.meaning(id)
+        if let Some(variable) = self.program.variable_of(id)
             && self.program.variables[variable].declaration.is_some()
         {
             let span = self.program.span(id);

@@ -3,7 +3,7 @@
 
 use crate::check::{
     diagnostic::Diagnostic,
-    semantics::{Meaning, Program, Stage},
+    semantics::{Program, Stage},
     syntax::tree::{Block, Bytes, Continuing, Statement, StatementKind},
 };
 
@@ -133,9 +133,9 @@ impl<'s> Check<'_, '_, 's> {
         if passed.is_empty() {
             return;
         }
-        let used = continuing.expressions.clone().find_map(|id| match self.program.meaning(id) {
-            Meaning::Variable(variable) if passed.contains(&variable) => Some((id, variable)),
-            _ => None,
+        let used = continuing.expressions.clone().find_map(|id| {
+            let variable = self.program.variable_of(id)?;
+            passed.contains(&variable).then_some((id, variable))
         });
         if let Some((id, variable)) = used {
             let name = self.program.variables[variable].name;

@@ -6,7 +6,7 @@ use crate::check::{
         Program, Stage,
         types::{Length, Scalar, Type},
     },
-    syntax::tree::{Attribute, DeclarationKind, ExprKind},
+    syntax::tree::{Attribute, ExprKind},
 };
 
 /// Largest number of findings.
@@ -16,12 +16,8 @@ const MAX_FOUND: usize = 100;
 pub fn check(program: &Program<'_, '_>) -> Vec<Diagnostic> {
     let mut check = Check { program, found: Vec::new() };
     for info in &program.structs {
-        if let DeclarationKind::Struct { members, .. } =
-            &program.module.declarations[info.declaration].kind
-        {
-            for (member, (_, ty)) in members.iter().zip(&info.members) {
-                check.attributes(&member.attributes, ty);
-            }
+        for (member, (_, ty)) in program.written_members(info).iter().zip(&info.members) {
+            check.attributes(&member.attributes, ty);
         }
     }
     for function in &program.functions {
@@ -125,10 +121,8 @@ impl<'s> Check<'_, '_, 's> {
     fn compute_input(&mut self, attributes: &[Attribute<'s>], ty: &Type<'s>) {
         let program = self.program;
         let mut lists: Vec<&[Attribute<'s>]> = vec![attributes];
-        if let Type::Struct(id) = ty
-            && let DeclarationKind::Struct { members, .. } =
-                &program.module.declarations[program.structs[*id].declaration].kind
-        {
+        if let Type::Struct(id) = ty {
+            let members = program.written_members(&program.structs[*id]);
             lists.extend(members.iter().map(|member| member.attributes.as_slice()));
         }
         for attribute in lists.into_iter().flatten().filter(|one| one.name.name == "location") {

@@ -214,13 +214,8 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
             })
         };
         if let Type::Struct(id) = ty {
-            let declaration = &module.declarations[self.program.structs[*id].declaration];
-            return match &declaration.kind {
-                crate::check::syntax::tree::DeclarationKind::Struct { members, .. } => {
-                    members.iter().all(|member| uniform(&member.attributes))
-                }
-                _ => false,
-            };
+            let members = self.program.written_members(&self.program.structs[*id]);
+            return members.iter().all(|member| uniform(&member.attributes));
         }
         uniform(attributes)
     }
@@ -508,24 +503,21 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
                 matches!(vector, Type::Vector(size, _) if letters.len() == usize::from(*size))
                     && self.is_whole(*base)
             }
-            ExprKind::Name(..) => match self.program.meaning(id) {
-                Meaning::Variable(variable) => {
-                    let variable = &self.program.variables[variable];
-                    // A pointer in a `let` may point to a part.
-                    variable.kind != Kind::Let
-                        || variable.root.is_some_and(|root| {
-                            let all = &self.program.variables[root].ty;
-                            match &variable.ty {
-                                Type::Pointer(_, inner, _) => match all {
-                                    Type::Pointer(_, all, _) => inner == all,
-                                    all => **inner == *all,
-                                },
-                                _ => false,
-                            }
-                        })
-                }
-                _ => false,
-            },
+            ExprKind::Name(..) => self.program.variable_of(id).is_some_and(|variable| {
+                let variable = &self.program.variables[variable];
+                // A pointer in a `let` may point to a part.
+                variable.kind != Kind::Let
+                    || variable.root.is_some_and(|root| {
+                        let all = &self.program.variables[root].ty;
+                        match &variable.ty {
+                            Type::Pointer(_, inner, _) => match all {
+                                Type::Pointer(_, all, _) => inner == all,
+                                all => **inner == *all,
+                            },
+                            _ => false,
+                        }
+                    })
+            }),
             _ => false,
         }
     }
@@ -545,6 +537,12 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
         }
     }
 
+    /// What the value depends on that a name of a `let` or of a parameter stands for.
+    fn let_of(&self, id: ExprId) -> Causes {
+        let variable = self.program.variable_of(id);
+        variable.and_then(|variable| self.lets.get(&variable)).copied().unwrap_or(0)
+    }
+
     /// What the place that an expression names depends on: indices.
     fn place(&mut self, id: ExprId) -> Causes {
         match &self.program.module.expr(id).kind {
@@ -555,10 +553,7 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
                 let place = self.place(*base);
                 place | self.value(*index)
             }
-            ExprKind::Name(..) => match self.program.meaning(id) {
-                Meaning::Variable(variable) => self.lets.get(&variable).copied().unwrap_or(0),
-                _ => 0,
-            },
+            ExprKind::Name(..) => self.let_of(id),
             _ => self.value(id),
         }
     }
@@ -590,19 +585,13 @@ impl<'a, 'm, 's> Analysis<'a, 'm, 's> {
         match &module.expr(id).kind {
             ExprKind::Literal(_) => 0,
             ExprKind::Paren(inner) => self.value(*inner),
-            ExprKind::Name(..) => match self.program.meaning(id) {
-                Meaning::Variable(variable) => {
-                    let info = &self.program.variables[variable];
-                    match info.kind {
-                        Kind::Var => self.stored(variable),
-                        Kind::Const | Kind::Override => 0,
-                        Kind::Let | Kind::Parameter => {
-                            self.lets.get(&variable).copied().unwrap_or(0)
-                        }
-                    }
+            ExprKind::Name(..) => self.program.variable_of(id).map_or(0, |variable| {
+                match self.program.variables[variable].kind {
+                    Kind::Var => self.stored(variable),
+                    Kind::Const | Kind::Override => 0,
+                    Kind::Let | Kind::Parameter => self.let_of(id),
                 }
-                _ => 0,
-            },
+            }),
             ExprKind::Unary(UnaryOp::AddressOf, inner) => self.place(*inner),
             ExprKind::Unary(UnaryOp::Dereference, _) => {
                 let place = self.place(id);

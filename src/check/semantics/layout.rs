@@ -4,7 +4,7 @@ use super::{
     program::Program,
     types::{Length, Scalar, Type},
 };
-use crate::check::syntax::tree::{Attribute, DeclarationKind};
+use crate::check::syntax::tree::Attribute;
 
 /// Size and alignment in bytes; what is not known counts as one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +28,8 @@ impl Layouts {
     pub fn of(program: &Program<'_, '_>) -> Self {
         let mut layouts = Layouts { structs: Vec::with_capacity(program.structs.len()) };
         for info in &program.structs {
-            let declaration = &program.module.declarations[info.declaration];
-            let DeclarationKind::Struct { members, .. } = &declaration.kind else {
-                layouts.structs.push(Layout { size: 0, align: 1 });
-                continue;
-            };
             let (mut end, mut align) = (0u64, 1u64);
-            for (syntax, (_, ty)) in members.iter().zip(&info.members) {
+            for (syntax, (_, ty)) in program.written_members(info).iter().zip(&info.members) {
                 let own = layouts.layout(ty);
                 let given = |name: &str| number(program, &syntax.attributes, name);
                 let member_align = given("align").unwrap_or(own.align).clamp(1, 1 << 32);

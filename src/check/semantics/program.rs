@@ -3,7 +3,7 @@
 use super::types::{Access, Number, Scalar, Space, Type, Value};
 use crate::check::{
     diagnostic::Diagnostic,
-    syntax::tree::{Bytes, ExprId, Function, Module},
+    syntax::tree::{Bytes, DeclarationKind, ExprId, Function, Member, Module},
 };
 
 /// The number of a variable in [`Program::variables`].
@@ -114,7 +114,23 @@ pub struct Program<'m, 's> {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-impl<'s> Program<'_, 's> {
+impl<'m, 's> Program<'m, 's> {
+    /// The members of a structure as they are written.
+    pub fn written_members(&self, info: &StructInfo<'_>) -> &'m [Member<'s>] {
+        match &self.module.declarations[info.declaration].kind {
+            DeclarationKind::Struct { members, .. } => members,
+            _ => &[],
+        }
+    }
+
+    /// The variable that an expression names.
+    pub fn variable_of(&self, id: ExprId) -> Option<VariableId> {
+        match self.meaning(id) {
+            Meaning::Variable(variable) => Some(variable),
+            _ => None,
+        }
+    }
+
     /// Whether a type is or contains an atomic.
     pub fn has_atomic(&self, ty: &Type<'_>) -> bool {
         match ty {
