@@ -1,6 +1,9 @@
 //! Reports as a table, as GitHub annotations, as JSON, and as an error.
 
-use super::report::{Outcome, ShaderReport};
+use super::{
+    diagnostic::{Diagnostic, Severity},
+    report::{Outcome, ShaderReport},
+};
 use crate::{Error, Result};
 use comfy_table::{Table, presets};
 use std::fmt::Write;
@@ -73,31 +76,43 @@ pub fn render_table(reports: &[ShaderReport]) -> String {
     text
 }
 
-/// GitHub workflow commands: an `::error` per failure and a `::warning` per warning, one per line,
-/// and nothing for shaders that pass. saliq's own kernels have no file, so their name is in the
-/// title.
+/// GitHub workflow commands: an `::error` for every error and a `::warning` for every warning, each
+/// in the file where it is, and nothing for shaders that pass. saliq's own kernels have no file, so
+/// their name is in the title.
 pub fn render_github(reports: &[ShaderReport]) -> String {
     let mut text = String::new();
     for report in reports {
-        for (stage, outcome) in report.stages() {
-            let (command, message, line, column) = match outcome {
-                Outcome::Warn { message, line, column } => ("warning", message, line, column),
-                Outcome::Fail { message, line, column } => ("error", message, line, column),
-                _ => continue,
+        let mut say = |one: &Diagnostic| {
+            let command = match one.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+                Severity::Info => return,
             };
             let mut properties = Vec::new();
             if report.user {
                 // GitHub expects forward slashes, and paths from the root of the repository.
-                let path = report.name.replace('\\', "/");
+                let path = one.file.replace('\\', "/");
                 properties
                     .push(format!("file={}", property(path.strip_prefix("./").unwrap_or(&path))));
             }
-            properties.extend(line.map(|line| format!("line={line}")));
-            properties.extend(column.map(|column| format!("col={column}")));
-            let title =
-                if report.user { stage.to_owned() } else { format!("{} {stage}", report.name) };
+            properties.extend(one.line.map(|line| format!("line={line}")));
+            properties.extend(one.column.map(|column| format!("col={column}")));
+            let title = if report.user {
+                one.rule.to_owned()
+            } else {
+                format!("{} {}", report.name, one.rule)
+            };
             properties.push(format!("title={}", property(&title)));
-            let _ = writeln!(text, "::{command} {}::{}", properties.join(","), data(message));
+            let _ = writeln!(text, "::{command} {}::{}", properties.join(","), data(&one.message));
+        };
+        report.diagnostics.iter().for_each(&mut say);
+        // A need of more than the default limits is listed, and no finding.
+        if let Outcome::Warn { message, line, column } = &report.webgpu_limits
+            && report.user
+        {
+            let mut need = Diagnostic::new("limit", Severity::Warning, message.as_str());
+            (need.file, need.line, need.column) = (report.name.clone(), *line, *column);
+            say(&need);
         }
     }
     text
@@ -198,11 +213,26 @@ mod tests {
     fn github_commands_are_escaped() {
         assert_eq!(
             render_github(&[failing("./a,b:c\n.wgsl", true)]),
-            "::error file=a%2Cb%3Ac%0A.wgsl,line=3,col=7,title=parse::100%25: a%0Ab%0D, c\n"
+            "::error file=a%2Cb%3Ac%0A.wgsl,line=3,col=7,title=syntax::100%25: a%0Ab%0D, c\n"
         );
         assert!(
             render_github(&[failing("kernel", false)])
-                .starts_with("::error line=3,col=7,title=kernel parse::")
+                .starts_with("::error line=3,col=7,title=kernel syntax::")
+        );
+    }
+
+    #[test]
+    fn every_finding_is_a_github_command_in_its_own_file() {
+        let mut report = failing("main.wgsl", true);
+        let mut imported = Diagnostic::new("alias", Severity::Warning, "b");
+        imported.file = "lib.wgsl".into();
+        report.diagnostics.extend([imported, Diagnostic::new("x", Severity::Info, "c")]);
+        report.webgpu_limits = Outcome::Warn { message: "d".into(), line: None, column: None };
+        let text = render_github(&[report]);
+        let lines: Vec<_> = text.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            ["::warning file=lib.wgsl,title=alias::b", "::warning file=main.wgsl,title=limit::d"]
         );
     }
 
