@@ -366,14 +366,15 @@ impl<'s> Check<'_, '_, 's> {
             if variable.kind != Kind::Var {
                 continue;
             }
-            if variable.space == Space::Uniform && self.is_runtime_sized(&variable.ty) {
-                let message = format!("{} is uniform and has no fixed size", variable.name);
-                self.report("address-space", span, message);
-            }
             let own_memory = matches!(
                 variable.space,
                 Space::Function | Space::Private | Space::Workgroup | Space::Uniform
             );
+            if own_memory && self.is_runtime_sized(&variable.ty) {
+                let name = variable.name;
+                let message = format!("{name} has no fixed size, which storage alone allows");
+                self.report("address-space", span, message);
+            }
             if let (true, Type::Array(_, Length::Fixed(count))) = (own_memory, &variable.ty)
                 && *count >= limit::ARRAY
             {

@@ -22,7 +22,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "address-space",
         summary: "A variable has a type that its address space holds.",
-        text: "A uniform variable has a fixed size: an array without a length is for storage.",
+        text: "Variables have a fixed size: an array without a length is for storage.",
         fails: "@group(0) @binding(0) var<uniform> a: array<vec4f>;",
         passes: "@group(0) @binding(0) var<storage> a: array<vec4f>;",
     },
