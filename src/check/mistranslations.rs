@@ -199,9 +199,8 @@ mod tests {
                        @group(0) @binding(1) var s: sampler;\n\
                        @group(0) @binding(2) var c: sampler_comparison;\n";
         let fragment = |takes: &str, gives: &str| {
-            format!(
-                "{texture}@fragment fn f({takes}) -> @location(0) vec4f {{ return vec4f({gives}); }}"
-            )
+            let body = format!("{{ return vec4f({gives}); }}");
+            format!("{texture}@fragment fn f({takes}) -> @location(0) vec4f {body}")
         };
         let place = "@location(0) at: vec2f";
         let cases = [

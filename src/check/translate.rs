@@ -168,16 +168,14 @@ fn check_text(
     keep: Keep<'_>,
 ) -> Vec<ShaderReport> {
     let Some(first) = set.first().map(|index| &sources[*index]) else { return Vec::new() };
-    let mut report = ShaderReport::unparsed(&first.name, first.user, Outcome::Pass);
-    let named = |report: &ShaderReport, source: &ShaderSource| ShaderReport {
-        name: source.name.clone(),
-        ..report.clone()
-    };
     if let Err(reason) = guard::bounded_depth(&first.wgsl) {
-        report.parse = Outcome::fail(reason);
-        report.collect_stages();
-        return set.iter().map(|index| named(&report, &sources[*index])).collect();
+        let unread = |index: &usize| {
+            let source = &sources[*index];
+            ShaderReport::unparsed(&source.name, source.user, Outcome::fail(&reason))
+        };
+        return set.iter().map(unread).collect();
     }
+    let mut report = ShaderReport::unparsed(&first.name, first.user, Outcome::Pass);
     let analysis = match analyse(&first.wgsl) {
         Ok(analysis) => Some(analysis),
         Err((span, message)) => {
@@ -218,7 +216,7 @@ fn check_text(
         .map(|&index| {
             let source = &sources[index];
             let mut own = Check { source, index, ..check.clone() };
-            let mut report = named(&report, source);
+            let mut report = ShaderReport { name: source.name.clone(), ..report.clone() };
             if let Some(valid) = &valid {
                 own.specialised(valid, &mut report);
             }

@@ -141,8 +141,8 @@ mod tests {
     #[test]
     fn a_jump_that_a_marked_loop_loses_has_its_file_and_line() {
         assert!(lost_jumps(files()).is_empty());
-        let text = "import package::a::b;\n\nfn f(n: u32) {\n    @unroll(8) for (var i = 0u; i < n; \
-                    i++) {\n        if i == 3u { continue; }\n    }\n}\n";
+        let text = "import package::a::b;\n\nfn f(n: u32) {\n    @unroll(8) \
+                    for (var i = 0u; i < n; i++) {\n        if i == 3u { continue; }\n    }\n}\n";
         assert_eq!(
             lost_jumps([(Path::new("common/a.wgsl"), text)].into_iter()),
             ["shaders/common/a.wgsl:5: `continue` in a loop marked @unroll; use `if`"]

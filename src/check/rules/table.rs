@@ -50,8 +50,8 @@ pub const RULES: &[Rule] = &[
         summary: "An attribute stands where it means something, once, with values in range.",
         text: "Each attribute belongs to certain declarations: `@id` to overrides, `@group` and \
                `@binding` to resources, `@workgroup_size` to compute shaders, `@location` and \
-               `@builtin` to inputs and outputs. Alignments are powers of two that the type allows, \
-               a size holds its type, and numbers of overrides are 0 to 65535, each once.",
+               `@builtin` to inputs and outputs. Alignments are powers of two that the type \
+               allows, a size holds its type, and numbers of overrides are 0 to 65535, each once.",
         fails: "@id(1) const a = 1;",
         passes: "@id(1) override a = 1;",
     },
@@ -73,9 +73,9 @@ pub const RULES: &[Rule] = &[
         id: "builtin-argument",
         summary: "Constant arguments of a built-in function are ones for which it has a value.",
         text: "`clamp` needs a lower bound that is not above the upper one, `insertBits` and \
-               `extractBits` stay inside 32 bits, `smoothstep` has two edges, the exponent of `ldexp` \
-               is at most 128, `sqrt`, `log`, `acos`, `pow` and others have a domain, `normalize` \
-               needs a vector that is not zero.",
+               `extractBits` stay inside 32 bits, `smoothstep` has two edges, the exponent of \
+               `ldexp` is at most 128, `sqrt`, `log`, `acos`, `pow` and others have a domain, \
+               `normalize` needs a vector that is not zero.",
         fails: "fn f(x: f32) -> f32 { return clamp(x, 2.0, 1.0); }",
         passes: "fn f(x: f32) -> f32 { return clamp(x, 1.0, 2.0); }",
     },
@@ -83,9 +83,9 @@ pub const RULES: &[Rule] = &[
         id: "const-overflow",
         summary: "A constant expression has a value that its type holds.",
         text: "Values of constants are exact: a float that becomes infinite, a whole number that \
-               is too large for its type, a shift that loses bits, or a half that is above 65504 is \
-               an error. Sums, differences and products of i32 and u32 wrap around; those of numbers \
-               without a suffix do not.",
+               is too large for its type, a shift that loses bits, or a half that is above 65504 \
+               is an error. Sums, differences and products of i32 and u32 wrap around; those of \
+               numbers without a suffix do not.",
         fails: "const a: f32 = 1e38f * 10f;",
         passes: "const a: f32 = 1e37f * 10f;",
     },
@@ -167,7 +167,8 @@ pub const RULES: &[Rule] = &[
         text: "No device raises them: 8192 bytes of variables a function, 8192 of private \
                variables an entry point, 255 parameters, 1023 members of a structure and selectors \
                of a switch, 2047 elements of an array that is a value, 65535 of one in memory that \
-               is no buffer, 15 levels of types, 127 of braces. Browsers may let more pass; other implementations need not.",
+               is no buffer, 15 levels of types, 127 of braces. Browsers may let more pass; other \
+               implementations need not.",
         fails: "@compute @workgroup_size(1) fn main() { var a: array<f32, 4000>; a[0] = 1.0; }",
         passes: "@compute @workgroup_size(1) fn main() { var a: array<f32, 2000>; a[0] = 1.0; }",
     },
@@ -338,8 +339,8 @@ pub const RULES: &[Rule] = &[
         id: "validation",
         summary: "The shader is valid, whatever the target.",
         text: "What the rules on types and naga's validator say: operands, arguments and results \
-               whose types do not fit, a selector of a case that is no constant, a result that must \
-               be used and is not, bindings, inputs and outputs.",
+               whose types do not fit, a result that must be used and is not, bindings, inputs and \
+               outputs.",
         fails: "@fragment fn main(@location(0) a: u32) { }",
         passes: "@fragment fn main(@location(0) @interpolate(flat) a: u32) { }",
     },

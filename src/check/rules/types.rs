@@ -308,7 +308,8 @@ impl<'s> Check<'_, '_, 's> {
                         let is_known = !is_uncertain(&self.ty(selector));
                         if is_known && self.program.phase(selector) != Phase::Const {
                             let message = "the selector of a case is a constant expression";
-                            self.report(selector, message.to_owned());
+                            let span = Some(self.program.span(selector));
+                            self.found.push(Diagnostic::error("syntax", message).at(span));
                         }
                     }
                     self.block(&case.body, function);
