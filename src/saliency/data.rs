@@ -40,8 +40,8 @@ pub struct DataOptions {
     pub settings: MethodOptions,
     /// Mean and standard deviation of the model's normalisation.
     pub normalization: PixelNormalization,
-    /// Share of the pixels that the masked images keep, 0..=1.
-    pub keep: f32,
+    /// Share of the pixels that the masked images keep, 0..=1; none: there are no masked images.
+    pub keep: Option<f32>,
     /// The ranking of the pixels to replace.
     pub rank: MaskRank,
     /// What goes into the network in the place of the data's normalised pixels, [N, C, H, W];
@@ -58,7 +58,7 @@ impl Default for DataOptions {
             target: Target::Predicted,
             settings: MethodOptions::default(),
             normalization: PixelNormalization::uniform(0.0, 1.0),
-            keep: 0.5,
+            keep: Some(0.5),
             rank: MaskRank::Signed,
             values: Vec::new(),
             numbers: Vec::new(),
@@ -74,7 +74,7 @@ impl DataOptions {
             MaskRank::Signed => "sign included",
             MaskRank::Abs => "by magnitude",
         };
-        let share = 100.0 * (1.0 - self.keep);
+        let share = 100.0 * (1.0 - self.keep.unwrap_or(1.0));
         format!(
             "the {share:.0} % of its pixels that the map ranks lowest, {rank}, replaced by uniform \
              noise"
@@ -94,7 +94,7 @@ pub struct Attributions {
     /// One list of maps per method, [N, C, H, W], with respect to the normalised image.
     pub maps: Vec<Vec<f32>>,
     /// The images with their least salient features (by the method) replaced by noise, one list per
-    /// method: [N, C, H, W] in 0..1.
+    /// method: [N, C, H, W] in 0..1. None without [`DataOptions::keep`].
     pub masked: Vec<Vec<f32>>,
     /// [N, classes].
     pub logits: Vec<f32>,
@@ -130,11 +130,12 @@ pub async fn explain_data(
     batch.record_begin(gpu, &mut gather)?;
     let gathering = GatherOptions::in_file_order(normalization);
     batch.record_gather(gpu, &mut gather, data, &gathering, &images.pixels)?;
-    let masking =
-        Masking::new(gpu, shape, most, 1.0 - options.keep, options.rank, MaskFill::Uniform)?;
     let mut mask = Recording::new();
-    masking.record_selection(gpu, &mut mask, &batch, (&maps).into())?;
-    masking.record_fill(gpu, &mut mask, &batch, &images.pixels)?;
+    if let Some(keep) = options.keep {
+        let masking = Masking::new(gpu, shape, most, 1.0 - keep, options.rank, MaskFill::Uniform)?;
+        masking.record_selection(gpu, &mut mask, &batch, (&maps).into())?;
+        masking.record_fill(gpu, &mut mask, &batch, &images.pixels)?;
+    }
 
     let class_stride = u64::from(padded(network.config.classes));
     let logits = gpu.buffer("logits of the set", u64::from(most) * class_stride * 4)?;
@@ -206,8 +207,9 @@ pub async fn explain_data(
             mask.encode(gpu, &mut encoder)?;
             let bytes = 4 * count * per_image;
             let ranges = [(&maps, 0, bytes), (&images.pixels, bytes, bytes)];
+            let ranges = &ranges[..1 + usize::from(options.keep.is_some())];
             let values: Vec<f32> =
-                Staging::gather_behind(gpu, encoder, &ranges)?.finish(gpu).await?;
+                Staging::gather_behind(gpu, encoder, ranges)?.finish(gpu).await?;
             let (own_maps, noisy) = values.split_at((count * per_image) as usize);
             of_method.extend(to_nchw(own_maps, shape));
             let values = to_nchw(noisy, shape).into_iter().enumerate();
@@ -216,7 +218,9 @@ pub async fn explain_data(
             }));
         }
         result.maps.push(of_method);
-        result.masked.push(masked);
+        if options.keep.is_some() {
+            result.masked.push(masked);
+        }
     }
     result.probabilities = result
         .logits

@@ -27,7 +27,7 @@ pub(super) async fn snapshot(
         methods: vec![Method::Gradient],
         target: Target::Label,
         normalization: session.normalization,
-        rank: session.config.sgt.mask_rank,
+        keep: None,
         settings: MethodOptions { seed: session.config.seed, ..MethodOptions::default() },
         ..DataOptions::default()
     };

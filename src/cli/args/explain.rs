@@ -518,7 +518,7 @@ impl ExplainArgs {
             target,
             settings,
             normalization,
-            keep: self.keep,
+            keep: Some(self.keep),
             rank: MaskRank::Signed,
             values: Vec::new(),
             numbers: numbers.to_vec(),
