@@ -1,9 +1,11 @@
 // Calls of the workers. A worker that has failed is replaced; what it knew is lost, and the caller
-// is told.
+// is told by `isFatal`.
 
 export class Client {
-  constructor(script) {
+  // `opening`: a call that every new worker gets before all others.
+  constructor(script, opening) {
     this.script = new URL(script, import.meta.url);
+    this.opening = opening;
     this.calls = new Map();
     this.next = 0;
   }
@@ -15,7 +17,7 @@ export class Client {
       this.calls.delete(id);
       if (!call) return;
       if (!error) return call.resolve(value);
-      const said = Object.assign(new Error(error.message), { name: error.name });
+      const said = Object.assign(new Error(error.message), error);
       call.reject(said);
       if (error.isFatal) this.stop(said);
     };
@@ -23,16 +25,30 @@ export class Client {
       event.preventDefault();
       this.stop(new Error(event.message || "the program could not be started"));
     };
+    this.opened = this.opening && this.post(...this.opening);
+    // Whoever calls is told.
+    this.opened?.catch(() => {});
   }
 
-  stop(reason = new Error("stopped")) {
+  stop(reason) {
     this.worker?.terminate();
     this.worker = undefined;
     for (const { reject } of this.calls.values()) reject(reason);
     this.calls.clear();
   }
 
-  call(name, ...args) {
+  // What the worker's opening has answered.
+  open() {
+    if (!this.worker) this.start();
+    return this.opened;
+  }
+
+  async call(name, ...args) {
+    await this.open();
+    return this.post(name, ...args);
+  }
+
+  post(name, ...args) {
     if (!this.worker) this.start();
     const id = this.next++;
     return new Promise((resolve, reject) => {
@@ -41,6 +57,10 @@ export class Client {
     });
   }
 }
+
+// Errors behind which a worker cannot go on: a trap leaves the program's memory as it is in the
+// middle of something, and a lost device takes along what was on it.
+const FATAL = ["RuntimeError", "RangeError", "InternalError", "DeviceLost"];
 
 // What a worker answers with: its calls, one after the other.
 export function serve(calls) {
@@ -51,10 +71,8 @@ export function serve(calls) {
         self.postMessage({ id, value: await calls[name](...args) });
       } catch (thrown) {
         const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-        // A trap leaves the program's memory as it is in the middle of something.
-        const isFatal = error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
-        const message = isFatal ? `the program has failed: ${error.message}` : error.message;
-        self.postMessage({ id, error: { name: error.name, message, isFatal } });
+        const { name: kind, message } = error;
+        self.postMessage({ id, error: { name: kind, message, isFatal: FATAL.includes(kind) } });
       }
     });
   };

@@ -50,7 +50,10 @@ export function drawCurves(canvas, series, end) {
     place += context.measureText(name).width + 16;
     context.lineWidth = 1.5;
     context.beginPath();
+    // No more points than can be told apart.
+    const stride = isDots ? 1 : Math.ceil(points.length / width);
     points.forEach(([at, value], index) => {
+      if (index % stride && index !== points.length - 1) return;
       const [px, py] = [x(at), Math.max(top - 4, y(value))];
       if (isDots) {
         context.moveTo(px + 3, py);

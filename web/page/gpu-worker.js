@@ -11,18 +11,29 @@ const FILES = [
 ];
 let engine;
 const loaded = new Map();
+// Downloads that began before someone needs them, by path.
+const early = new Map();
 
-async function bytes(path) {
+async function download(path) {
   const url = new URL(path, import.meta.url);
   const answer = await fetch(url);
   if (!answer.ok) throw new Error(`${url}: ${answer.status} ${answer.statusText}`);
   return new Uint8Array(await answer.arrayBuffer());
 }
 
+function bytes(path) {
+  const begun = early.get(path);
+  early.delete(path);
+  return begun ?? download(path);
+}
+
+const filesOf = (set) => FILES.map((file) => `data/${set}/${file}`);
+const fileOf = (model) => `models/${model}.safetensors`;
+
 // Calls that use a set or a model of the page fetch it first.
 async function dataset(name) {
   if (loaded.has(name)) return;
-  const files = await Promise.all(FILES.map((file) => bytes(`data/${name}/${file}`)));
+  const files = await Promise.all(filesOf(name).map(bytes));
   engine.add_dataset(name, ...files);
   loaded.set(name, true);
 }
@@ -30,7 +41,14 @@ async function dataset(name) {
 const json = JSON.parse;
 
 serve({
-  async open(defaults) {
+  // `wanted`: the set and the models that are needed first.
+  async open(defaults, { set, models }) {
+    for (const path of [...filesOf(set), ...models.map(fileOf)]) {
+      const begun = download(path);
+      // It is told where the file is used.
+      begun.catch(() => {});
+      early.set(path, begun);
+    }
     await init({ module_or_path: new URL("saliq_bg.wasm", import.meta.url) });
     engine = await Engine.open(defaults);
     return { adapter: json(engine.adapter()), methods: json(engine.methods()) };
@@ -39,9 +57,9 @@ serve({
     await dataset(set);
     return engine.image(set, index);
   },
-  async begin(settings, set, init, checkpoint) {
+  async begin(settings, set, { init, checkpoint }) {
     await dataset(set);
-    return json(await engine.begin(settings, set, init, checkpoint));
+    return json(await engine.begin(settings, set, init?.name, init?.bytes, checkpoint));
   },
   advance: async (steps) => json(await engine.advance(steps)),
   runMaps: () => engine.run_maps(),
@@ -52,8 +70,8 @@ serve({
   async builtInModel(id) {
     const key = `model ${id}`;
     if (!loaded.has(key)) {
-      const file = `${id}.safetensors`;
-      const about = engine.add_model(id, file, await bytes(`models/${file}`), undefined);
+      const file = fileOf(id);
+      const about = engine.add_model(id, file, await bytes(file), undefined);
       loaded.set(key, json(about));
     }
     return loaded.get(key);

@@ -2,53 +2,25 @@
 
 import { drawCurves, smoothed } from "./curves.js";
 import { element, make } from "./dom.js";
-import { drawMap, drawPicture } from "./maps.js";
+import { Film, withFilm } from "./film.js";
+import { configuration, ofForm } from "./settings.js";
 import * as store from "./store.js";
-
-// Names of settings in a configuration file by those of the page's callers.
-const KEYS = {
-  dataset: "dataset",
-  bits: "bits",
-  steps: "steps",
-  batchSize: "batch-size",
-  sgt: "sgt",
-  lambda: "lambda",
-  maskRatio: "mask-ratio",
-  optimizer: "optimizer",
-  lr: "lr",
-  seed: "seed",
-  schedule: "schedule",
-};
-const TEXTS = ["dataset", "bits", "optimizer", "schedule"];
 
 // Milliseconds that a call of the GPU takes, about; the page looks at the results in between.
 const CALL = 250;
 // Milliseconds between two states in the browser's memory, and between two looks at test images.
 const SAVING = 5000;
-// Columns of the filmstrip: when there are more, every second one goes.
-const MOMENTS = 12;
-const MAP_SIDES = [1, 28, 28];
-const PIXELS = 28 * 28;
-
-// The text of a configuration file. The rest is as `train` has it.
-function configuration(settings) {
-  const value = (name, own) => (TEXTS.includes(name) ? JSON.stringify(String(own)) : String(own));
-  const number = (name, text) =>
-    ["lambda", "maskRatio", "lr"].includes(name) && /^\d+$/.test(text) ? `${text}.0` : text;
-  const lines = Object.entries(settings).map(([name, own]) => {
-    if (!KEYS[name]) throw new Error(`there is no setting ${name}`);
-    return `${KEYS[name]} = ${number(name, value(name, own))}`;
-  });
-  return `${lines.join("\n")}\n`;
-}
+// Losses of the GPU that one run is taken up after.
+const LOSSES = 3;
 
 export class Learn {
-  constructor({ gpu, reopen }) {
-    Object.assign(this, { gpu, reopen, state: "idle", films: [], lines: [], tests: [] });
+  constructor({ gpu }) {
+    Object.assign(this, { gpu, films: [], lines: [], tests: [], pictures: [] });
+    this.film = new Film(element("film"));
     element("settings").addEventListener("submit", (event) => {
       event.preventDefault();
       this.guarded(async () => {
-        await this.begin(this.formSettings(), this.init);
+        await this.begin(ofForm(element("settings")), this.init);
         await this.go();
       });
     });
@@ -66,101 +38,115 @@ export class Learn {
     try {
       return await action();
     } catch (error) {
-      this.state = this.size ? "paused" : "idle";
       element("learn-error").textContent = error.message;
       element("learn-error").hidden = false;
+      this.show();
+    } finally {
       this.buttons();
     }
   }
 
-  formSettings() {
-    const form = new FormData(element("settings"));
-    const settings = { schedule: "one-cycle", sgt: form.has("sgt") };
-    for (const [name, key] of Object.entries(KEYS)) {
-      const own = form.get(key);
-      if (name !== "sgt" && own) settings[name] = own;
-    }
-    return settings;
-  }
-
   async choose({ target }) {
     const [file] = target.files;
-    this.init = file && new Uint8Array(await file.arrayBuffer());
+    this.init = file && { name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) };
     element("init-name").hidden = !file;
     element("init-name").textContent = file ? `The next run starts from ${file.name}.` : "";
     target.value = "";
   }
 
-  // Takes up the run of an earlier visit, paused.
+  // Takes up the run of an earlier visit, paused. The GPU is asked when it goes on.
   async open() {
-    const saved = await store.get("run");
-    if (!saved) return;
-    try {
-      await this.resume(saved);
-      this.say(
-        `The run of an earlier visit, at step ${this.size.step} of ${this.size.totalSteps}.`,
-      );
-    } catch {
-      await store.remove("run");
-    }
+    await this.claim();
+    const saved = this.isKept ? await store.get("run") : undefined;
+    // Of another version of the page.
+    if (!saved?.pictures) return;
+    this.saved = saved;
+    this.take(saved);
+  }
+
+  // One tab's run is kept between visits.
+  async claim() {
+    this.isKept = await store.claim();
+    element("not-kept").hidden = this.isKept;
   }
 
   async forget() {
-    this.state = "idle";
-    this.size = undefined;
-    await store.remove("run");
-    this.buttons();
+    await this.paused();
+    Object.assign(this, { saved: undefined, size: undefined, lines: [], tests: [], films: [] });
+    if (this.isKept) await store.remove("run");
+    this.film.show([], []);
+    element("bar").value = 0;
     this.say("Nothing was trained yet.");
+    this.draw();
+    this.buttons();
   }
 
   async begin(settings, init) {
     await this.paused();
-    const dataset = settings.dataset ?? "mnist-mini";
+    await this.claim();
+    this.isPreparing = true;
+    this.buttons();
     this.say("Preparing: the kernels are linked and compiled …");
-    this.size = await this.gpu.call(
-      "begin",
-      configuration({ ...settings, dataset }),
-      dataset,
-      init,
-    );
-    Object.assign(this, { settings, dataset, lines: [], tests: [], films: [], state: "paused" });
-    await this.takePictures();
-    this.draw();
+    const own = { dataset: "mnist-mini", ...settings };
+    // The run before it is not on the GPU any more, whatever happens.
+    this.home = undefined;
+    try {
+      const size = await this.ask(own, { init });
+      const pictures = await Promise.all(
+        size.shownImages.map((at) => this.gpu.call("image", own.dataset, at)),
+      );
+      const empty = { lines: [], tests: [], films: [] };
+      this.take({ settings: own, size, pictures, ...empty });
+      this.saved = undefined;
+    } finally {
+      this.isPreparing = false;
+      this.buttons();
+    }
+  }
+
+  async ask(settings, start) {
+    const size = await this.gpu.call("begin", configuration(settings), settings.dataset, start);
+    this.home = this.gpu.worker;
+    return size;
+  }
+
+  take({ settings, size, pictures, lines, tests, films }) {
+    Object.assign(this, { settings, size, pictures, lines, tests, films, rate: undefined });
+    element("bar").value = 0;
+    this.show();
+    this.film.show(pictures, films);
     this.buttons();
   }
 
-  async resume({ settings, dataset, lines, tests, films, checkpoint }) {
-    const text = configuration({ ...settings, dataset });
-    this.size = await this.gpu.call("begin", text, dataset, undefined, checkpoint);
-    const { step } = this.size;
-    Object.assign(this, { settings, dataset, state: "paused" });
-    this.lines = lines.filter((line) => line.step <= step);
-    this.tests = tests.filter(([at]) => at <= step);
-    this.films = films.filter((film) => film.step <= step);
-    await this.takePictures();
-    this.draw();
-    this.showFilm();
-    this.buttons();
-  }
-
-  async takePictures() {
-    const images = this.size.shownImages.map((at) => this.gpu.call("image", this.dataset, at));
-    this.pictures = await Promise.all(images);
+  // The run is on the GPU: from its last state, where the GPU was lost or was not asked yet.
+  async loaded() {
+    if (this.home && this.home === this.gpu.worker) return;
+    if (!this.saved) throw new Error("The GPU was lost before a state of the run was saved.");
+    this.say("Preparing: the kernels are linked and compiled …");
+    const { settings, checkpoint } = this.saved;
+    await this.ask(settings, { checkpoint });
+    this.take(this.saved);
   }
 
   toggle() {
-    if (this.state === "running") return this.paused();
-    return this.go();
+    return this.going ? this.paused() : this.go();
   }
 
   // Waits until no step is being made.
   async paused() {
-    if (this.state === "running") this.state = "pausing";
-    await this.going;
+    this.isPausing = Boolean(this.going);
+    this.buttons();
+    // Whoever began the steps is told of their errors.
+    await this.going?.catch(() => {});
   }
 
   go() {
-    this.going = this.steps().finally(() => (this.going = undefined));
+    this.isPausing = false;
+    this.going ??= this.steps().finally(() => {
+      this.going = undefined;
+      this.buttons();
+    });
+    this.buttons();
     return this.going;
   }
 
@@ -171,41 +157,28 @@ export class Learn {
   // Makes steps until the end, or until someone pauses. A lost device costs the seconds since the
   // last saved state.
   async steps() {
-    this.state = "running";
-    this.buttons();
-    let lost = 0;
-    for (;;) {
+    for (let lost = 0; ; lost++) {
       try {
-        await this.train();
-        break;
+        await this.loaded();
+        return await this.train();
       } catch (error) {
-        const saved = this.saved;
-        if (error.name !== "DeviceLost" || !saved || ++lost > 3) {
-          this.state = "paused";
-          throw error;
-        }
+        if (!error.isFatal || !this.saved || lost === LOSSES) throw error;
         this.say("The GPU was lost. Going on from the last saved state …");
-        this.gpu.stop();
-        await this.reopen();
-        await this.resume(saved);
-        this.state = "running";
-        this.buttons();
       }
     }
-    this.state = "paused";
-    this.buttons();
   }
 
   async train() {
     let count = 1;
     let [looked, kept] = [performance.now(), performance.now()];
     if (!this.films.length) await this.look();
-    while (this.state === "running" && !this.isOver) {
+    while (!this.isPausing && !this.isOver) {
       const before = performance.now();
       const made = await this.gpu.call("advance", count);
       const taken = performance.now() - before;
       if (!made.length) break;
-      this.lines.push(...made);
+      for (const { step, loss, ce, kl, accuracy } of made)
+        this.lines.push({ step, loss, ce, kl, accuracy });
       this.rate = (this.size.batchSize * made.length * 1000) / taken;
       count = Math.max(1, Math.min(16, Math.round((count * CALL) / taken)));
       this.show();
@@ -230,35 +203,36 @@ export class Learn {
   async trainWith(settings) {
     await this.begin(settings);
     await this.go();
-    return this.lines.map(({ step, loss, ce, kl, accuracy }) => ({ step, loss, ce, kl, accuracy }));
+    return this.lines;
   }
 
   async look() {
     const { step, maps } = await this.gpu.call("runMaps");
-    this.films = this.films.filter((film) => film.step !== step);
-    this.films.push({ step, maps });
-    if (this.films.length > MOMENTS) {
-      const last = this.films.length - 1;
-      this.films = this.films.filter((_, at) => at % 2 === 0 || at === last);
-    }
-    this.showFilm();
+    this.films = withFilm(this.films, { step, maps });
+    this.film.show(this.pictures, this.films);
   }
 
   async test() {
     const { accuracy } = await this.gpu.call("runEvaluation");
-    const { step } = this.lines.at(-1) ?? this.size;
+    const step = this.lines.at(-1)?.step ?? 0;
     this.tests = [...this.tests.filter(([at]) => at !== step), [step, accuracy]];
   }
 
   async keep() {
     const checkpoint = await this.gpu.call("runCheckpoint");
-    const { settings, dataset, lines, tests, films } = this;
-    this.saved = { settings, dataset, tests, checkpoint, lines: [...lines], films: [...films] };
-    await store.set("run", this.saved);
+    const { settings, size, pictures, tests, films } = this;
+    this.saved = { settings, size, pictures, tests, films, checkpoint, lines: [...this.lines] };
+    if (this.isKept) await store.set("run", this.saved);
+  }
+
+  // The model file of this moment. Calls of a run that goes on come between its steps.
+  async model() {
+    if (!this.going) await this.loaded();
+    return this.gpu.call("runModel");
   }
 
   async download() {
-    const bytes = await this.gpu.call("runModel");
+    const bytes = await this.model();
     const href = URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" }));
     const link = make("a", { href, download: "model.safetensors" });
     link.click();
@@ -317,42 +291,13 @@ export class Learn {
     );
   }
 
-  showFilm() {
-    const table = element("film");
-    const row = (cells) => {
-      const made = make("tr");
-      made.append(...cells);
-      return made;
-    };
-    const head = (text) => make("th", { textContent: text });
-    const cell = (draw, label) => {
-      const [made, canvas] = [make("td"), make("canvas")];
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", label);
-      draw(canvas);
-      made.append(canvas);
-      return made;
-    };
-    const rows = this.pictures.map(({ pixels, name }, index) => {
-      const picture = cell((own) => drawPicture(own, pixels, MAP_SIDES), `Test image: ${name}`);
-      const maps = this.films.map(({ step, maps: all }) => {
-        const map = all.subarray(index * PIXELS, (index + 1) * PIXELS);
-        return cell((own) => drawMap(own, map, MAP_SIDES), `Map of ${name} after step ${step}`);
-      });
-      return row([picture, ...maps]);
-    });
-    const titles = [head("image"), ...this.films.map(({ step }) => head(`step ${step}`))];
-    const [top, body] = [make("thead"), make("tbody")];
-    top.append(row(titles));
-    body.append(...rows);
-    table.replaceChildren(table.caption, top, body);
-  }
-
   buttons() {
-    const isRunning = this.state === "running";
-    element("pause").disabled = !this.size || (this.isOver && !isRunning);
-    element("pause").textContent = isRunning ? "Pause" : "Go on";
-    element("save-model").disabled = !this.size;
+    const isBusy = this.isPreparing || (this.going && this.isPausing);
+    element("train").disabled = Boolean(isBusy);
     element("train").textContent = this.size ? "Train anew" : "Train";
+    element("pause").disabled = isBusy || !this.size || (this.isOver && !this.going);
+    element("pause").textContent = this.going ? "Pause" : "Go on";
+    for (const id of ["save-model", "look-at-it"])
+      element(id).disabled = Boolean(this.isPreparing) || !this.size;
   }
 }

@@ -3,12 +3,14 @@
 import { arrow, element, make } from "./dom.js";
 import { drawMap, drawPicture, inspect, masked, plane, rankCorrelation } from "./maps.js";
 
-const BUILT_IN = [
-  ["float", "float"],
-  ["4-4", "(4,4)"],
-  ["4-2", "(4,2)"],
-  ["2-2", "(2,2)"],
-];
+// The networks of the page: titles, and what they mean.
+const TITLES = {
+  float: ["float", "all numbers in full"],
+  "4-4": ["(4,4)", "4 bits in both convolutions"],
+  "4-2": ["(4,2)", "4 and 2 bits in the convolutions"],
+  "2-2": ["(2,2)", "2 bits in both convolutions"],
+};
+export const BUILT_IN = Object.keys(TITLES);
 const SIDE = 28;
 const SHAPE = [1, SIDE, SIDE];
 // Side of the pad, on which a pixel is a block.
@@ -33,11 +35,31 @@ export class Look {
     element("clear").addEventListener("click", () => this.clear());
     element("gallery-set").addEventListener("change", () => this.guarded(() => this.gallery()));
     element("picture").addEventListener("change", (event) =>
-      this.guarded(() => this.file(event.target)),
+      this.chosen(event.target, (file) => this.picture(file)),
     );
     element("own").addEventListener("change", (event) =>
-      this.guarded(() => this.own(event.target)),
+      this.chosen(event.target, (file) => this.model(file)),
     );
+    this.droppable(element("look"));
+  }
+
+  chosen(input, use) {
+    const [file] = input.files;
+    // The same file can be chosen again.
+    input.value = "";
+    if (file) this.guarded(() => use(file));
+  }
+
+  // Files that are dropped on the view.
+  droppable(root) {
+    root.addEventListener("dragover", (event) => event.preventDefault());
+    root.addEventListener("drop", (event) => {
+      event.preventDefault();
+      for (const file of event.dataTransfer.files) {
+        const isModel = /\.(safetensors|onnx)$/i.test(file.name);
+        this.guarded(() => (isModel ? this.model(file) : this.picture(file)));
+      }
+    });
   }
 
   async guarded(action) {
@@ -60,9 +82,11 @@ export class Look {
   // The view is shown: models and images are fetched when someone looks.
   show() {
     this.started ??= this.guarded(async () => {
-      for (const [id, title] of BUILT_IN) this.panel(id, title);
+      for (const id of BUILT_IN) this.panel(id, ...TITLES[id]);
+      this.images = [await this.gpu.call("image", "mnist-mini", 0)];
+      // Someone may have drawn or chosen something meanwhile.
+      if (!this.pixels) this.take(0);
       await this.gallery();
-      this.take(0);
     });
     if (this.pixels) this.update();
   }
@@ -155,13 +179,10 @@ export class Look {
   }
 
   // A picture file: its middle square, light on dark.
-  async file(input) {
-    const [file] = input.files;
-    if (!file) return;
+  async picture(file) {
     const picture = await createImageBitmap(file).catch(() => {
       throw new Error(`${file.name}: not a picture that this browser reads`);
     });
-    input.value = "";
     const canvas = make("canvas", { width: SIDE, height: SIDE });
     const context = canvas.getContext("2d");
     context.imageSmoothingQuality = "high";
@@ -211,31 +232,32 @@ export class Look {
 
   // Models.
 
-  panel(id, title) {
+  panel(id, title, remark) {
     this.panels.get(id)?.root.remove();
-    const panel = new Panel(id, title);
+    const panel = new Panel(id, title, remark);
     this.panels.set(id, panel);
     element("models").append(panel.root);
+    return panel;
   }
 
-  async own(input) {
-    const [file] = input.files;
-    if (!file) return;
-    const bytes = new Uint8Array(await file.arrayBuffer());
-    input.value = "";
+  async model(file) {
+    await this.useModel(file.name, new Uint8Array(await file.arrayBuffer()));
+  }
+
+  // Shows the network of a model file beside the page's.
+  async useModel(name, bytes) {
     const normalize = element("normalize").value.trim() || undefined;
-    const ownFile = ["own", file.name, bytes, normalize];
+    const ownFile = ["own", name, bytes, normalize];
     const about = await this.gpu.call("ownModel", ...ownFile);
     if (about.shape.join() !== SHAPE.join()) {
       this.gpu.call("removeModel", "own");
       throw new Error(
-        `${file.name}: its images are ${about.shape.join(" × ")} (channels, height, width);` +
+        `${name}: its images are ${about.shape.join(" × ")} (channels, height, width);` +
           ` here they are ${SHAPE.join(" × ")}`,
       );
     }
     this.ownFile = ownFile;
-    this.panel("own", file.name);
-    if (about.remarks.length) element("input-name").textContent = about.remarks.join(" ");
+    this.panel("own", name, about.remarks.join(" "));
     this.update();
   }
 
@@ -266,14 +288,23 @@ export class Look {
 
   async explainWith(panel, method, samples) {
     const pixels = this.pixels;
-    try {
+    const ask = async () => {
       // A worker that has replaced another knows no model yet; adding one again is quick.
       panel.about =
         panel.id === "own"
           ? await this.gpu.call("ownModel", ...this.ownFile)
           : await this.gpu.call("builtInModel", panel.id);
       const target = Number(element("target").value);
-      const said = await this.gpu.call("explain", panel.id, pixels, method, target, samples);
+      return this.gpu.call("explain", panel.id, pixels, method, target, samples);
+    };
+    try {
+      // A GPU that was lost is opened again.
+      const said = await ask().catch((error) => {
+        if (error.isFatal) return ask();
+        throw error;
+      });
+      // The drawing was cleared meanwhile.
+      if (!this.pixels) return;
       const float = this.panels.get("float");
       panel.show(said, pixels, float === panel ? undefined : float?.said);
       this.showMask(panel);
@@ -313,7 +344,7 @@ export class Look {
 
 // One network: its prediction, its map, the masked image.
 class Panel {
-  constructor(id, title) {
+  constructor(id, title, remark) {
     Object.assign(this, { id, title });
     this.root = make("article", { className: "card model" });
     this.root.setAttribute("aria-label", `Network ${title}`);
@@ -322,10 +353,20 @@ class Panel {
     this.map = make("canvas");
     this.mask = make("canvas");
     this.agreement = make("p", { className: "muted" });
+    this.kept = make("figcaption");
     const pictures = make("div", { className: "pictures" });
-    pictures.append(this.map, this.mask);
+    const picture = (canvas, caption) => {
+      const made = make("figure");
+      made.append(canvas, caption);
+      return made;
+    };
+    pictures.append(
+      picture(this.map, make("figcaption", { textContent: "map" })),
+      picture(this.mask, this.kept),
+    );
     this.root.append(
       make("h3", { textContent: title }),
+      make("p", { className: "muted", textContent: remark }),
       this.verdict,
       this.bars,
       pictures,
@@ -340,7 +381,7 @@ class Panel {
     this.said = undefined;
     this.verdict.textContent = "no image yet";
     this.bars.replaceChildren();
-    this.agreement.textContent = "";
+    this.agreement.textContent = this.kept.textContent = "";
     for (const canvas of [this.map, this.mask]) {
       [canvas.width, canvas.height] = [SIDE, SIDE];
       canvas.setAttribute("role", "img");
@@ -401,6 +442,7 @@ class Panel {
       this.said.shape,
     );
     const share = `${Math.round(100 * keep)} %`;
+    this.kept.textContent = `the highest ${share}`;
     this.mask.setAttribute(
       "aria-label",
       `The image with the ${share} that ${this.title} ranks highest`,

@@ -3,28 +3,30 @@
 import { Client } from "./client.js";
 import { arrow, element, make } from "./dom.js";
 import { Learn } from "./learn.js";
-import { Look } from "./look.js";
+import { BUILT_IN, Look } from "./look.js";
 import { Check } from "./check.js";
 import * as store from "./store.js";
 
 const VIEWS = ["learn", "look", "check", "about"];
 const options = new URLSearchParams(location.search);
 
-const gpu = new Client("gpu-worker.js");
+// What is downloaded while the program starts.
+const wanted = { set: "mnist-mini", models: location.hash === "#look" ? BUILT_IN : [] };
+// `?limits=default` asks for no more than every browser grants.
+const gpu = new Client("gpu-worker.js", ["open", options.get("limits") === "default", wanted]);
 const checker = new Client("check-worker.js");
 let opened;
 
-// Opens the GPU, again after it was lost: `?limits=default` asks for no more than every browser
-// grants.
 async function open() {
-  const { adapter, methods } = await gpu.call("open", options.get("limits") === "default");
+  const { adapter, methods } = await gpu.open();
   const info = (await navigator.gpu?.requestAdapter())?.info ?? {};
   const name = [info.description || info.device, info.vendor, info.architecture];
-  adapter.name = adapter.name || name.filter(Boolean).join(" ") || "a GPU";
+  const unknown = adapter.isSoftware ? "the processor" : "a GPU";
+  adapter.name = adapter.name || name.filter(Boolean).join(" ") || unknown;
   return { adapter, methods };
 }
 
-const learn = new Learn({ gpu, reopen: open });
+const learn = new Learn({ gpu });
 const look = new Look({ gpu });
 const check = new Check({ checker });
 const views = { learn, look, check };
@@ -63,6 +65,13 @@ element("forget").addEventListener("click", async () => {
   await learn.forget();
   element("adapter").textContent = "The saved run is forgotten.";
 });
+element("look-at-it").addEventListener("click", () =>
+  learn.guarded(async () => {
+    const bytes = await learn.model();
+    location.hash = "look";
+    await look.useModel("trained in Learn", bytes);
+  }),
+);
 
 function without(reason) {
   element("no-gpu").dataset.reason = reason;
@@ -79,7 +88,7 @@ async function start() {
   }
   opened = await open();
   const { adapter } = opened;
-  const software = adapter.isSoftware ? ", a software driver: slow" : "";
+  const software = adapter.isSoftware ? ", a software driver instead of a GPU: slow" : "";
   element("adapter").textContent = `Running on ${adapter.name}${software}.`;
   element("limits").replaceChildren(
     ...Object.entries(adapter.limits).flatMap(([name, value]) => [
@@ -113,6 +122,8 @@ window.saliq = {
   explain: (request) => look.explain(request),
   check: (text) => checker.call("check", text),
   translate: (text) => checker.call("translate", text),
+  // Loses the device, as a driver's reset does.
+  lose: () => gpu.call("lose"),
   // A run whose device is lost on the way.
   async trainWithLoss(settings) {
     await learn.begin(settings);

@@ -30,7 +30,11 @@ function paint(canvas, [, height, width], rgb) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
   for (let at = 0; at < width * height; at++) {
-    image.data.set([...rgb(at), 255], 4 * at);
+    const [red, green, blue] = rgb(at);
+    image.data[4 * at] = red;
+    image.data[4 * at + 1] = green;
+    image.data[4 * at + 2] = blue;
+    image.data[4 * at + 3] = 255;
   }
   context.putImageData(image, 0, 0);
 }

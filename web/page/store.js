@@ -2,6 +2,7 @@
 // window, a full disk) the page works and remembers nothing.
 
 const NAME = "saliq";
+let hold;
 
 function open() {
   return new Promise((resolve, reject) => {
@@ -33,3 +34,20 @@ export const set = (key, value) =>
     () => false,
   );
 export const remove = (key) => within("readwrite", (all) => all.delete(key)).catch(() => {});
+
+// Whether this tab is the one that keeps a run: two would overwrite each other's. It stays so as
+// long as the tab is open.
+export async function claim() {
+  if (!navigator.locks) return true;
+  hold ??= new Promise((resolve, reject) => {
+    const held = (lock) => {
+      resolve(Boolean(lock));
+      return lock && new Promise(() => {});
+    };
+    navigator.locks.request(NAME, { ifAvailable: true }, held).catch(reject);
+  });
+  const isOurs = await hold.catch(() => false);
+  // The other tab may be closed later.
+  if (!isOurs) hold = undefined;
+  return isOurs;
+}

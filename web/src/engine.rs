@@ -146,28 +146,28 @@ impl Engine {
     // Learning.
 
     /// Begins a run with `settings`, the text of a configuration file: from random parameters, from
-    /// the model file `init`, or from `checkpoint`. Returns its size as JSON.
+    /// the model file `init` of that name, or from `checkpoint`. Returns its size as JSON. The run
+    /// before it ends.
     pub async fn begin(
         &mut self,
         settings: String,
         dataset: String,
+        init_name: Option<String>,
         init: Option<Vec<u8>>,
         checkpoint: Option<Vec<u8>>,
     ) -> Js<String> {
         self.run = None;
         let dataset = self.dataset(&dataset)?;
         let config = configuration(&settings, dataset)?;
-        let run = match (init, checkpoint) {
-            (_, Some(bytes)) => {
-                let name = Path::new("the saved run");
-                let checkpoint = Checkpoint::parse(name, &bytes).map_err(to_js)?;
-                Stepper::resume(self.gpu, &config, dataset, (name, &checkpoint)).await
-            }
-            (Some(bytes), None) => {
-                let file = ModelFile::parse("the given model".into(), &bytes, None);
-                Stepper::new(self.gpu, &config, dataset, Some(file.map_err(to_js)?)).await
-            }
-            (None, None) => Stepper::new(self.gpu, &config, dataset, None).await,
+        let run = if let Some(bytes) = checkpoint {
+            let name = Path::new("the saved run");
+            let checkpoint = Checkpoint::parse(name, &bytes).map_err(to_js)?;
+            Stepper::resume(self.gpu, &config, dataset, (name, &checkpoint)).await
+        } else {
+            let init = init_name
+                .zip(init)
+                .map(|(name, bytes)| ModelFile::parse(name.into(), &bytes, None).map_err(to_js));
+            Stepper::new(self.gpu, &config, dataset, init.transpose()?).await
         };
         let run = run.map_err(to_js)?;
         let size = json!({
@@ -289,6 +289,8 @@ impl Engine {
             methods: vec![method(&method_name)?],
             target: u32::try_from(target).map_or(Target::Predicted, Target::Class),
             normalization: model.normalization().map_err(to_js)?,
+            // The page masks by itself.
+            keep: None,
             settings: MethodOptions {
                 samples,
                 steps: samples.unwrap_or(defaults.steps),
