@@ -15,9 +15,10 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { deflateSync } from "node:zlib";
 import puppeteer from "puppeteer-core";
 import { BROWSERS, dist, serve } from "./browsers.mjs";
+import { largest, png, tensor } from "./files.mjs";
+import { extremes, ownFiles, pausing, progress, secondTab } from "./visitor.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const shots = process.env.SHOTS ?? join(here, "shots");
@@ -45,6 +46,12 @@ const SETTINGS = {
 // tiles are not the same, and a quantized run parts from another one by a single rounding.
 const OWN = { chromium: { batchSize: 8, lr: 0.01 }, firefox: { batchSize: 16, lr: 0.003 } };
 
+// Quantizations beside the paper's whose models are evaluated natively.
+const OTHERS = [
+  { bits: "4,2", weightQuant: "lsq", actQuant: "lsq" },
+  { bits: "w8a4,w4a2,8,8" },
+];
+
 const native = (args, env = {}) =>
   execFileSync(saliq, args, {
     env: { ...process.env, ...env },
@@ -52,51 +59,6 @@ const native = (args, env = {}) =>
     maxBuffer: 1 << 28,
     stdio: ["ignore", "pipe", "inherit"],
   });
-
-// 28 × 28 bytes as a grey PNG.
-function png(pixels, side) {
-  const table = Uint32Array.from({ length: 256 }, (_, byte) => {
-    let own = byte;
-    for (let bit = 0; bit < 8; bit++) own = own & 1 ? (own >>> 1) ^ 0xedb88320 : own >>> 1;
-    return own >>> 0;
-  });
-  const chunk = (type, data) => {
-    const body = Buffer.concat([Buffer.from(type), data]);
-    let crc = ~0 >>> 0;
-    for (const byte of body) crc = (table[(crc ^ byte) & 255] ^ (crc >>> 8)) >>> 0;
-    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
-    length.writeUInt32BE(data.length);
-    sum.writeUInt32BE(~crc >>> 0);
-    return Buffer.concat([length, body, sum]);
-  };
-  const head = Buffer.alloc(13);
-  head.writeUInt32BE(side, 0);
-  head.writeUInt32BE(side, 4);
-  head[8] = 8;
-  const rows = Array.from({ length: side }, (_, row) => [
-    0,
-    ...pixels.slice(row * side, (row + 1) * side),
-  ]);
-  return Buffer.concat([
-    Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]),
-    chunk("IHDR", head),
-    chunk("IDAT", deflateSync(Buffer.from(rows.flat()))),
-    chunk("IEND", Buffer.alloc(0)),
-  ]);
-}
-
-// A tensor of floats of a safetensors file.
-function tensor(file, name) {
-  const bytes = readFileSync(file);
-  const length = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.subarray(8, 8 + length));
-  const [from, to] = header[name].data_offsets;
-  return new Float32Array(
-    bytes.buffer.slice(bytes.byteOffset + 8 + length + from, bytes.byteOffset + 8 + length + to),
-  );
-}
-
-const largest = (values) => Math.max(...Array.from(values, Math.abs));
 
 // The steps of the native program on the browser's driver: others round elsewhere, and from one
 // quantizer's level that is another on, runs go different ways. `driver` is the driver's file.
@@ -143,101 +105,26 @@ async function accessible(page, view) {
   assert.deepEqual(said, [], `${view} is not accessible`);
 }
 
-const progress = (page) => page.$eval("#progress", (own) => own.textContent);
-
-// Starts a run by the form.
-async function begin(page, settings) {
-  await page.evaluate((settings) => {
-    const form = document.getElementById("settings");
-    for (const [name, own] of Object.entries(settings)) form.elements[name].value = own;
-  }, settings);
-  await page.click("#train");
-}
-
-const reaches = (page, text) =>
-  page.waitForFunction(
-    (text) => document.getElementById("progress").textContent.startsWith(text),
-    {},
-    text,
+// The exported model has the same accuracy in the native program.
+async function evaluatesAlike(page, file) {
+  const evaluation = await page.evaluate(() => window.saliq.evaluate());
+  const text = await page.evaluate(async () => {
+    const bytes = await window.saliq.modelBytes();
+    const pieces = [];
+    for (let at = 0; at < bytes.length; at += 32768)
+      pieces.push(String.fromCharCode(...bytes.subarray(at, at + 32768)));
+    return btoa(pieces.join(""));
+  });
+  writeFileSync(file, Buffer.from(text, "base64"));
+  const evaluated = JSON.parse(
+    native(["eval", file, "--dataset", "mnist-mini", "--json", "--quiet"]),
   );
-
-// A run that is paused stands still, and goes on to the lines of one that was not; the next one
-// starts from a file.
-async function pausing(page) {
-  const own = { bits: "4,2", steps: 40, optimizer: "momentum", lr: 0.01, seed: 1 };
-  const rest = { batchSize: 4, sgt: true, lambda: 1, maskRatio: 0.5, schedule: "one-cycle" };
-  const { steps } = await page.evaluate((own) => window.saliq.train(own), { ...own, ...rest });
-  await page.click("#tab-learn");
-  await begin(page, { ...own, "batch-size": 4 });
-  await page.waitForFunction(() =>
-    /^Step [1-9]/.test(document.getElementById("progress").textContent),
+  console.log(
+    `  accuracy ${evaluation.accuracy}, natively ${evaluated.accuracy};` +
+      ` loss ${evaluation.loss}, ${evaluated.loss}`,
   );
-  await page.click("#pause");
-  await page.waitForFunction(() => document.getElementById("pause").textContent === "Go on");
-  const before = await progress(page);
-  await new Promise((done) => setTimeout(done, 1500));
-  assert.equal(await progress(page), before, "a paused run stands still");
-  assert.doesNotMatch(before, /^Step 40 /);
-  await page.click("#pause");
-  await reaches(page, "Step 40 of 40");
-  const loss = `loss ${steps.at(-1).loss.toFixed(3)} `;
-  assert.ok((await progress(page)).includes(loss), `${await progress(page)}: not ${loss}`);
-  console.log(`  paused at ${before.split(":")[0].toLowerCase()}, it went on to the same loss`);
-  await page.waitForFunction(() => document.getElementById("pause").disabled);
-
-  await (await page.$("#init")).uploadFile(join(dist, "models/4-2.safetensors"));
-  await page.waitForFunction(() => !document.getElementById("init-name").hidden);
-  await begin(page, { steps: 1, "batch-size": 32 });
-  await reaches(page, "Step 1 of 1");
-  const share = Number(/ accuracy ([0-9.]+) %/.exec(await progress(page))[1]);
-  assert.ok(share > 80, `a run that starts from a trained model: ${await progress(page)}`);
-}
-
-// Pictures and models of the visitor's own: what they are without the page's own files.
-async function ownFiles(page, picture, pixels, folder) {
-  const choose = async (input, path) => (await page.$(input)).uploadFile(path);
-  const isShown = (title) =>
-    page.waitForFunction(
-      (title) => document.querySelector(`[aria-label="Network ${title}"] .best`),
-      {},
-      title,
-    );
-  const explained = (model) =>
-    page.evaluate(async (model) => {
-      const image = window.saliq.drawn();
-      const { map, logits, prediction } = await window.saliq.explain({ model, image });
-      return { map: Array.from(map), logits: Array.from(logits), prediction };
-    }, model);
-  const differ = (one, other) =>
-    largest(one.map((value, place) => value - other[place])) / largest(other);
-  await choose("#picture", picture);
-  await page.waitForFunction(() =>
-    document.getElementById("input-name").textContent.includes("drawn.png"),
-  );
-  assert.deepEqual(await page.evaluate(() => Array.from(window.saliq.drawn())), pixels);
-
-  await choose("#own", join(dist, "models/2-2.safetensors"));
-  await isShown("2-2.safetensors");
-  assert.deepEqual(await explained("own"), await explained("2-2"));
-
-  const onnx = join(folder, "float.onnx");
-  const float = join(dist, "models/float.safetensors");
-  native(["export", float, "--format", "onnx", "--quiet", "--out", onnx]);
-  await choose("#own", onnx);
-  await isShown("float.onnx");
-  const [own, packed] = [await explained("own"), await explained("float")];
-  assert.equal(own.prediction, packed.prediction);
-  const off = Math.max(differ(own.logits, packed.logits), differ(own.map, packed.map));
-  assert.ok(off < TOLERANCE, `an ONNX file differs by ${off}`);
-  console.log(`  own picture and own models: the ONNX file's differ by ${off.toExponential(1)}`);
-
-  const text = join(folder, "notes.onnx");
-  writeFileSync(text, "not a model");
-  await choose("#own", text);
-  await page.waitForFunction(() => !document.getElementById("look-error").hidden);
-  const said = await page.$eval("#look-error", (own) => own.textContent);
-  assert.match(said, /notes\.onnx/);
-  await isShown("float.onnx");
+  assert.ok(Math.abs(evaluation.accuracy - evaluated.accuracy) <= TOLERANCE);
+  assert.ok(Math.abs(evaluation.loss - evaluated.loss) <= TOLERANCE);
 }
 
 const seconds = (from) => ((performance.now() - from) / 1000).toFixed(1);
@@ -304,26 +191,7 @@ async function test(name, { program, options, settings }, address, native_steps,
     );
     if (worst >= TOLERANCE) problems.push(`a line differs by ${worst}`);
 
-    // The exported model has the same accuracy in the native program.
-    const evaluation = await page.evaluate(() => window.saliq.evaluate());
-    const text = await page.evaluate(async () => {
-      const bytes = await window.saliq.modelBytes();
-      const pieces = [];
-      for (let at = 0; at < bytes.length; at += 32768)
-        pieces.push(String.fromCharCode(...bytes.subarray(at, at + 32768)));
-      return btoa(pieces.join(""));
-    });
-    const file = join(folder, `${name}.safetensors`);
-    writeFileSync(file, Buffer.from(text, "base64"));
-    const evaluated = JSON.parse(
-      native(["eval", file, "--dataset", "mnist-mini", "--json", "--quiet"]),
-    );
-    console.log(
-      `  accuracy ${evaluation.accuracy}, natively ${evaluated.accuracy};` +
-        ` loss ${evaluation.loss}, ${evaluated.loss}`,
-    );
-    assert.ok(Math.abs(evaluation.accuracy - evaluated.accuracy) <= TOLERANCE);
-    assert.ok(Math.abs(evaluation.loss - evaluated.loss) <= TOLERANCE);
+    await evaluatesAlike(page, join(folder, `${name}.safetensors`));
     await shot(page, `${name}-learn`);
     await accessible(page, "Learn");
 
@@ -358,7 +226,7 @@ async function test(name, { program, options, settings }, address, native_steps,
       return { image: Array.from(image), answers };
     });
     const picture = join(folder, "drawn.png");
-    writeFileSync(picture, png(drawn.image, 28));
+    writeFileSync(picture, png(drawn.image, 28, 28));
     for (const [model, answer] of Object.entries(drawn.answers)) {
       const out = join(folder, `${name}-${model}`);
       native([
@@ -384,7 +252,7 @@ async function test(name, { program, options, settings }, address, native_steps,
     await page.waitForFunction(() => window.saliq.isIdle());
     await shot(page, `${name}-look`);
     await accessible(page, "Look");
-    await ownFiles(page, picture, drawn.image, folder);
+    await ownFiles(page, picture, drawn.image, folder, native);
 
     // Methods in rounds, and the check.
     const methods = await page.evaluate(async () => {
@@ -432,7 +300,14 @@ async function test(name, { program, options, settings }, address, native_steps,
     );
     console.log("  a run whose device was lost goes on to its end");
 
+    // Other quantizers, and bits of each layer, have the same accuracy natively.
+    for (const [at, own] of OTHERS.entries()) {
+      await page.evaluate((own) => window.saliq.train(own), { ...own, steps: 6, batchSize: 32 });
+      await evaluatesAlike(page, join(folder, `${name}-${at}.safetensors`));
+    }
+    await extremes(page);
     await pausing(page);
+    await secondTab(page, await open(browser, address));
 
     await page.click("#tab-about");
     await shot(page, `${name}-about`);
