@@ -1,7 +1,7 @@
 // The installed browsers, how they start with WebGPU on a software driver, and a server of
 // web/dist.
 
-import { createReadStream, existsSync, statSync } from "node:fs";
+import { createReadStream, existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { dirname, extname, join, normalize, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -59,6 +59,26 @@ export const BROWSERS = {
     },
   },
 };
+
+// Seconds that the processor has worked for process `root` and those that it started, which other
+// programs of a busy machine do not add to: on Linux.
+export function processorSeconds(root) {
+  const all = new Map();
+  for (const name of existsSync("/proc/self/stat") ? readdirSync("/proc") : []) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const text = readFileSync(`/proc/${name}/stat`, "utf8");
+      // Behind the program's name, which may have spaces: state, parent, …
+      const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+      all.set(Number(name), { parent: Number(fields[1]), ticks: +fields[11] + +fields[12] });
+    } catch {
+      // It has ended.
+    }
+  }
+  const isBelow = (id) => id === root || (all.has(id) && isBelow(all.get(id).parent));
+  const own = [...all].filter(([id]) => isBelow(id));
+  return own.reduce((sum, [, { ticks }]) => sum + ticks, 0) / 100;
+}
 
 const TYPES = {
   ".html": "text/html",

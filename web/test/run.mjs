@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import puppeteer from "puppeteer-core";
-import { BROWSERS, dist, serve } from "./browsers.mjs";
+import { BROWSERS, dist, processorSeconds, serve } from "./browsers.mjs";
 import { largest, png, tensor } from "./files.mjs";
 import { extremes, ownFiles, pausing, progress, secondTab } from "./visitor.mjs";
 
@@ -150,18 +150,25 @@ async function test(name, { program, options, settings }, address, native_steps,
     console.log(`${name} ${await browser.version()}: ${adapter.name}`);
 
     // The first map, from the call on: models, data and pipelines are not there yet.
-    let from = performance.now();
+    const worked = () => processorSeconds(browser.process().pid);
+    let [from, work] = [performance.now(), worked()];
     const early = await page.evaluate(() =>
       window.saliq.explain({ model: "4-2", index: 0 }).then(({ prediction }) => prediction),
     );
-    console.log(`  first map after ${seconds(from)} s: a ${early}`);
+    const processor = (worked() - work).toFixed(1);
+    console.log(`  first map after ${seconds(from)} s, ${processor} s of the processor: a ${early}`);
     assert.equal(early, 7);
 
     // Training: the loss falls, every line is the native program's, and frames are drawn meanwhile.
     from = performance.now();
-    const { steps, gaps, taken } = await page.evaluate(async (settings) => {
+    const { steps, gaps, tasks, taken } = await page.evaluate(async (settings) => {
       const gaps = [];
-      let [last, isOver] = [performance.now(), false];
+      let [last, isOver, tasks] = [performance.now(), false, 0];
+      // Chromium's: what keeps the page's thread for more than 50 ms.
+      if (PerformanceObserver.supportedEntryTypes.includes("longtask"))
+        new PerformanceObserver((list) => (tasks += list.getEntries().length)).observe({
+          type: "longtask",
+        });
       const frame = (now) => {
         gaps.push(now - last);
         last = now;
@@ -171,7 +178,7 @@ async function test(name, { program, options, settings }, address, native_steps,
       const began = performance.now();
       const { steps } = await window.saliq.train(settings);
       isOver = true;
-      return { steps, gaps, taken: performance.now() - began };
+      return { steps, gaps, tasks, taken: performance.now() - began };
     }, settings);
     assert.equal(steps.length, STEPS);
     const mean = (own) => own.reduce((sum, { loss }) => sum + loss, 0) / own.length;
@@ -187,7 +194,8 @@ async function test(name, { program, options, settings }, address, native_steps,
     console.log(
       `  ${STEPS} steps with maps and a test in ${(taken / 1000).toFixed(1)} s;` +
         ` lines differ by ${worst.toExponential(1)};` +
-        ` frames: median ${at(0.5)} ms, 95 % ${at(0.95)} ms, longest ${at(1)} ms`,
+        ` frames: median ${at(0.5)} ms, 95 % ${at(0.95)} ms, longest ${at(1)} ms;` +
+        ` tasks of more than 50 ms: ${tasks}`,
     );
     if (worst >= TOLERANCE) problems.push(`a line differs by ${worst}`);
 
