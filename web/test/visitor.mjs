@@ -102,7 +102,7 @@ export async function pausing(page) {
 export async function extremes(page) {
   const least = { steps: 1, batchSize: 1, seed: 0 };
   const ends = [
-    { batchSize: 1024, steps: 1 },
+    { batchSize: 1024, steps: 1, sgt: false },
     { ...least, lambda: 0, maskRatio: 0, seed: 2 ** 53 - 1 },
     { ...least, lambda: "1e6", maskRatio: 1, optimizer: "adadelta" },
     { ...least, lr: 1e-7, optimizer: "adam", sgt: false },
