@@ -155,8 +155,8 @@ async function test(name, { program, options, settings }, address, native_steps,
     const early = await page.evaluate(() =>
       window.saliq.explain({ model: "4-2", index: 0 }).then(({ prediction }) => prediction),
     );
-    const processor = (worked() - work).toFixed(1);
-    console.log(`  first map after ${seconds(from)} s, ${processor} s of the processor: a ${early}`);
+    const busy = (worked() - work).toFixed(1);
+    console.log(`  first map after ${seconds(from)} s, ${busy} s of the processor: a ${early}`);
     assert.equal(early, 7);
 
     // Training: the loss falls, every line is the native program's, and frames are drawn meanwhile.
