@@ -15,6 +15,7 @@ use wesl::{
 
 pub mod kinds;
 mod reflection;
+mod rotate;
 mod specialization;
 mod unroll;
 
@@ -70,7 +71,7 @@ pub struct Linked {
 }
 
 /// Links kernel `name` with the modules that it imports, including [`ADDED_MODULES`], and unrolls
-/// its register tiles.
+/// its register tiles. Conditions of loops come last.
 ///
 /// Kernels that differ in pipeline constants alone have one text: it is linked once a process.
 ///
@@ -124,6 +125,7 @@ fn link_anew(name: &str, specialization: &Specialization) -> Result<Linked> {
     if unroll::lost_jump(&linked.syntax).is_some() {
         return Err(failed(lost_jumps(files()).join("; ")));
     }
+    rotate::rotate(&mut linked.syntax);
     unroll::unroll(&mut linked.syntax).map_err(failed)?;
     let extensions: Vec<String> = specialization.extensions().map(String::from).collect();
     if !extensions.is_empty() {
