@@ -3,17 +3,19 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::support::{root, saliq};
+use crate::support::root;
 
 /// Runs `stage` with these variables; (exit status, standard error, the page that it wrote).
 fn stage(name: &str, folder: &Path, variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    // Not `current_exe`, which is the loader where that is what started the tests.
+    let tests = fs::canonicalize(std::env::args_os().next().unwrap()).unwrap();
     let mut command = Command::new("sh");
     command
         .arg(root().join("benches/gpu.sh"))
         .arg(name)
         .env("SMALL", "1")
-        .env("SALIQ", saliq().get_program())
-        .env("SALIQ_TESTS", std::env::current_exe().unwrap())
+        .env("SALIQ", assert_cmd::cargo::cargo_bin!("saliq"))
+        .env("SALIQ_TESTS", &tests)
         .env("WORK", folder.join("work"))
         .env("OUT", folder.join("out"))
         .envs(variables.iter().copied());

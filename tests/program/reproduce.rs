@@ -20,7 +20,7 @@ use crate::support;
 const REPORT: [&str; 4] = ["report.html", "report.md", "report.json", "report.csv"];
 
 fn saliq(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_saliq"));
+    let mut command = support::program();
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for variable in ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"] {
         command.env_remove(variable);

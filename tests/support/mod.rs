@@ -10,6 +10,7 @@ use std::{
     process::Output,
 };
 
+use assert_cmd::cargo::CommandCargoExt;
 use safetensors::{Dtype, SafeTensors};
 use saliq::{
     config::{PartialRunConfig, PixelNormalization, RunConfig, Shape},
@@ -225,9 +226,14 @@ pub fn write_folder(folder: &Path, shape: Shape, train: &Split, test: &Split) {
     }
 }
 
+/// The program, started as cargo starts the tests: by the runner of the target, where there is one.
+pub fn program() -> std::process::Command {
+    std::process::Command::cargo_bin("saliq").expect("the program is built")
+}
+
 /// The program with a clean environment.
 pub fn saliq() -> std::process::Command {
-    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("saliq"));
+    let mut command = program();
     command
         .env("XDG_RUNTIME_DIR", std::env::temp_dir())
         .env("COLUMNS", "200")
