@@ -2,8 +2,8 @@
 #                build, run the demo
 # make test      formatting, lints, tests, every shader validated for SPIR-V, MSL and HLSL: CI
 # make test-all  that, `make soak`, and what the machine has more for (.ci/test-more.sh): other
-#                adapters, benches/gpu.sh in small, PyTorch and ONNX Runtime on saliq's files, the
-#                fuzzer, cargo-deny, the page
+#                adapters, a newer driver that .ci/newer-driver.sh unpacked, benches/gpu.sh in small,
+#                PyTorch and ONNX Runtime on saliq's files, the fuzzer, cargo-deny, the page
 # make soak      what takes minutes: 100,000 steps with flat memory, 200 kills of a run that comes
 #                to the same end
 # make bench     kernel and step timings on the default adapter; more in benches/README.md

@@ -2,8 +2,11 @@
 # What `make test-all` runs after `make test` and `make soak`: all parts, or those that are named.
 #   adapters  the tests of DEVICE_TESTS on every other adapter that `saliq devices` lists
 #   gpu       every stage of benches/gpu.sh with small sizes
-#   matrices  convolution_cooperative in 1,000 random shapes on an adapter with cooperative matrices;
-#             SALIQ_MATRIX_DRIVER names a program that starts another on such a driver
+#   driver    the unit tests, library and program on another Vulkan driver, then the modules of
+#             DEVICE_TESTS there with WebGPU's limits. SALIQ_DRIVER [target/newer-driver/run, which
+#             .ci/newer-driver.sh makes] names a program that starts another on that driver
+#   matrices  convolution_cooperative in SALIQ_MATRIX_SHAPES [1000] random shapes, on the adapter
+#             that is picked or else on SALIQ_DRIVER's, where one has cooperative matrices
 #   python    PyTorch and ONNX Runtime on files that saliq writes, with $PYTHON's packages [python3]
 #   module    the Python module, its notebook and docs/scripting.md, with $PYTHON's packages
 #   book      the book in docs/book, with mdbook
@@ -18,6 +21,7 @@ cargo=${CARGO:-cargo}
 python=${PYTHON:-python3}
 # The program that the tests built: no second build.
 saliq=${CARGO_TARGET_DIR:-target}/debug/saliq
+driver=${SALIQ_DRIVER:-$PWD/target/newer-driver/run}
 left_out=77
 
 lacks() {
@@ -47,18 +51,31 @@ part_gpu() {
     "$cargo" test --locked --test program -- --ignored gpu_stages::
 }
 
-# The test programs are started by $SALIQ_MATRIX_DRIVER, such as a script that sets VK_DRIVER_FILES.
+# Cargo and the tests start programs by the runner of the target.
+on_driver() {
+    local host
+    host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+    env "CARGO_TARGET_${host}_RUNNER=$driver" "$@"
+}
+
+part_driver() {
+    [ -x "$driver" ] || { lacks "no other driver (.ci/newer-driver.sh, SALIQ_DRIVER)"; return; }
+    "$driver" "$saliq" devices || return 1
+    on_driver "$cargo" test --locked --no-fail-fast --lib --test library --test program || return 1
+    # shellcheck disable=SC2046,SC2086 # a list of names
+    SALIQ_DEVICE_PROFILE=webgpu on_driver "$cargo" test --locked --no-fail-fast --test library -- \
+        $(printf '%s:: ' ${DEVICE_TESTS:?})
+}
+
 part_matrices() {
-    local features tests
-    # shellcheck disable=SC2086 # a program with arguments
-    features=$(${SALIQ_MATRIX_DRIVER:-} "$saliq" devices --json) || return 1
-    grep -q '"cooperative-matrix"' <<<"$features" ||
-        { lacks "no adapter has cooperative matrices (SALIQ_MATRIX_DRIVER)"; return; }
-    tests=$("$cargo" test --locked --no-run --test library 2>&1 |
-        sed -n 's/.*Executable.*(\(.*\))/\1/p')
-    # shellcheck disable=SC2086
-    SALIQ_MATRIX_SHAPES=1000 ${SALIQ_MATRIX_DRIVER:-} "$tests" --nocapture --test-threads 1 \
-        core_kernels::products_of_levels core_kernels::matrices
+    local start=env
+    "$saliq" devices --json | grep -q '"cooperative-matrix"' || start=on_driver
+    if [ $start = on_driver ]; then
+        { [ -x "$driver" ] && "$driver" "$saliq" devices --json | grep -q '"cooperative-matrix"'; } ||
+            { lacks "no adapter has cooperative matrices (.ci/newer-driver.sh)"; return; }
+    fi
+    SALIQ_MATRIX_SHAPES=${SALIQ_MATRIX_SHAPES:-1000} $start "$cargo" test --locked --test library -- \
+        --nocapture --test-threads 1 core_kernels::products_of_levels core_kernels::matrices
 }
 
 # Both models of docs/python.md, in little time; errors end the part.
@@ -129,7 +146,7 @@ part_web() {
     "${MAKE:-make}" web-test
 }
 
-[ $# -gt 0 ] || set -- adapters gpu matrices python module book fuzz deny web
+[ $# -gt 0 ] || set -- adapters gpu driver matrices python module book fuzz deny web
 failed=
 for part in "$@"; do
     declare -F "part_$part" >/dev/null || { echo "error: there is no part $part" >&2; exit 2; }
