@@ -74,7 +74,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var line: array<vec4f, INPUTS * TAP_ROWS * SPAN>;
     @if(pooled) var window: array<vec4f, GROUPS * WINDOWS>;
     @if(pooled) var position: array<vec4u, GROUPS * WINDOWS>;
-    for (var n = part; n < images.count; n += PARTS) {
+    // A part without images goes over one all the same and stores 0: in loops without a round, in
+    // which no lane is active, llvmpipe of Mesa 26 reads descriptors of buffers at address 0.
+    let is_empty = part >= images.count;
+    var n = min(part, max(images.count, 1u) - 1u);
+    loop {
         let image = images.first + n;
         for (var column = 0u; column < OUT_WIDTH * SIDE; column += COLUMNS) {
             for (var row = 0u; row < OUT_HEIGHT * SIDE; row++) {
@@ -161,6 +165,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 }
             }
         }
+        continuing {
+            n += PARTS;
+            break if n >= images.count;
+        }
     }
     let taps = KERNEL_HEIGHT * KERNEL_WIDTH * IN_GROUPS * 4u;
     let base = part * (taps + 1u) * OUT_GROUPS;
@@ -175,14 +183,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                                 let tap = (((first_tap_row + t) * KERNEL_WIDTH + kx) * IN_GROUPS
                                     + first_input + q) * 4u + j;
                                 parts[base + tap * OUT_GROUPS + group] =
-                                    sum[(((q * TAP_ROWS + t) * KERNEL_WIDTH + kx) * DEPTH + j)
-                                        * GROUPS + g];
+                                    select(sum[(((q * TAP_ROWS + t) * KERNEL_WIDTH + kx)
+                                        * DEPTH + j) * GROUPS + g], vec4f(), is_empty);
                             }
                         }
                     }
                 }
             }
-            if (workgroup.x == 0u) { parts[base + taps * OUT_GROUPS + group] = bias_sum[g]; }
+            if (workgroup.x == 0u) {
+                parts[base + taps * OUT_GROUPS + group] = select(bias_sum[g], vec4f(), is_empty);
+            }
         }
     }
 }
