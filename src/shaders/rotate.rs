@@ -1,12 +1,12 @@
 //! Loops with their condition at the end.
 //!
 //! `for (first; condition; update) { body }` becomes
-//! `{ first; if condition { loop { { body } update; if !condition { break; } } } }`, and `while` the
-//! same. llvmpipe runs a loop until no lane is left and never jumps out of its middle: with the
-//! condition in front, the body runs once more than it counts, for no lane. GPU drivers rotate loops
-//! themselves. Three kinds of loops stay as they are: marked ones, which are unrolled; those whose
-//! body has a `continue`, which would skip the update; and those whose body needs uniform control
-//! flow, which naga does not see behind the `if`.
+//! `{ first; if condition { loop { { body } update; if !condition { break; } } } }`, and `while`
+//! the same. llvmpipe runs a loop until no lane is left and never jumps out of its middle: with the
+//! condition in front, the body runs once more than it counts, for no lane. GPU drivers rotate
+//! loops themselves. Three kinds of loops stay as they are: marked ones, which are unrolled; those
+//! whose body has a `continue`, which would skip the update; and those whose body needs uniform
+//! control flow, which naga does not see behind the `if`.
 
 use wesl::syntax::{
     BreakStatement, CompoundStatement, Expression, ExpressionNode, GlobalDeclaration, IfClause,
