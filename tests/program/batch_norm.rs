@@ -1286,10 +1286,11 @@ fn quantized_without_training() {
         (result, Model::load(&path, &QuantizationOverrides::default()).unwrap())
     };
     let (result, _) = quantize("8", "eight.safetensors");
-    let accuracy = |key: &str| result[key].as_f64().unwrap();
+    // In images of 1,000: three may differ.
+    let right = |key: &str| (result[key].as_f64().unwrap() * 1000.0).round();
     assert!(
-        accuracy("float_accuracy") > 0.8
-            && (accuracy("accuracy") - accuracy("float_accuracy")).abs() <= 0.003,
+        right("float_accuracy") > 800.0
+            && (right("accuracy") - right("float_accuracy")).abs() <= 3.0,
         "{result}"
     );
 
