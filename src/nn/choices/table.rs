@@ -280,7 +280,7 @@ impl TileTable {
     }
 
     /// Workgroups of `convolution_weight_gradient`, across its rows and columns, that decide in how
-    /// many parts images are summed. Tiles of [`GRADIENT_SUMS`] are small: two of them count as
+    /// many parts images are summed. Tiles of `GRADIENT_SUMS` sums are small: two of them count as
     /// one, for fewer rounds of loops. Kernels that are to be short have more parts all the same.
     pub fn weight_gradient_workgroups(&self, geometry: Geometry) -> (u32, u32) {
         let groups = [geometry.input[2], geometry.output[2]];
