@@ -14,6 +14,8 @@ use wesl::syntax::{
     UnaryExpression, UnaryOperator,
 };
 
+use super::unroll;
+
 /// Moves the conditions of all loops of all functions in `unit`.
 pub(super) fn rotate(unit: &mut TranslationUnit) {
     for declaration in &mut unit.global_declarations {
@@ -43,7 +45,7 @@ fn rotated(statement: &Statement) -> Option<Statement> {
         Statement::While(own) => (None, &own.condition, None, &own.body),
         _ => return None,
     };
-    if continues(body) || is_collective(body) {
+    if unroll::is_continued(body) || is_collective(body) {
         return None;
     }
     let negated = Expression::Unary(UnaryExpression {
@@ -72,23 +74,6 @@ fn is_collective(body: &CompoundStatement) -> bool {
     const CALLS: [&str; 3] = ["Barrier(", "workgroupUniformLoad(", "coop"];
     let text = body.to_string();
     CALLS.iter().any(|call| text.contains(call))
-}
-
-/// Whether an iteration of the loop with `body` may end early.
-fn continues(body: &CompoundStatement) -> bool {
-    body.statements.iter().any(|statement| match statement.node() {
-        Statement::Continue(_) => true,
-        // A `continue` in there is of that loop.
-        Statement::For(_) | Statement::While(_) | Statement::Loop(_) => false,
-        Statement::Compound(inner) => continues(inner),
-        Statement::If(branch) => {
-            continues(&branch.if_clause.body)
-                || branch.else_if_clauses.iter().any(|clause| continues(&clause.body))
-                || branch.else_clause.as_ref().is_some_and(|clause| continues(&clause.body))
-        }
-        Statement::Switch(switch) => switch.clauses.iter().any(|clause| continues(&clause.body)),
-        _ => false,
-    })
 }
 
 /// The blocks directly in `statement`.

@@ -51,6 +51,11 @@ pub(super) fn lost_jump(unit: &TranslationUnit) -> Option<LostJump> {
     })
 }
 
+/// Whether an iteration of the loop with `body` may end early by a `continue`.
+pub(super) fn is_continued(body: &CompoundStatement) -> bool {
+    lost_in(body, Jumps { continues: true, breaks: false }).is_some()
+}
+
 /// The jumps that are lost at a place of a function.
 #[derive(Clone, Copy, Default)]
 struct Jumps {
