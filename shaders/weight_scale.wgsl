@@ -15,6 +15,8 @@ override LEVELS: f32;
 // c₂)·E|w|.
 override SAWB_1: f32;
 override SAWB_SUM: f32;
+// The share of √E[w²] below which SAWB's formula, a fit to common distributions, does not hold.
+override SAWB_LEAST: f32;
 
 @group(0) @binding(0) var<storage, read> statistics: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> quantizer: array<vec4f>;
@@ -61,9 +63,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
             // c₁ and c₂ nearly cancel: the difference of root mean square and mean is variance /
             // (their sum).
             let root = sqrt(range.w + range.z * range.z);
-            let estimate = largest
-                * (SAWB_1 * range.w / max(root + range.z, SMALLEST_NORMAL) + SAWB_SUM * range.z);
-            let clip = select(largest, estimate, estimate > 0.0);
+            let estimate =
+                SAWB_1 * range.w / max(root + range.z, SMALLEST_NORMAL) + SAWB_SUM * range.z;
+            // Of weights that are flatter than a uniform distribution the clip goes on to the
+            // largest weight, which it is from 0 on: it would cut more weights off, which makes
+            // them flatter still.
+            let least = max(SAWB_LEAST * root, SMALLEST_NORMAL);
+            let above = 1.0 - (1.0 - least) * (max(estimate, 0.0) / least);
+            let clip = largest * select(above, estimate, estimate >= least);
             quantizer[channel] = vec4f(clip, 2.0 * clip / LEVELS, 0.0, 0.0);
         }
         case SYMMETRIC: {

@@ -13,7 +13,7 @@
 use crate::{
     Error, Result,
     config::{QuantizationConfig, WeightQuantizer, decimal},
-    quant::sawb_coefficients,
+    quant::{SAWB_LEAST, sawb_coefficients},
 };
 
 /// Added up apart, as in `weight_range`.
@@ -303,8 +303,9 @@ impl Constants {
                 let root = (range.variance + range.mean * range.mean).sqrt();
                 let share = first * range.variance / (root + range.mean).max(f32::MIN_POSITIVE)
                     + sum * range.mean;
-                let estimate = range.largest * share;
-                let clip = if estimate > 0.0 { estimate } else { range.largest };
+                let least = (SAWB_LEAST * root).max(f32::MIN_POSITIVE);
+                let above = 1.0 - (1.0 - least) * (share.max(0.0) / least);
+                let clip = range.largest * if share >= least { share } else { above };
                 Constants { scale: 2.0 * clip / all / 2.0, pivot: clip, zero: 0 }
             }
         })

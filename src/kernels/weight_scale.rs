@@ -4,7 +4,7 @@ use super::common::{ELEMENTWISE, quantized_levels};
 use crate::{
     config::decimal,
     gpu::{Buffer, Launch, Launcher},
-    quant::WeightQuantizerPlan,
+    quant::{SAWB_LEAST, WeightQuantizerPlan},
     shaders::Specialization,
 };
 
@@ -28,7 +28,8 @@ impl Launcher for WeightScale<'_> {
         let specialization = quantized_levels(channels, self.plan)
             .constant("PER_CHANNEL", u32::from(self.plan.is_per_channel()))
             .constant("SAWB_1", first)
-            .constant("SAWB_SUM", decimal(first) + decimal(second));
+            .constant("SAWB_SUM", decimal(first) + decimal(second))
+            .constant("SAWB_LEAST", SAWB_LEAST);
         Launch::new("weight_scale", specialization)
             .bind("statistics", self.statistics)
             .bind("quantizer", self.quantizer)

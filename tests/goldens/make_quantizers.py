@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 HERE = Path(__file__).resolve().parent
+SAWB_LEAST = 0.5  # the share of sqrt(E[w^2]) below which the clip goes up again
 SAWB = {2: (3.12, -2.064), 3: (7.509, -6.892), 4: (12.68, -12.80), 5: (17.74, -18.64), 8: (31.76, -35.04)}
 WIDTHS = {
     "affine": range(2, 9), "dorefa": range(2, 9), "sawb": sorted(SAWB), "symmetric": range(2, 9), "lsq": range(2, 9), "binary": [1],
@@ -62,8 +63,13 @@ def quantize(name: str, bits: int, w: Tensor, per_channel: bool, step: Tensor | 
         return 2 * round_pass((scaled + 0.5) * levels) / levels - 1
     if name == "sawb":
         c1, c2 = torch.tensor(SAWB[bits], dtype=torch.float32).double()  # as a program in float32 has them
-        estimate = lambda t: c1 * t.square().mean().sqrt() + c2 * t.abs().mean()
-        clip = spread(w, per_channel, lambda t: estimate(t) if estimate(t) > 0 else t.abs().max())
+
+        def clip_of(t):
+            root, largest = t.square().mean().sqrt(), t.abs().max()
+            estimate, least = c1 * root + c2 * t.abs().mean(), SAWB_LEAST * root
+            return estimate if estimate >= least else largest - (largest - least) * estimate.clamp(min=0) / least
+
+        clip = spread(w, per_channel, clip_of)
         clipped = torch.clamp(w, -clip, clip)
         unit = torch.where(clip == 0, torch.ones_like(clip), 2 * clip / levels)
         return pass_where(w.abs() <= clip, w, torch.round((clipped + clip) / unit) * unit - clip)

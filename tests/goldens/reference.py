@@ -24,6 +24,8 @@ MEAN, DEVIATION = 0.1307, 0.3081
 
 SAWB = {2: (3.12, -2.064), 4: (12.68, -12.80)}
 """SAWB's (c1, c2) by bit width: clip = c1 * sqrt(E[w^2]) + c2 * E|w|."""
+SAWB_LEAST = 0.5
+"""From this share of sqrt(E[w^2]) down, the clip goes up again to the largest weight, which it is from 0 down."""
 
 PARAMETERS = ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]
 
@@ -113,7 +115,7 @@ class Dorefa(torch.autograd.Function):
 
 
 class Sawb(torch.autograd.Function):
-    """2^b evenly spaced levels from -c to c; c from E[w^2] and E|w|, max|w| where that is not positive. Passes the gradient where |w| <= c."""
+    """2^b evenly spaced levels from -c to c; c from E[w^2] and E|w|. Passes the gradient where |w| <= c."""
 
     @staticmethod
     def forward(ctx, weight, bits):
@@ -130,8 +132,9 @@ class Sawb(torch.autograd.Function):
 def sawb_clip(weight: Tensor, bits: int) -> Tensor:
     """SAWB's clipping level (a scalar tensor)."""
     c1, c2 = SAWB[bits]
-    clip = c1 * weight.square().mean().sqrt() + c2 * weight.abs().mean()
-    return clip if clip > 0 else weight.abs().max()
+    root, largest = weight.square().mean().sqrt(), weight.abs().max()
+    clip, least = c1 * root + c2 * weight.abs().mean(), SAWB_LEAST * root
+    return clip if clip >= least else largest - (largest - least) * clip.clamp(min=0) / least
 
 
 class Pact(torch.autograd.Function):
