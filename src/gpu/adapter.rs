@@ -16,7 +16,8 @@ pub enum DeviceProfile {
     /// The adapter's own limits and the optional features that saliq can use.
     #[default]
     Full,
-    /// WebGPU's default limits and no optional feature: what every browser grants.
+    /// WebGPU's default limits and no optional feature: what every browser grants. The kernels are
+    /// those of a browser.
     WebGpuDefaults,
 }
 

@@ -191,10 +191,17 @@ impl Device {
         }
     }
 
-    /// Whether kernels with long unrolled loops take seconds and more to compile: on a browser's
-    /// software driver.
+    /// Whether kernels with long unrolled loops take seconds to minutes to compile: on SwiftShader,
+    /// and on the software driver of a browser, which does not say what it is. A device with
+    /// WebGPU's defaults has a browser's kernels.
     pub fn compiles_slowly(&self) -> bool {
-        cfg!(target_family = "wasm") && self.is_software()
+        let browser = cfg!(target_family = "wasm") || self.has_webgpu_defaults();
+        self.is_software() && (browser || self.info.driver.starts_with("SwiftShader"))
+    }
+
+    fn has_webgpu_defaults(&self) -> bool {
+        matches!(&self.origin, Origin::Adapter(options)
+            if options.profile == DeviceProfile::WebGpuDefaults)
     }
 
     /// What kernels may use beyond WebGPU's defaults.

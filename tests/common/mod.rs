@@ -35,8 +35,8 @@ pub fn own_gpu() -> Gpu {
     device(DeviceProfile::Full)
 }
 
-/// Without an adapter the test fails with a message on how to install one.
-fn device(profile: DeviceProfile) -> Gpu {
+/// A device of `profile`. Without an adapter the test fails with a message on how to install one.
+pub fn device(profile: DeviceProfile) -> Gpu {
     let options =
         GpuOptions { adapter: std::env::var("SALIQ_ADAPTER").unwrap_or_default(), profile };
     pollster::block_on(Gpu::new(&options)).unwrap_or_else(|error| panic!("{error}"))

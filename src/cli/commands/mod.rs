@@ -55,7 +55,7 @@ use crate::{
 };
 
 /// The adapter that `--adapter` names. `SALIQ_DEVICE_PROFILE=webgpu` requests WebGPU's default
-/// limits and no optional feature.
+/// limits and no optional feature, and takes a browser's kernels.
 fn open_gpu(global: &GlobalArgs) -> Result<CachedGpu> {
     let profile = match std::env::var("SALIQ_DEVICE_PROFILE").as_deref() {
         Ok("webgpu") => DeviceProfile::WebGpuDefaults,

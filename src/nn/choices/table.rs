@@ -279,16 +279,6 @@ impl TileTable {
         WeightGradientTiles { lanes: VECTOR, groups, inputs, tap_rows, columns, subgroups }
     }
 
-    /// Workgroups of `convolution_weight_gradient`, across its rows and columns, that decide in how
-    /// many parts images are summed. Tiles of `GRADIENT_SUMS` sums are small: two of them count as
-    /// one, for fewer rounds of loops. Kernels that are to be short have more parts all the same.
-    pub fn weight_gradient_workgroups(&self, geometry: Geometry) -> (u32, u32) {
-        let groups = [geometry.input[2], geometry.output[2]];
-        let tiles = self.convolution_weight_gradient(geometry);
-        let (rows, columns) = tiles.workgroups(groups, geometry.window.kernel[0]);
-        (if self.short { rows } else { rows.div_ceil(2) }, columns)
-    }
-
     /// Tiles of the depthwise kernels over `geometry`, that of the input's gradient where it is
     /// mirrored.
     pub fn depthwise(&self, geometry: Geometry) -> DepthwiseTiles {

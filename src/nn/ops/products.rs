@@ -188,7 +188,11 @@ fn part_workgroups(tiles: &TileTable, node: &Node, geometry: Geometry) -> u32 {
     let (rows, columns) = match tiles.weight_gradient_product_of(geometry) {
         Some(own) => own.workgroups(geometry.inner() + 1, out_groups),
         None if matches!(node.kind, NodeKind::Convolution { .. }) => {
-            tiles.weight_gradient_workgroups(geometry)
+            let own = tiles.convolution_weight_gradient(geometry);
+            let (rows, columns) =
+                own.workgroups([in_groups, out_groups], geometry.window.kernel[0]);
+            // Their tiles are small: two of them need the images of one, for fewer rounds of loops.
+            (rows.div_ceil(2), columns)
         }
         None => {
             tiles.fully_connected_weight_gradient(out_groups).workgroups([in_groups, out_groups])
