@@ -28,7 +28,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
     var sum: array<vec4f, FEATURES * 4u * GROUPS>;
     var bias_sum: array<vec4f, GROUPS>;
-    for (var n = part; n < images.count; n += PARTS) {
+    // A part without images goes over one all the same and stores 0, as in
+    // `convolution_weight_gradient`: llvmpipe of Mesa 26 fails in loops without a round.
+    let is_empty = part >= images.count;
+    var n = min(part, max(images.count, 1u) - 1u);
+    loop {
         let image = images.first + n;
         var vector: array<vec4f, FEATURES>;
         @unroll for (var f = 0u; f < FEATURES; f++) {
@@ -46,6 +50,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 }
             }
         }
+        continuing {
+            n += PARTS;
+            break if n >= images.count;
+        }
     }
     let base = part * (IN_GROUPS * 4u + 1u) * OUT_GROUPS;
     @unroll for (var g = 0u; g < GROUPS; g++) {
@@ -55,12 +63,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 if (first_feature + f < IN_GROUPS) {
                     @unroll for (var j = 0u; j < 4u; j++) {
                         parts[base + ((first_feature + f) * 4u + j) * OUT_GROUPS + group] =
-                            sum[(f * 4u + j) * GROUPS + g];
+                            select(sum[(f * 4u + j) * GROUPS + g], vec4f(), is_empty);
                     }
                 }
             }
             if (workgroup.x == 0u) {
-                parts[base + IN_GROUPS * 4u * OUT_GROUPS + group] = bias_sum[g];
+                parts[base + IN_GROUPS * 4u * OUT_GROUPS + group] =
+                    select(bias_sum[g], vec4f(), is_empty);
             }
         }
     }

@@ -61,7 +61,11 @@ fn main(
     let inputs = own_sets * SET_INPUTS + line % SET_INPUTS;
 
     var sum = vec4f();
-    for (var n = part; n < images.count; n += PARTS) {
+    // A part without images goes over one all the same and stores 0, as in
+    // `convolution_weight_gradient`: llvmpipe of Mesa 26 fails in loops without a round.
+    let is_empty = part >= images.count;
+    var n = min(part, max(images.count, 1u) - 1u);
+    loop {
         let image = images.first + n;
         for (var y = 0u; y < OUT_HEIGHT; y++) {
             // Wraps to a huge number above the first row.
@@ -85,6 +89,10 @@ fn main(
                 }
             }
         }
+        continuing {
+            n += PARTS;
+            break if n >= images.count;
+        }
     }
-    parts[element] = sum;
+    parts[element] = select(sum, vec4f(), is_empty);
 }
