@@ -9,6 +9,7 @@
 #   quantizers       4 hours, 3 of them on the full sets
 #   deployment       2 hours with the full set of MNIST; $PYTHON with PyTorch and ONNX Runtime
 #   bits             3 hours
+#   residual         2 hours with CIFAR-10 as class folders; $PYTHON with PyTorch
 #   software-driver  30 minutes with the full set of MNIST; $PYTHON with PyTorch
 #   gpu              the stages of benches/gpu.sh, on a machine with a GPU
 # What a command prints is a file in WORK/NAME, and a file that is there is not made again. Tables
@@ -18,7 +19,8 @@
 #
 #   SALIQ      the program            [target/release/saliq, which is built]
 #   PYTHON                            [python3]
-#   DATA       folder with mnist and fashion-mnist, for pages that need the full sets
+#   DATA       folder with mnist, fashion-mnist and cifar-10 (train/CLASS/* and test/CLASS/*), for
+#              pages that need the full sets
 #   WORK       folder of what is done [runs/results]
 #   COMMIT     of the program         [that of the working tree, which must not be changed]
 #   DATE                              [today]
@@ -195,6 +197,51 @@ page_bits() {
     done
     # shellcheck disable=SC2086
     once judged.txt $bits judge fashion-?.csv
+    by_hand
+}
+
+# residual NAME [FLAG…]: ResNet-8 in saliq, and in PyTorch with the flags of $peer_flags; a row.
+residual() {
+    name=$1
+    shift
+    # shellcheck disable=SC2086 # flags
+    {
+        run "$name" "$saliq" train --quiet --dataset "$DATA/cifar-10" --network resnet-8 \
+            --optimizer adam --lr 0.002 --schedule cosine --batch-size 128 --epochs 5 "$@"
+        once "$name.json" "$saliq" eval "$name" --json --predictions "$name.csv"
+        once "torch-$name.txt" "$python" "$root/benches/peers/torch_resnet8.py" "$DATA/cifar-10" \
+            --epochs 5 $peer_flags --out "torch-$name.csv"
+    }
+    once "compared-$name.txt" "$python" "$root/benches/peers/torch_resnet8.py" \
+        --compare "$name.csv" "torch-$name.csv"
+    sed -nE "s/^(.*) and (.*), difference (.*) points$/| $name | \1 | \2 | \3 |/p" \
+        "compared-$name.txt" >>rows
+}
+
+page_residual() {
+    [ -d "${DATA:-}/cifar-10/train" ] || die "residual: DATA names a folder with cifar-10/train"
+    low="--bits 4 --all-layers --first-last 8"
+    : >rows
+    # shellcheck disable=SC2086 # flags
+    {
+        peer_flags=""
+        residual float --sgt false
+        peer_flags="--bits 4"
+        residual w4a4 --sgt false $low
+        peer_flags="--sgt"
+        residual float-sgt
+        peer_flags="--bits 4 --sgt"
+        residual w4a4-sgt $low
+    }
+    {
+        echo "| model | saliq | PyTorch | saliq − PyTorch, points |"
+        echo "| --- | --- | --- | --- |"
+        cat rows
+    } | table accuracies
+    for name in w4a4 w4a4-sgt; do
+        once "packed-$name.txt" "$saliq" export "$name" --format packed --out "$name.safetensors"
+        echo "$name.safetensors: $(wc -c <"$name.safetensors") bytes"
+    done >packed
     by_hand
 }
 
