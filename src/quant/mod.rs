@@ -108,10 +108,10 @@ impl WeightQuantizerPlan {
     }
 }
 
-/// SAWB's clip is c₁·√E[w²] + c₂·E|w|, a fit to common distributions of weights. Below this share of
-/// √E[w²] it does not hold: the weights are flatter than a uniform distribution, and what is clipped
-/// would become flatter still. There the clip goes up again, to the largest weight, which it is
-/// where the fit is 0 or less.
+/// SAWB's clip is c₁·√(E w²) + c₂·E|w|, a fit to common distributions of weights. Below this share
+/// of √(E w²) it does not hold: the weights are flatter than a uniform distribution, and what is
+/// clipped would become flatter still. There the clip goes up again, to the largest weight, which
+/// it is where the fit is 0 or less.
 pub const SAWB_LEAST: f32 = 0.5;
 
 /// SAWB's (c₁, c₂) for a width, where there are any.

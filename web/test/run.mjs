@@ -59,9 +59,9 @@ const native = (args, env = {}) =>
     stdio: ["ignore", "pipe", "inherit"],
   });
 
-// The steps of the native program on the browser's driver and with a browser's kernels: others round
-// elsewhere, and from one quantizer's level that is another on, runs go different ways. `driver` is
-// the driver's file.
+// The steps of the native program on the browser's driver and with a browser's kernels: others
+// round elsewhere, and from one quantizer's level that is another on, runs go different ways.
+// `driver` is the driver's file.
 function expected(folder, name, { driver, settings }) {
   const out = join(folder, `native-${name}`);
   const args = [
