@@ -45,7 +45,7 @@ CASES = {
     "affine_int4": ("w4a8,w2a4,w3a32", "affine", True, "signed", ["--int4"]),
     "sawb": ("w2a2,w4a2,w5a8", "sawb", False, "unsigned", []),
     "sawb_int4": ("w2a4,w3a3,w2a2", "sawb", True, "signed-after-relu", ["--int4"]),
-    "sawb_wide": ("w8a8,w8a6", "sawb", True, "unsigned", []),
+    "sawb_wide": ("w8a8,w8a5", "sawb", True, "unsigned", []),
     "symmetric": ("w8a8,w6a5,w4a4,w3a32", "symmetric", True, "signed", []),
     "binary": ("w1a4,w1a1", "binary", True, "unsigned", ["--int4"]),
 }
