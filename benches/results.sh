@@ -200,10 +200,11 @@ page_bits() {
     by_hand
 }
 
-# residual NAME [FLAG…]: ResNet-8 in saliq, and in PyTorch with the flags of $peer_flags; a row.
+# residual NAME PEER_FLAGS [FLAG…]: ResNet-8 in saliq, and in PyTorch with PEER_FLAGS; a row.
 residual() {
     name=$1
-    shift
+    peer_flags=$2
+    shift 2
     # shellcheck disable=SC2086 # flags
     {
         run "$name" "$saliq" train --quiet --dataset "$DATA/cifar-10" --network resnet-8 \
@@ -224,14 +225,10 @@ page_residual() {
     : >rows
     # shellcheck disable=SC2086 # flags
     {
-        peer_flags=""
-        residual float --sgt false
-        peer_flags="--bits 4"
-        residual w4a4 --sgt false $low
-        peer_flags="--sgt"
-        residual float-sgt
-        peer_flags="--bits 4 --sgt"
-        residual w4a4-sgt $low
+        residual float "" --sgt false
+        residual w4a4 "--bits 4" --sgt false $low
+        residual float-sgt "--sgt"
+        residual w4a4-sgt "--bits 4 --sgt" $low
     }
     {
         echo "| model | saliq | PyTorch | saliq − PyTorch, points |"
