@@ -65,9 +65,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
             let root = sqrt(range.w + range.z * range.z);
             let estimate =
                 SAWB_1 * range.w / max(root + range.z, SMALLEST_NORMAL) + SAWB_SUM * range.z;
-            // Of weights that are flatter than a uniform distribution the clip goes on to the
-            // largest weight, which it is from 0 on: it would cut more weights off, which makes
-            // them flatter still.
+            // Weights beyond the clip get no gradient, which flattens the others; of flat weights
+            // the estimate is small and would cut off still more. From `least` down the clip rises
+            // to the largest weight, which it is from an estimate of 0 down.
             let least = max(SAWB_LEAST * root, SMALLEST_NORMAL);
             let above = 1.0 - (1.0 - least) * (max(estimate, 0.0) / least);
             let clip = largest * select(above, estimate, estimate >= least);

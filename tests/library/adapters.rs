@@ -3,12 +3,8 @@
 
 use saliq::{
     check::{ShaderSource, check_bytes, create_own_pipelines, to_spirv},
-    gpu::DeviceProfile,
-    nn::TileTable,
     shaders::kernel_names,
 };
-
-use crate::common::{device, own_gpu};
 
 /// wgpu's own validation of bindings, layouts and limits, in every specialisation, as for a
 /// software adapter and as for a GPU.
@@ -62,13 +58,4 @@ fn a_shader_in_memory_has_nothing_to_import() {
     let report = check_bytes("shader", b"import package::common::c;\nfn f() { c(); }".to_vec());
     assert!(report.parse.is_fail(), "{report:?}");
     assert!(check_bytes("shader", vec![0xff, 0xfe]).parse.is_fail());
-}
-
-/// What the page and the program compute is compared with WebGPU's defaults.
-#[test]
-fn webgpus_defaults_have_a_browsers_kernels() {
-    let (full, defaults) = (own_gpu(), device(DeviceProfile::WebGpuDefaults));
-    assert_eq!(defaults.compiles_slowly(), full.is_software());
-    let images = |gpu| TileTable::new(gpu).matrix_product(32).images;
-    assert_eq!(images(&defaults) < images(&full), full.is_software() && !full.compiles_slowly());
 }

@@ -4,8 +4,9 @@
 
 use crate::{
     common::{
-        Random, activation_plan, assert_close, function_plan, gpu, launch, launch_in_two_rows,
-        launch_over, read, submit, uniform, upload_f32 as upload, weight_plan,
+        Random, activation_plan, assert_close, device, function_plan, gpu, launch,
+        launch_in_two_rows, launch_over, own_gpu, read, submit, uniform, upload_f32 as upload,
+        weight_plan,
     },
     support::soak_number,
 };
@@ -15,7 +16,7 @@ use saliq::{
         ActivationFunction, ActivationQuantizer, AveragePool, LayerBits, MaxPool as MaxPooling,
         PactKind, QuantizationConfig, Shape, WeightQuantizer, Window,
     },
-    gpu::{Binding, Buffer, Gpu, GpuOptions, Launch, ProductTiles, Work},
+    gpu::{Binding, Buffer, DeviceProfile, Launch, ProductTiles, Work},
     kernels::{
         self, Activated, ActivationGradient, Add, AverageOfIntegers, AveragePool as Averages,
         AveragePoolGradient, AveragePoolShape, BackwardLayout, ConvolutionCooperative,
@@ -1179,16 +1180,23 @@ fn matrices_that_multiply_wrongly_are_not_used() {
     let again = pollster::block_on(gpu().reopen()).unwrap();
     let table = || TileTable::for_kind(false).with_matrices(&again).cooperative(4);
     assert_eq!(table(), Some(tiles), "the verdict goes with the device");
-    let adapter = std::env::var("SALIQ_ADAPTER").unwrap_or_default();
-    let options = GpuOptions { adapter, ..GpuOptions::default() };
     for (verdict, expected) in [(false, None), (true, Some(tiles))] {
-        let gpu = pollster::block_on(Gpu::new(&options)).unwrap();
+        let gpu = own_gpu();
         assert_eq!(gpu.trusts_matrices(|_| Ok(verdict)), verdict);
         assert_eq!(gpu.trusts_matrices(|_| panic!("asked again")), verdict);
         assert_eq!(TileTable::for_kind(false).with_matrices(&gpu).cooperative(4), expected);
     }
-    let gpu = pollster::block_on(Gpu::new(&options)).unwrap();
+    let gpu = own_gpu();
     assert!(!gpu.trusts_matrices(|_| Err(Error::Gpu("no answer".into()))));
+}
+
+/// What the page and the program compute is compared with WebGPU's defaults.
+#[test]
+fn webgpus_defaults_have_a_browsers_kernels() {
+    let (full, defaults) = (own_gpu(), device(DeviceProfile::WebGpuDefaults));
+    assert_eq!(defaults.compiles_slowly(), full.is_software());
+    let images = |gpu| TileTable::new(gpu).matrix_product(32).images;
+    assert_eq!(images(&defaults) < images(&full), full.is_software() && !full.compiles_slowly());
 }
 
 #[test]
